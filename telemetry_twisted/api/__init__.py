@@ -1,0 +1,1 @@
+"""What subscribers and people talk to: WebSocket and HTTP."""

@@ -1,0 +1,1 @@
+"""What runs in the parent process: the ring, its channels, and the processes it watches."""

@@ -1,0 +1,1 @@
+"""What runs in an ingestion process: nodes in, chunks out."""

@@ -1,0 +1,166 @@
+"""What turns the bytes of one node into finished JSON: the interface of the two codecs.
+
+A :class:`Codec` opens a :class:`Stream` for each node connection. The stream is given what was
+read from the socket and returns whole ``event`` messages, ready for subscribers. Nothing after it
+parses or encodes an event again. The compiled and the Python codec give identical bytes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from importlib import import_module
+from typing import NamedTuple, Protocol
+
+from attrs import field, frozen
+
+from .table import TABLE
+
+DECODE_ERROR = "decode_error"
+"""Kind of fault: the event was skipped."""
+
+VIOLATION = "violation"
+"""Kind of fault: the event was delivered although it breaks a rule."""
+
+EXCERPT_BYTES = 64
+"""How much of an offending message a fault keeps."""
+
+DEFAULT_MAX_MESSAGE_SIZE = 1 << 20
+"""Longest message content a stream takes unless told otherwise, in bytes."""
+
+FACT_TYPES: frozenset[int] = frozenset({10, 11, 12, 13}) | frozenset(
+    event.discriminator for event in TABLE.events.values() if event.has_reason
+)
+"""Discriminators whose fields history needs: status, blocks, sync state, and every failure."""
+
+
+class Fault(NamedTuple):
+    """Something a node got wrong.
+
+    ``kind`` is :data:`DECODE_ERROR` or :data:`VIOLATION`; ``discriminator`` is None where the
+    message is too short to have one; ``offset`` is where in the message's content, in bytes, the
+    read that failed begins (for a violation, the value that breaks the rule); ``reason`` is one of
+    a fixed set of phrases; ``excerpt`` holds the first :data:`EXCERPT_BYTES` of the content.
+    """
+
+    kind: str
+    discriminator: int | None
+    offset: int
+    reason: str
+    excerpt: bytes
+
+
+class Decoded(NamedTuple):
+    """What one call of :meth:`Stream.decode` made of a buffer.
+
+    ``end`` is the offset in the buffer of the first byte that was not consumed. ``events`` holds
+    whole ``event`` messages (protocol, "Server to client") joined by commas; ``types`` one
+    discriminator byte for each of them; ``lengths`` their lengths in bytes without the commas, one
+    little-endian u32 each. ``facts`` holds, verbatim with their length prefixes, those of the
+    decoded messages whose type was asked for when the stream was opened. ``faults`` is what was
+    wrong, in order.
+    """
+
+    end: int
+    events: bytes
+    types: bytes
+    lengths: bytes
+    facts: bytes
+    faults: list[Fault]
+
+
+class FrameTooLong(Exception):
+    """A message announces more bytes than the stream takes; the stream cannot go on."""
+
+    def __init__(self, length: int, limit: int) -> None:
+        super().__init__(f"message of {length} bytes, at most {limit} are taken")
+        self.length = length
+        self.limit = limit
+
+
+@frozen
+class Dialect:
+    """How one node's messages are laid out and shown.
+
+    ``node_id`` is 64 lowercase hex digits, ``cores`` the core count of the node's parameters,
+    ``version`` its protocol version (0, 1; higher is read as 1), ``byte_arrays`` the
+    ``--byte-arrays`` form, ``max_message_size`` the longest content in bytes, ``fact_types`` the
+    discriminators to return as facts.
+    """
+
+    node_id: str
+    cores: int
+    version: int = 0
+    byte_arrays: bool = False
+    max_message_size: int = DEFAULT_MAX_MESSAGE_SIZE
+    fact_types: frozenset[int] = field(default=frozenset())
+
+
+class Stream(Protocol):
+    """The events of one node connection, in order.
+
+    ``next_event_id`` is the ID of the next event (JIP-3, Event IDs: 0 at first, then one more for
+    each event and ``num`` more for ``Dropped``, modulo 2^64), also for events that could not be
+    decoded.
+    """
+
+    next_event_id: int
+
+    def decode(
+        self, data: bytes, start: int, room: int, first_id: int, id_step: int, received: bytes
+    ) -> Decoded:
+        """Decode whole frames of ``data`` from offset ``start`` until ``room`` events are out.
+
+        Stops before a frame that is not whole, and before one that is too long. The events get the
+        ids ``first_id``, ``first_id + id_step``, ...; ``received`` is the RFC 3339 time shown as
+        their ``timestamp``. An event that cannot be decoded takes no id and no room.
+
+        :raises FrameTooLong: if the frame at ``start`` itself announces more than
+            ``max_message_size`` bytes.
+        """
+
+    def skip(self, data: bytes, start: int, most: int) -> tuple[int, int]:
+        """Pass over at most ``most`` whole frames from offset ``start`` without decoding them.
+
+        Their event IDs are used up. Stops where :meth:`decode` stops.
+
+        :returns: the offset of the first byte not consumed, and the number of events passed over.
+        :raises FrameTooLong: as :meth:`decode` does.
+        """
+
+    def take_counts(self) -> Mapping[int, int]:
+        """Events decoded since the last call, by discriminator; only those that are not zero."""
+
+
+class Codec(Protocol):
+    """A way to decode: ``name`` is ``compiled`` or ``python``."""
+
+    name: str
+
+    def open(self, dialect: Dialect) -> Stream:
+        """A stream for a node that has just connected."""
+
+
+class CodecUnavailable(Exception):
+    """The codec that was asked for cannot run here."""
+
+
+def load_codec(choice: str = "auto") -> Codec:
+    """The codec named ``choice``: ``compiled``, ``python``, or ``auto`` for the best there is.
+
+    :raises CodecUnavailable: if ``compiled`` was asked for and was not built.
+    """
+    codec: Codec
+    if choice in ("auto", "compiled"):
+        try:
+            codec = import_module("telemetry_twisted.jip3.compiled").CompiledCodec()
+        except ImportError as error:
+            if choice == "compiled":
+                raise CodecUnavailable(
+                    "the compiled codec was not built when telemetry_twisted was installed: "
+                    "install a C compiler and the Python headers and install again, "
+                    "or use --codec python"
+                ) from error
+        else:
+            return codec
+    codec = import_module("telemetry_twisted.jip3.python").PythonCodec()
+    return codec

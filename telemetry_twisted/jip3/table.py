@@ -1,0 +1,208 @@
+"""The declarative table of every JIP-3 message.
+
+``schema.json`` is its content; this module gives it types. Decoders, the encoder, event names and
+groups are all derived from :data:`TABLE`, which is the only description of the messages.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from importlib import resources
+from typing import Any, Union
+
+from attrs import frozen
+
+MAX_CORES = 4096
+"""Highest core count that node information is searched for when its layout is unknown."""
+
+NEWEST_VERSION = 1
+"""Newest protocol version known; higher ones are read as this one (JIP-3, node information)."""
+
+
+@frozen
+class Uint:
+    """Fixed-width little-endian unsigned integer of ``size`` bytes (1, 2, 4 or 8)."""
+
+    size: int
+
+
+@frozen
+class Hash32:
+    """32 bytes, shown as ``0x`` and 64 lowercase hex digits."""
+
+
+@frozen
+class Bool:
+    """One byte, 0 or 1."""
+
+
+@frozen
+class Str:
+    """Natural length, at most ``limit`` bytes, then UTF-8."""
+
+    limit: int
+
+
+@frozen
+class Opt:
+    """One byte 0, or 1 and then ``item``."""
+
+    item: Type
+
+
+@frozen
+class Seq:
+    """Natural count, then that many ``item``."""
+
+    item: Type
+
+
+@frozen
+class Pair:
+    """``first`` then ``second``; a two-element array in JSON."""
+
+    first: Type
+    second: Type
+
+
+@frozen
+class Enum:
+    """One byte, an index into ``names``."""
+
+    name: str
+    names: tuple[str, ...]
+
+
+@frozen
+class Ipv6:
+    """16 bytes; an IPv4-mapped address is shown as plain IPv4."""
+
+
+@frozen
+class CoreBytes:
+    """One byte for each of the node's cores; an array of integers in JSON."""
+
+
+@frozen
+class CoreBitfield:
+    """One bit for each of the node's cores, in ``ceil(cores / 8)`` bytes."""
+
+
+@frozen
+class ImportSpec:
+    """``hash32`` and a ``u16`` whose top bit says what the hash is."""
+
+
+@frozen
+class Struct:
+    """``fields`` in order; an object in JSON."""
+
+    name: str
+    fields: Fields
+
+
+Type = Union[
+    Uint, Hash32, Bool, Str, Opt, Seq, Pair, Enum, Ipv6, CoreBytes, CoreBitfield, ImportSpec, Struct
+]
+Fields = tuple[tuple[str, Type], ...]
+
+
+@frozen
+class EventType:
+    """One of the 115 events: its discriminator (one byte), name, group and fields in order."""
+
+    discriminator: int
+    name: str
+    group: str
+    fields: Fields
+
+    @property
+    def has_reason(self) -> bool:
+        """Whether the event reports a failure and says why."""
+        return any(name == "reason" for name, _ in self.fields)
+
+
+@frozen
+class Table:
+    """Every JIP-3 message.
+
+    ``events`` by discriminator, ``version_1_events`` those that protocol version 1 replaces;
+    ``parameters`` by layout name (``gp-0.7``, ``gp-0.8``), ``node_information`` the fields that
+    follow them in the first message of a node.
+    """
+
+    events: Mapping[int, EventType]
+    version_1_events: Mapping[int, EventType]
+    parameters: Mapping[str, Fields]
+    node_information: Fields
+
+    def events_of(self, version: int) -> Mapping[int, EventType]:
+        """The events by discriminator as protocol ``version`` lays them out."""
+        return {**self.events, **self.version_1_events} if version >= 1 else self.events
+
+    @property
+    def groups(self) -> Mapping[str, tuple[int, ...]]:
+        """Discriminators by group, both in the table's order."""
+        groups: dict[str, tuple[int, ...]] = {}
+        for event in self.events.values():
+            groups[event.group] = (*groups.get(event.group, ()), event.discriminator)
+        return groups
+
+
+_SIMPLE: Mapping[str, Type] = {
+    "u8": Uint(1),
+    "u16": Uint(2),
+    "u32": Uint(4),
+    "u64": Uint(8),
+    "hash32": Hash32(),
+    "bool": Bool(),
+    "ipv6": Ipv6(),
+    "core_bytes": CoreBytes(),
+    "core_bitfield": CoreBitfield(),
+    "import_spec": ImportSpec(),
+}
+
+
+def _read(schema: Mapping[str, Any]) -> Table:
+    def wire_type(text: str) -> Type:
+        if text in _SIMPLE:
+            return _SIMPLE[text]
+        if text in schema["structs"]:
+            return Struct(text, fields(schema["structs"][text]))
+        if text in schema["enums"]:
+            return Enum(text, tuple(schema["enums"][text]))
+        if match := re.fullmatch(r"str(\d+)", text):
+            return Str(int(match[1]))
+        if match := re.fullmatch(r"opt<(.+)>", text):
+            return Opt(wire_type(match[1]))
+        if match := re.fullmatch(r"seq<(.+)>", text):
+            return Seq(wire_type(match[1]))
+        if match := re.fullmatch(r"pair<([^,]+),(.+)>", text):
+            return Pair(wire_type(match[1]), wire_type(match[2]))
+        raise ValueError(f"schema.json names an unknown wire type: {text!r}")
+
+    def fields(rows: list[list[str]]) -> Fields:
+        return tuple((name, wire_type(text)) for name, text in rows)
+
+    events = {
+        row["discriminator"]: EventType(
+            row["discriminator"], row["name"], row["group"], fields(row["fields"])
+        )
+        for row in schema["events"]
+    }
+    version_1 = {
+        int(key): EventType(int(key), events[int(key)].name, events[int(key)].group, fields(rows))
+        for key, rows in schema["protocol_version_1"].items()
+    }
+    return Table(
+        events=events,
+        version_1_events=version_1,
+        parameters={name: fields(rows) for name, rows in schema["parameters"].items()},
+        node_information=fields(schema["node_information"][1:]),
+    )
+
+
+TABLE = _read(json.loads((resources.files(__package__) / "schema.json").read_text()))
+"""The one table, read from ``schema.json`` when the module is imported."""

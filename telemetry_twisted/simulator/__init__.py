@@ -1,0 +1,1 @@
+"""Simulated JAM nodes, the load of tests and benchmarks."""

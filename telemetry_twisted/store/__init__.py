@@ -1,0 +1,1 @@
+"""History: one interface, SQLite and PostgreSQL behind it."""
