@@ -1,1 +1,1 @@
-"""The stream between the hub and its child processes: records, and the protocol that carries them."""
+"""The stream between the hub and its child processes: records, and what carries them."""

@@ -5,13 +5,12 @@ record                direction       body
 ====================  ==============  ==========================================================
 ``CHUNK``             child to hub    events of one reactor turn, see :class:`Chunk`
 ``HELLO``             child to hub    JSON ``{connection, node_id, address, info}``
-``GONE``              child to hub    JSON ``{connection, reason}``, after the last chunk of it
+``GONE``              child to hub    JSON ``{connection, reason}``: every connection's end
 ``FACTS``             child to hub    see :class:`Facts`
 ``COUNTS``            child to hub    JSON ``{received, counts: {slot: {type: n}}}``, every second
 ``STATE``             child to hub    JSON ``{slot: {best, finalized, synced}}``, what changed
 ``FAULTS``            child to hub    JSON list of faults by node, discriminator and reason
 ``PULSE``             child to hub    JSON counters of the process, every second
-``CONNECTION``        hub to child    JSON ``{connection, address}``; a socket comes with it
 ``ADMIT``             hub to child    JSON ``{connection, slot, after_id}``
 ``DISMISS``           hub to child    JSON ``{connection, reason}``
 ``DRAIN``             hub to child    empty: read no more, send what was read, end
@@ -24,8 +23,8 @@ A *slot* is the small integer that stands for a connected node on the links.
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterator
-from itertools import accumulate
+from collections.abc import Iterable, Iterator
+from itertools import accumulate, pairwise
 from typing import Any
 
 import ujson
@@ -40,20 +39,23 @@ from attrs import define, frozen
     STATE,
     FAULTS,
     PULSE,
-    CONNECTION,
     ADMIT,
     DISMISS,
     DRAIN,
-) = range(12)
+) = range(11)
 
 PREFIX = struct.Struct("<IB")
 _CHUNK = struct.Struct("<QHH")
 _RUN = struct.Struct("<HH")
 _FACTS = struct.Struct("<Q")
-_FACT = struct.Struct("<HI")
+_FACT_RUN = struct.Struct("<HI")
+_LENGTH = struct.Struct("<I")
+
+CHUNK_EVENTS = 100
+"""Most events in a chunk."""
 
 
-def encode_record(kind: int, *body: bytes) -> bytes:
+def encode_record(kind: int, *body: bytes | memoryview) -> bytes:
     """One record of ``kind`` whose body is ``body`` joined."""
     return b"".join((PREFIX.pack(1 + sum(map(len, body)), kind), *body))
 
@@ -63,46 +65,52 @@ def encode_json(kind: int, value: Any) -> bytes:
     return encode_record(kind, ujson.dumps(value, escape_forward_slashes=False).encode())
 
 
-def decode_json(body: bytes) -> Any:
+def decode_json(body: bytes | memoryview) -> Any:
     """The value of a JSON body."""
-    return ujson.loads(body)
+    return ujson.loads(bytes(body))
+
+
+def encode_runs(runs: Iterable[tuple[int, int]]) -> bytes:
+    """The run table of a chunk: ``(slot, number of events)`` in order."""
+    return b"".join(_RUN.pack(*run) for run in runs)
 
 
 @define(eq=False)
 class Chunk:
-    """Finished events of one ingestion process, at most some hundred of them.
+    """Finished events of one ingestion process, at most :data:`CHUNK_EVENTS` of them.
 
-    ``first_id`` is the id of the first event; ``count`` the number of events; ``runs`` says whose
-    they are: ``(slot, number of events)`` in order; ``types`` holds a discriminator byte for each
-    event, ``lengths`` its length in bytes as a little-endian u32, ``events`` the messages
-    themselves joined by commas.
+    ``first_id`` is the id of the first event; ``count`` the number of events; ``run_table`` says
+    whose they are (:func:`encode_runs`); ``types`` holds a discriminator byte for each event,
+    ``lengths`` its length in bytes as a little-endian u32, ``events`` the messages themselves
+    joined by commas.
     """
 
     first_id: int
     count: int
-    runs: tuple[tuple[int, int], ...]
+    run_table: bytes
     types: bytes
     lengths: bytes
     events: bytes
+    _bounds: list[int] | None = None
 
     @property
     def size(self) -> int:
         """Bytes that the chunk holds in memory, without the objects around them."""
-        return len(self.events) + 5 * self.count
+        return len(self.events) + 5 * self.count + len(self.run_table)
 
-    def encode(self) -> bytes:
-        """The chunk as a record."""
-        return encode_record(
-            CHUNK,
-            _CHUNK.pack(self.first_id, self.count, len(self.runs)),
-            b"".join(_RUN.pack(*run) for run in self.runs),
-            self.types,
-            self.lengths,
-            self.events,
-        )
+    @property
+    def runs(self) -> tuple[tuple[int, int], ...]:
+        """``(slot, number of events)`` in order."""
+        return tuple(_RUN.iter_unpack(self.run_table))
+
+    def encode(self) -> list[bytes]:
+        """The chunk as a record, in pieces that a transport can join for itself."""
+        head = _CHUNK.pack(self.first_id, self.count, len(self.run_table) // _RUN.size)
+        body = (head, self.run_table, self.types, self.lengths, self.events)
+        return [PREFIX.pack(1 + sum(map(len, body)), CHUNK), *body]
 
     @classmethod
-    def decode(cls, body: bytes) -> Chunk:
+    def decode(cls, body: bytes | memoryview) -> Chunk:
         """The chunk in the body of a ``CHUNK`` record."""
         first_id, count, run_count = _CHUNK.unpack_from(body)
         types = _CHUNK.size + _RUN.size * run_count
@@ -111,52 +119,65 @@ class Chunk:
         return cls(
             first_id,
             count,
-            tuple(_RUN.iter_unpack(body[_CHUNK.size : types])),
-            body[types:lengths],
-            body[lengths:events],
-            body[events:],
+            bytes(body[_CHUNK.size : types]),
+            bytes(body[types:lengths]),
+            bytes(body[lengths:events]),
+            bytes(body[events:]),
         )
 
     def bounds(self) -> list[int]:
         """Where each event begins in ``events``, and where one after the last would begin."""
-        steps = (length + 1 for (length,) in struct.iter_unpack("<I", self.lengths))
-        return list(accumulate(steps, initial=0))
+        if self._bounds is None:
+            steps = (length + 1 for (length,) in _LENGTH.iter_unpack(self.lengths))
+            self._bounds = list(accumulate(steps, initial=0))
+        return self._bounds
 
     def each(self) -> Iterator[bytes]:
         """The messages one by one."""
-        bounds = self.bounds()
-        return (
-            self.events[begin : end - 1] for begin, end in zip(bounds, bounds[1:], strict=False)
-        )
+        return (self.events[begin : end - 1] for begin, end in pairwise(self.bounds()))
 
 
 @frozen
 class Facts:
     """Messages of nodes, verbatim, that history reads fields from.
 
-    ``received`` is when they were read, in microseconds of Unix time; ``messages`` holds
-    ``(slot, content)`` in order, the content without its JIP-3 length prefix.
+    ``received`` is when they were read, in microseconds of Unix time; ``runs`` holds
+    ``(slot, frames)`` in order, each frame a u32 length and a message's content (JIP-3).
     """
 
     received: int
-    messages: tuple[tuple[int, bytes], ...]
+    runs: tuple[tuple[int, bytes], ...]
+
+    @property
+    def messages(self) -> Iterator[tuple[int, bytes]]:
+        """``(slot, content)`` of each message in order."""
+        return ((slot, content) for slot, frames in self.runs for content in each_frame(frames))
 
     def encode(self) -> bytes:
         """The facts as a record."""
         parts = [_FACTS.pack(self.received)]
-        for slot, content in self.messages:
-            parts += (_FACT.pack(slot, len(content)), content)
+        for slot, frames in self.runs:
+            parts += (_FACT_RUN.pack(slot, len(frames)), frames)
         return encode_record(FACTS, *parts)
 
     @classmethod
-    def decode(cls, body: bytes) -> Facts:
+    def decode(cls, body: bytes | memoryview) -> Facts:
         """The facts in the body of a ``FACTS`` record."""
         (received,) = _FACTS.unpack_from(body)
-        messages = []
+        runs = []
         at = _FACTS.size
         while at < len(body):
-            slot, length = _FACT.unpack_from(body, at)
-            at += _FACT.size
-            messages.append((slot, body[at : at + length]))
+            slot, length = _FACT_RUN.unpack_from(body, at)
+            at += _FACT_RUN.size
+            runs.append((slot, bytes(body[at : at + length])))
             at += length
-        return cls(received, tuple(messages))
+        return cls(received, tuple(runs))
+
+
+def each_frame(frames: bytes) -> Iterator[bytes]:
+    """The contents of whole JIP-3 frames that lie one after another."""
+    at = 0
+    while at < len(frames):
+        (length,) = _LENGTH.unpack_from(frames, at)
+        yield frames[at + 4 : at + 4 + length]
+        at += 4 + length
