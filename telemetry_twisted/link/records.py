@@ -14,9 +14,16 @@ record                direction       body
 ``ADMIT``             hub to child    JSON ``{connection, slot, after_id}``
 ``DISMISS``           hub to child    JSON ``{connection, reason}``
 ``DRAIN``             hub to child    empty: read no more, send what was read, end
+``NODE_CONNECTED``    hub to store    JSON ``{slot, node_id, connection, address, info, cores,
+                                      version, connected}``, the last in microseconds of Unix time
+``NODE_GONE``         hub to store    JSON ``{slot, node_id, connection, disconnected, reason}``
+``SAMPLED``           hub to store    JSON ``{received, seen, kept}``: events since the last one,
+                                      and how many of them the store was given
+``STORE_STATUS``      store to hub    JSON of how the store fares, every second
 ====================  ==============  ==========================================================
 
 Each is a little-endian ``u32`` length of what follows, one byte of kind, and the body.
+The store is also given ``CHUNK``, ``FACTS``, ``COUNTS`` and ``FAULTS`` as they come, and ``DRAIN``.
 A *slot* is the small integer that stands for a connected node on the links.
 """
 
@@ -42,7 +49,11 @@ from attrs import define, frozen
     ADMIT,
     DISMISS,
     DRAIN,
-) = range(11)
+    NODE_CONNECTED,
+    NODE_GONE,
+    SAMPLED,
+    STORE_STATUS,
+) = range(15)
 
 PREFIX = struct.Struct("<IB")
 _CHUNK = struct.Struct("<QHH")
