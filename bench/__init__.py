@@ -1,0 +1,1 @@
+"""What the server is measured with: ``python -m bench``."""

@@ -1,0 +1,1 @@
+"""The collectors that the server is measured against."""

@@ -1,0 +1,200 @@
+"""The load generator: many nodes in one process, at as little cost as Python allows.
+
+``python -m bench.load --nodes 1024 HOST:PORT`` floods; ``--rate`` holds it to so many events a
+second; ``--ahead N --progress FILE`` lets it send N events more than the subscriber has read.
+Events are encoded before it starts, and all nodes send slices of the same block, in turn.
+
+It prints ``ready`` when all nodes have sent their node information, and a JSON object at the end:
+``sent`` events in ``seconds``, ``cpu`` seconds of its own, and how often a node's socket would
+take no more (``blocked``).
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import resource
+import select
+import signal
+import socket
+import struct
+import time
+from bisect import bisect_right
+from collections.abc import Callable
+from pathlib import Path
+from types import FrameType
+
+from .progress import Progress
+from .traffic import Block, node_information, realistic_block
+
+FLOOD_SLICE = 65536
+"""Bytes that a node sends at once in a flood."""
+
+SEND_BUFFER = 262144
+"""Bytes that the kernel takes from a node before it blocks."""
+
+JAM_EPOCH = 1_735_732_800_000_000
+"""2025-01-01T12:00:00Z in microseconds of Unix time (JIP-3, timestamps)."""
+
+_STAMP = struct.Struct("<Q").pack_into
+_ABORT = struct.pack("ii", 1, 0)
+
+
+class Node:
+    """A connection that sends the block over and over; ``at`` is the byte it has come to."""
+
+    def __init__(self, index: int, at: int, host: str, port: int) -> None:
+        self.at = at
+        self.socket = socket.create_connection((host, port))
+        self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER)
+        self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self.socket.sendall(node_information(index))
+        self.socket.setblocking(False)
+
+    def send(self, data: memoryview) -> bool:
+        """Send what the kernel takes of ``data``; whether it was all."""
+        try:
+            sent = self.socket.send(data)
+        except BlockingIOError:
+            return False
+        self.at += sent
+        return sent == len(data)
+
+    def abort(self) -> None:
+        """Close at once, without what is still in the kernel's buffers."""
+        self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _ABORT)
+        self.socket.close()
+
+
+class Load:
+    """``nodes`` connections that send ``block``, each from another event of it on."""
+
+    def __init__(self, host: str, port: int, nodes: int, block: Block, stamp: bool) -> None:
+        self.sent = 0
+        self.blocked = 0
+        self.stopped = False
+        self._offsets = block.offsets
+        self._count = block.count
+        self._buffer = bytearray(block.data)
+        self._view = memoryview(self._buffer)
+        self._stamp = stamp
+        self._begins = [index * block.count // nodes for index in range(nodes)]
+        self._nodes = [
+            Node(index, block.offsets[begin], host, port)
+            for index, begin in enumerate(self._begins)
+        ]
+
+    def flood(self, seconds: float) -> None:
+        """Send as fast as the sockets take it."""
+        poller = select.epoll()
+        nodes = {node.socket.fileno(): node for node in self._nodes}
+        for file in nodes:
+            poller.register(file, select.EPOLLOUT)
+        whole, view = len(self._buffer), self._view
+        end = time.monotonic() + seconds
+        blocks = 0
+        while not self.stopped and time.monotonic() < end:
+            for file, _ in poller.poll(0.1):
+                node = nodes[file]
+                if not node.send(view[node.at : node.at + FLOOD_SLICE]):
+                    self.blocked += 1
+                if node.at == whole:
+                    node.at = 0
+                    blocks += 1
+        parts = sum(bisect_right(self._offsets, node.at) - 1 for node in self._nodes)
+        self.sent = blocks * self._count + parts - sum(self._begins)
+
+    def hold(self, seconds: float, burst: int, allowed: Callable[[float], int]) -> None:
+        """Send ``burst`` events of one node after another while ``allowed`` says so.
+
+        ``allowed`` gives the events that may have been sent, from the seconds since the start.
+        """
+        offsets, view, count = self._offsets, self._view, self._count
+        at = self._begins.copy()
+        turn = 0
+        start = time.monotonic()
+        while not self.stopped and (since := time.monotonic() - start) < seconds:
+            room = allowed(since) - self.sent
+            if room < burst:
+                time.sleep(0.0002)
+                continue
+            for _ in range(min(room // burst, len(at))):
+                node, index = self._nodes[turn], at[turn]
+                end = min(index + burst, count)
+                if self._stamp:
+                    self._stamp_events(index, end)
+                if node.send(view[node.at : offsets[end]]):
+                    self.sent += end - index
+                    at[turn] = end
+                else:
+                    self.blocked += 1
+                    at[turn] = bisect_right(offsets, node.at) - 1
+                    self.sent += at[turn] - index
+                if node.at == offsets[count]:
+                    node.at = at[turn] = 0
+                turn = (turn + 1) % len(at)
+
+    def _stamp_events(self, begin: int, end: int) -> None:
+        stamp = time.time_ns() // 1000 - JAM_EPOCH
+        for offset in self._offsets[begin:end]:
+            _STAMP(self._buffer, offset + 4, stamp)
+
+    def close(self) -> None:
+        """Abort all connections."""
+        for node in self._nodes:
+            node.abort()
+
+
+def main() -> None:
+    """Run the load that the command line asks for."""
+    parser = argparse.ArgumentParser(prog="bench.load", description=__doc__)
+    parser.add_argument("target", metavar="HOST:PORT", help="where nodes connect")
+    parser.add_argument("--nodes", type=int, default=64, help="connections (default 64)")
+    parser.add_argument("--seconds", type=float, default=10.0, help="how long (default 10)")
+    parser.add_argument("--rate", type=int, help="events a second, over all nodes")
+    parser.add_argument("--burst", type=int, default=10, help="events a node sends at once")
+    parser.add_argument("--ahead", type=int, help="events to be ahead of --progress, at most")
+    parser.add_argument("--progress", type=Path, help="file with what the subscriber has read")
+    parser.add_argument("--linger", type=float, default=0.0, help="seconds to stay connected after")
+    parser.add_argument("--stamp", action="store_true", help="put the time of sending in events")
+    options = parser.parse_args()
+    host, _, port = options.target.rpartition(":")
+    raise_file_limit()
+    load = Load(host, int(port), options.nodes, realistic_block(), options.stamp)
+
+    def stop(_signal: int, _frame: FrameType | None) -> None:
+        load.stopped = True
+
+    signal.signal(signal.SIGTERM, stop)
+    print("ready", flush=True)
+    before, start = cpu_seconds(), time.monotonic()
+    if options.rate:
+        load.hold(options.seconds, options.burst, lambda since: int(since * options.rate))
+    elif options.ahead:
+        progress = Progress(options.progress)
+        load.hold(options.seconds, options.burst, lambda _: progress.value + options.ahead)
+    else:
+        load.flood(options.seconds)
+    seconds, cpu = time.monotonic() - start, cpu_seconds() - before
+    result = {"sent": load.sent, "seconds": seconds, "cpu": cpu, "blocked": load.blocked}
+    print(json.dumps(result), flush=True)
+    end = time.monotonic() + options.linger
+    while not load.stopped and time.monotonic() < end:
+        time.sleep(0.02)
+    load.close()
+
+
+def cpu_seconds() -> float:
+    """Processor time of this process, in and for it, in seconds."""
+    usage = resource.getrusage(resource.RUSAGE_SELF)
+    return usage.ru_utime + usage.ru_stime
+
+
+def raise_file_limit() -> None:
+    """Allow as many open files as the system lets this process have."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+
+
+if __name__ == "__main__":
+    main()
