@@ -20,8 +20,11 @@ from .window import Window
 Spans = Sequence[tuple[int, int]]
 """Which events of a chunk match: half-open ranges of their numbers, in order."""
 
-Render = Callable[[list[bytes], int], bytes]
-"""Makes the one frame that is sent to subscribers, of messages joined by commas and their count."""
+Frame = Sequence[bytes]
+"""What is written to a subscriber, in pieces: most of it is the ring's own bytes, never copied."""
+
+Render = Callable[[list[bytes], int], Frame]
+"""Makes a frame of pieces that each hold messages joined by commas, and the number of messages."""
 
 _MATCHES = re.compile(b"\x01+")
 _MEMO_FRAMES = 64
@@ -92,7 +95,7 @@ class Channel:
         self._batch = batch
         self._entries: Window[Entry] = Window()
         self._waiting: list[Reader] = []
-        self._frames: dict[int, tuple[bytes, int, int]] = {}
+        self._frames: dict[int, tuple[Frame, int, int]] = {}
 
     def append(self, chunk: Chunk, count: int, spans: Spans | None = None) -> None:
         """Add a chunk of which ``count`` events match, those in ``spans``."""
@@ -131,7 +134,7 @@ class Channel:
         cursor.position = oldest
         return skipped
 
-    def read(self, cursor: Cursor, until: int | None = None) -> tuple[bytes, int] | None:
+    def read(self, cursor: Cursor, until: int | None = None) -> tuple[Frame, int] | None:
         """The next frame at ``cursor``, which moves past it, and the number of events in it.
 
         :param until: read no event at or after this position.
@@ -175,7 +178,7 @@ class Channel:
                 index += 1
         return parts, count, index
 
-    def _remember(self, position: int, frame: bytes, count: int, index: int) -> None:
+    def _remember(self, position: int, frame: Frame, count: int, index: int) -> None:
         frames = self._frames
         if len(frames) >= _MEMO_FRAMES:
             del frames[next(iter(frames))]

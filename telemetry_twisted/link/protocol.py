@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Protocol as Structural
 from typing import cast
 
-from twisted.internet.protocol import Protocol, connectionDone
+from twisted.internet.protocol import Protocol, ServerFactory, connectionDone
 from twisted.internet.tcp import Connection
 from twisted.python.failure import Failure
 
@@ -103,3 +103,18 @@ class Link(Protocol):
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         self._handler.link_lost(reason)
+
+
+class _LinkFactory(ServerFactory):
+    noisy = False
+
+    def __init__(self, handler: RecordHandler) -> None:
+        self._handler = handler
+
+    def buildProtocol(self, _address: object) -> Link:
+        return Link(self._handler)
+
+
+def link_factory(handler: RecordHandler) -> ServerFactory:
+    """Makes a :class:`Link` to ``handler`` of a socket that is taken up."""
+    return _LinkFactory(handler)

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from telemetry_twisted.hub.channel import ALL, Channel, Cursor, Filter
+from telemetry_twisted.hub.channel import ALL, Channel, Cursor, Filter, Frame
 from telemetry_twisted.hub.ring import Ring
 from telemetry_twisted.hub.window import Window
 from telemetry_twisted.link.records import Chunk, encode_runs
@@ -39,10 +39,13 @@ def chunk(events: Sequence[Event]) -> Chunk:
     )
 
 
-def render(parts: list[bytes], count: int) -> bytes:
-    joined = b",".join(parts)
-    assert joined.count(b"<") == count
-    return joined
+def render(parts: list[bytes], count: int) -> list[bytes]:
+    assert sum(part.count(b"<") for part in parts) == count
+    return parts
+
+
+def numbers_in(frame: Frame) -> list[int]:
+    return [int(text.strip(b"<>")) for text in b",".join(frame).split(b",")]
 
 
 def make_ring(max_events: int = 1000, max_bytes: int = 1 << 20, batch: int = 100) -> Ring:
@@ -57,7 +60,7 @@ def drain(channel: Channel, cursor: Cursor, until: int | None = None) -> list[in
     while (found := channel.read(cursor, until)) is not None:
         frame, count = found
         assert count <= 100
-        numbers += [int(text.strip(b"<>")) for text in frame.split(b",")]
+        numbers += numbers_in(frame)
     return numbers
 
 
@@ -67,7 +70,7 @@ def test_a_channel_of_everything_takes_chunks_whole() -> None:
     cursor = channel.tail()
     whole = chunk([(1, A, 11), (2, B, 12)])
     ring.publish(whole)
-    assert channel.read(cursor) == (whole.events, 2)
+    assert channel.read(cursor) == ([whole.events], 2)
     assert channel.read(cursor) is None
 
 
@@ -260,7 +263,7 @@ def test_received_and_skipped_make_up_what_matched(
             found = channel.read(cursor)
             if found is not None:
                 assert found[1] <= batch
-                received += [int(text.strip(b"<>")) for text in found[0].split(b",")]
+                received += numbers_in(found[0])
     skipped += channel.catch_up(cursor)
     received += drain(channel, cursor)
     assert len(received) + skipped == len(matching)

@@ -1,0 +1,137 @@
+"""The hub: one actor that owns the ring, the node table and the counters."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Any, Protocol
+
+from twisted.internet.interfaces import IDelayedCall, IReactorTime
+from twisted.logger import Logger
+
+from telemetry_twisted.link import records
+
+from .nodes import Node, NodeTable
+from .quiet import QuietLog
+from .ring import Ring
+
+_SAY_NODES_AFTER = 2.0
+
+
+class History(Protocol):
+    """Where the hub's records go on to, if history is kept."""
+
+    def node_connected(self, node: Node) -> None:
+        """``node`` was admitted."""
+
+    def node_gone(self, node: Node, kind: str, reason: str) -> None:
+        """``node`` is gone."""
+
+    def chunk(self, chunk: records.Chunk) -> None:
+        """Events."""
+
+    def record(self, kind: int, body: bytes) -> None:
+        """A ``COUNTS``, ``FACTS``, ``STATE`` or ``FAULTS`` record."""
+
+
+class Hub:
+    """Takes what the ingestion processes send and hands it on, never looking into an event.
+
+    ``last_id`` is the highest event id so far. ``endings`` counts connections of nodes that ended by
+    kind, ``faults`` what nodes got wrong by kind (``decode_error``, ``violation``).
+    """
+
+    _log = Logger()
+
+    def __init__(
+        self, ring: Ring, max_nodes: int, clock: IReactorTime, history: History | None = None
+    ) -> None:
+        self.ring = ring
+        self.nodes = NodeTable(max_nodes, self)
+        self.last_id = 0
+        self.endings: Counter[str] = Counter()
+        self.faults: Counter[str] = Counter()
+        self.connected_ever = 0
+        self._clock = clock
+        self._history = history
+        self._quiet = QuietLog(self._log, clock)
+        self._news: Counter[str] = Counter()
+        self._saying: IDelayedCall | None = None
+
+    def chunk_received(self, chunk: records.Chunk, last_id: int) -> None:
+        if last_id > self.last_id:
+            self.last_id = last_id
+        self.ring.publish(chunk)
+        if self._history is not None:
+            self._history.chunk(chunk)
+
+    def chunks_done(self) -> None:
+        self.ring.wake()
+
+    def history_received(self, kind: int, body: memoryview) -> None:
+        if kind == records.STATE:
+            self._note_states(records.decode_json(body))
+        if self._history is not None:
+            self._history.record(kind, bytes(body))
+
+    def _note_states(self, states: dict[str, dict[str, Any]]) -> None:
+        for slot, state in states.items():
+            node = self.nodes.at_slot(int(slot))
+            if node is not None:
+                node.best = state.get("best", node.best)
+                node.finalized = state.get("finalized", node.finalized)
+                node.synced = state.get("synced", node.synced)
+
+    def faults_received(self, faults: list[dict[str, Any]]) -> None:
+        for fault in faults:
+            self.faults[fault["kind"]] += fault["count"]
+            self._quiet.warn(
+                "node {node_id}: {count} x {kind} in events of type {discriminator}: {reason} at "
+                "offset {offset}, last in {excerpt}",
+                **fault,
+            )
+        if self._history is not None:
+            self._history.record(
+                records.FAULTS, records.encode_json(records.FAULTS, faults)[records.PREFIX.size :]
+            )
+
+    def connection_ended(self, kind: str, reason: str) -> None:
+        self.endings[kind] += 1
+        if kind not in ("left", "refused", "replaced"):
+            self._quiet.warn("a connection was closed: {reason}", reason=reason)
+
+    def connection_lost_before_service(self, reason: str) -> None:
+        """A connection was accepted that no ingestion process could take."""
+        self.endings["unserved"] += 1
+        self._quiet.warn("a connection was dropped: {reason}", reason=reason)
+
+    def node_connected(self, node: Node) -> None:
+        self.connected_ever += 1
+        self.ring.node_connected(node.node_id, node.slot)
+        if self._history is not None:
+            self._history.node_connected(node)
+        self._say_nodes("connected")
+
+    def node_gone(self, node: Node, kind: str, reason: str) -> None:
+        self.ring.node_gone(node.node_id)
+        if self._history is not None:
+            self._history.node_gone(node, kind, reason)
+        self._say_nodes("gone")
+
+    def node_refused(self, node_id: str, reason: str) -> None:
+        self._quiet.warn("node {node_id} was refused: {reason}", node_id=node_id, reason=reason)
+
+    def _say_nodes(self, what: str) -> None:
+        self._news[what] += 1
+        if self._saying is None:
+            self._saying = self._clock.callLater(_SAY_NODES_AFTER, self._say)
+
+    def _say(self) -> None:
+        self._saying = None
+        news, self._news = self._news, Counter()
+        self._log.info(
+            "nodes: {connected} connected, {gone} gone, {now} of at most {most} now",
+            connected=news["connected"],
+            gone=news["gone"],
+            now=len(self.nodes),
+            most=self.nodes.max_nodes,
+        )

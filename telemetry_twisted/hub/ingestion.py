@@ -1,0 +1,164 @@
+"""The hub's side of the ingestion processes."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Mapping
+from typing import Any, Protocol
+
+from attrs import evolve
+from twisted.internet.interfaces import IReactorTime
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+from telemetry_twisted.ingestion.handover import send_socket
+from telemetry_twisted.ingestion.process import HANDOVER_FD, Settings
+from telemetry_twisted.link import records
+from telemetry_twisted.link.protocol import Link
+
+from .nodes import NodeTable
+from .supervisor import Child
+
+
+class Intake(Protocol):
+    """Where an ingestion process's records go."""
+
+    nodes: NodeTable
+
+    def chunk_received(self, chunk: records.Chunk, last_id: int) -> None:
+        """Events; ``last_id`` is the highest id in them."""
+
+    def chunks_done(self) -> None:
+        """The chunks of one read have all been handed over."""
+
+    def history_received(self, kind: int, body: memoryview) -> None:
+        """A ``COUNTS``, ``FACTS`` or ``STATE`` record."""
+
+    def faults_received(self, faults: list[dict[str, Any]]) -> None:
+        """What nodes got wrong."""
+
+    def connection_ended(self, kind: str, reason: str) -> None:
+        """The connection of a node has ended, admitted or not."""
+
+
+class IngestionServer:
+    """One of the ingestion processes, through all of its lives.
+
+    ``connections`` is the number of connections dealt to the present one that have not ended;
+    ``pulse`` the newest counters that it sent, empty before the first.
+    """
+
+    _log = Logger()
+
+    def __init__(
+        self, number: int, settings: Settings, intake: Intake, clock: IReactorTime
+    ) -> None:
+        self.number = number
+        self.connections = 0
+        self.pid: int | None = None
+        self.pulse: dict[str, Any] = {}
+        self.past: dict[str, int] = {}
+        self._settings = settings
+        self._intake = intake
+        self._clock = clock
+        self._last_id = 0
+        self._link: Link | None = None
+        self._handover: socket.socket | None = None
+
+    @property
+    def running(self) -> bool:
+        """Whether it can take connections."""
+        return self._link is not None
+
+    def birth(self) -> tuple[list[str], Mapping[int, int], Child]:
+        """What its next life needs (:data:`~.supervisor.Birth`)."""
+        here, there = socket.socketpair()
+        here.setblocking(False)
+        self._handover = here
+        step = self._settings.id_step
+        settings = evolve(
+            self._settings, first_id=max(self._last_id, self.number + 1 - step) + step
+        )
+        arguments = ["-m", "telemetry_twisted.ingestion", settings.encode()]
+        return arguments, {HANDOVER_FD: there.detach()}, self
+
+    def process_started(self, pid: int) -> None:
+        self.pid = pid
+        self._log.debug("ingestion process {number} has pid {pid}", number=self.number, pid=pid)
+
+    def process_ended(self, reason: str) -> None:
+        self.pid = None
+        for counter in ("events", "rate_limited"):
+            self.past[counter] = self.past.get(counter, 0) + self.pulse.get(counter, 0)
+        self.pulse = {}
+        self.connections = 0
+        if self._handover is not None:
+            self._handover.close()
+            self._handover = None
+        self._intake.nodes.server_lost(self, self._clock.seconds())
+
+    def counter(self, name: str) -> int:
+        """A counter of the ``PULSE`` record, summed over all lives."""
+        return self.past.get(name, 0) + int(self.pulse.get(name, 0))
+
+    def link_made(self, link: Link) -> None:
+        self._link = link
+
+    def link_lost(self, reason: Failure) -> None:
+        self._link = None
+
+    def record_received(self, kind: int, body: memoryview) -> None:
+        if kind == records.CHUNK:
+            chunk = records.Chunk.decode(body)
+            self._last_id = chunk.first_id + (chunk.count - 1) * self._settings.id_step
+            self._intake.chunk_received(chunk, self._last_id)
+        elif kind in (records.COUNTS, records.FACTS, records.STATE):
+            self._intake.history_received(kind, body)
+        elif kind == records.FAULTS:
+            self._intake.faults_received(records.decode_json(body))
+        elif kind == records.PULSE:
+            self.pulse = records.decode_json(body)
+        elif kind == records.HELLO:
+            hello = records.decode_json(body)
+            self._intake.nodes.apply(
+                self,
+                hello["connection"],
+                hello["node_id"],
+                hello["address"],
+                hello["info"],
+                self._clock.seconds(),
+            )
+        elif kind == records.GONE:
+            gone = records.decode_json(body)
+            self.connections -= 1
+            self._intake.connection_ended(gone["kind"], gone["reason"])
+            self._intake.nodes.ended(
+                self, gone["connection"], gone["kind"], gone["reason"], self._clock.seconds()
+            )
+        else:
+            self._log.error("ingestion process sent a record of kind {kind}", kind=kind)
+
+    def records_done(self) -> None:
+        self._intake.chunks_done()
+
+    def take(self, accepted: socket.socket) -> bool:
+        """Serve ``accepted`` from now on (:class:`~.dealer.Player`)."""
+        if self._handover is None or not send_socket(self._handover, accepted):
+            return False
+        self.connections += 1
+        return True
+
+    def _send(self, kind: int, message: dict[str, Any]) -> None:
+        if self._link is not None:
+            self._link.send(records.encode_json(kind, message))
+
+    def admit(self, connection: int, slot: int, after_id: int) -> None:
+        self._send(records.ADMIT, {"connection": connection, "slot": slot, "after_id": after_id})
+
+    def dismiss(self, connection: int, kind: str, reason: str) -> None:
+        self._send(records.DISMISS, {"connection": connection, "kind": kind, "reason": reason})
+
+    def drain(self) -> None:
+        """Have it send what it has read, and end."""
+        if self._link is not None:
+            self._link.send(records.encode_record(records.DRAIN))

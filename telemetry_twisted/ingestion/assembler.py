@@ -1,0 +1,140 @@
+"""Puts the events of a reactor turn into chunks.
+
+A turn reads many nodes. Their events share chunks, so that a thousand nodes with little to say cost
+the hub no more than one with much, and none waits longer than the turn that read it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from twisted.internet.interfaces import IReactorTime
+
+from telemetry_twisted.jip3.codec import Stream
+from telemetry_twisted.link.records import CHUNK_EVENTS, Chunk, Facts, each_frame, encode_runs
+from telemetry_twisted.timestamps import rfc3339
+
+from .faults import FaultLedger
+
+
+class Source:
+    """An admitted node: the ``slot`` that stands for it, its ``stream``, its ledger of ``faults``.
+
+    ``events`` counts those sent so far; ``latest`` holds the newest facts by discriminator, as
+    message contents.
+    """
+
+    def __init__(self, slot: int, stream: Stream, faults: FaultLedger) -> None:
+        self.slot = slot
+        self.stream = stream
+        self.faults = faults
+        self.events = 0
+        self.latest: dict[int, bytes] = {}
+
+
+class Assembler:
+    """Gives events their ids and sends them as chunks.
+
+    :param send: takes the pieces of a record.
+    :param first_id: id of the first event; each further one is ``id_step`` higher.
+    :param clock: tells when a turn is over, and the time.
+    """
+
+    def __init__(
+        self, send: Callable[..., None], first_id: int, id_step: int, clock: IReactorTime
+    ) -> None:
+        self.events = 0
+        self._send = send
+        self._next_id = first_id
+        self._step = id_step
+        self._clock = clock
+        self._turn_open = False
+        self._received = b""
+        self._received_micros = 0
+        self._start_chunk()
+        self._facts: list[tuple[int, bytes]] = []
+
+    def _start_chunk(self) -> None:
+        self._first_id = self._next_id
+        self._count = 0
+        self._runs: list[tuple[int, int]] = []
+        self._types: list[bytes] = []
+        self._lengths: list[bytes] = []
+        self._parts: list[bytes] = []
+
+    def begin_after(self, last_id: int) -> None:
+        """Give only ids above ``last_id`` from now on, in the same steps."""
+        if self._next_id <= last_id:
+            self._close_chunk()
+            self._next_id += -(-(last_id + 1 - self._next_id) // self._step) * self._step
+            self._first_id = self._next_id
+
+    def feed(self, source: Source, data: bytes, start: int, most: int | None = None) -> int:
+        """Take the whole frames of ``data`` from offset ``start``, at most ``most`` events.
+
+        :returns: the offset of the first byte not consumed.
+        :raises FrameTooLong: where :meth:`~telemetry_twisted.jip3.codec.Stream.decode` does; what
+            came before it is taken.
+        """
+        if not self._turn_open:
+            self._begin_turn()
+        decode = source.stream.decode
+        at = start
+        while most is None or most > 0:
+            room = CHUNK_EVENTS - self._count
+            if most is not None and most < room:
+                room = most
+            decoded = decode(data, at, room, self._next_id, self._step, self._received)
+            count = len(decoded.types)
+            if count:
+                self._next_id += count * self._step
+                self._count += count
+                source.events += count
+                self._runs.append((source.slot, count))
+                self._types.append(decoded.types)
+                self._lengths.append(decoded.lengths)
+                self._parts.append(decoded.events)
+                if self._count == CHUNK_EVENTS:
+                    self._close_chunk()
+                if most is not None:
+                    most -= count
+            if decoded.facts:
+                self._facts.append((source.slot, decoded.facts))
+                for content in each_frame(decoded.facts):
+                    source.latest[content[8]] = content
+            if decoded.faults:
+                source.faults.enter(decoded.faults)
+            at = decoded.end
+            if count < room:
+                break
+        return at
+
+    def _begin_turn(self) -> None:
+        self._turn_open = True
+        now = self._clock.seconds()
+        self._received_micros = int(now * 1_000_000)
+        self._received = rfc3339(now).encode()
+        self._clock.callLater(0, self.end_turn)
+
+    def end_turn(self) -> None:
+        """Send what this turn has gathered."""
+        self._turn_open = False
+        self._close_chunk()
+        if self._facts:
+            self._send(Facts(self._received_micros, tuple(self._facts)).encode())
+            self._facts = []
+
+    def _close_chunk(self) -> None:
+        if not self._count:
+            return
+        self.events += self._count
+        chunk = Chunk(
+            self._first_id,
+            self._count,
+            encode_runs(self._runs),
+            b"".join(self._types),
+            b"".join(self._lengths),
+            b",".join(self._parts),
+        )
+        self._send(*chunk.encode())
+        self._start_chunk()

@@ -1,0 +1,221 @@
+"""The connection of one node: JIP-3 frames in.
+
+A connection passes through three states, each a method that takes what was read and returns how
+much of it was consumed: ``_node_information`` until the first message is whole, ``_admission``
+until the hub has said that the node may stay, and ``_events`` from then on.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Callable
+from typing import Protocol as Structural
+from typing import cast
+
+from attrs import frozen
+from twisted.internet.interfaces import IDelayedCall, IReactorTime
+from twisted.internet.protocol import Protocol, connectionDone
+from twisted.internet.tcp import Connection
+from twisted.python.failure import Failure
+
+from telemetry_twisted.jip3.codec import FrameTooLong
+from telemetry_twisted.jip3.node_information import (
+    NodeInformation,
+    NodeInformationError,
+    decode_node_information,
+)
+
+from .assembler import Assembler, Source
+from .gate import Gate
+from .rate import RateLimit
+
+INFORMATION_TIMEOUT = 10.0
+"""Seconds within which a node has to introduce itself (protocol, "What bad input gets")."""
+
+_LENGTH = struct.Struct("<I")
+
+
+@frozen
+class Ending:
+    """Why a connection ended: ``kind`` is counted, ``reason`` is read by people."""
+
+    kind: str
+    reason: str
+
+
+LEFT = Ending("left", "the node closed the connection")
+
+
+class Registry(Structural):
+    """Who is told of the connections of this process."""
+
+    def node_introduced(self, node: NodeProtocol, information: NodeInformation) -> None:
+        """The first message is in; the connection waits for :meth:`NodeProtocol.admit`."""
+
+    def node_ended(self, node: NodeProtocol, ending: Ending) -> None:
+        """The connection is gone."""
+
+
+class NodeProtocol(Protocol):
+    """Reads one node's frames, split over reads at any byte, and feeds them to the assembler.
+
+    :param connection: number of the connection in this process.
+    :param max_message_size: longest message content, in bytes.
+    :param rate_limit: made anew for each connection, or None where there is no limit.
+    """
+
+    source: Source | None = None
+    rate_limited = 0
+
+    def __init__(
+        self,
+        connection: int,
+        registry: Registry,
+        assembler: Assembler,
+        gate: Gate,
+        clock: IReactorTime,
+        max_message_size: int,
+        rate_limit: RateLimit | None,
+    ) -> None:
+        self.connection = connection
+        self._registry = registry
+        self._assembler = assembler
+        self._gate = gate
+        self._clock = clock
+        self._max_message_size = max_message_size
+        self._rate_limit = rate_limit
+        self._consume: Callable[[bytes], int] = self._node_information
+        self._held: list[bytes] = []
+        self._held_bytes = 0
+        self._needed = 0
+        self._reading = True
+        self._ending = LEFT
+        self._timeout: IDelayedCall | None = None
+
+    def connectionMade(self) -> None:
+        self._transport = cast(Connection, self.transport)
+        self._transport.setTcpKeepAlive(True)
+        self._timeout = self._clock.callLater(INFORMATION_TIMEOUT, self._timed_out)
+
+    @property
+    def address(self) -> str:
+        """Where the node connects from, as ``host:port``."""
+        peer = self._transport.getPeer()
+        host = f"[{peer.host}]" if ":" in peer.host else peer.host
+        return f"{host}:{peer.port}"
+
+    def dataReceived(self, data: bytes) -> None:
+        if self._held:
+            self._held.append(data)
+            self._held_bytes += len(data)
+            if self._held_bytes < self._needed:
+                return
+            data = b"".join(self._held)
+            self._held.clear()
+        if self._gate.closed:
+            self._keep(data, 0)
+            self._gate.hold(self)
+        else:
+            self._take(data)
+
+    def _take(self, data: bytes) -> None:
+        try:
+            consumed = self._consume(data)
+        except FrameTooLong as error:
+            self.end(Ending("too_long", str(error)))
+            return
+        if consumed < len(data):
+            self._keep(data, consumed)
+
+    def _keep(self, data: bytes, start: int) -> None:
+        """Hold ``data`` from ``start`` on until its first frame is whole."""
+        self._held.append(data[start:] if start else data)
+        self._held_bytes = len(data) - start
+        self._needed = _LENGTH.size
+        if self._held_bytes >= _LENGTH.size:
+            self._needed += _LENGTH.unpack_from(data, start)[0]
+
+    def hold(self) -> None:
+        """Stop reading until :meth:`go_on`."""
+        self._reading = False
+        self._transport.pauseProducing()
+
+    def go_on(self) -> None:
+        """Consume what was held and read on."""
+        if self._held:
+            data = b"".join(self._held)
+            self._held.clear()
+            self._take(data)
+        if not self._reading:
+            self._reading = True
+            self._transport.resumeProducing()
+
+    def _node_information(self, data: bytes) -> int:
+        if len(data) < _LENGTH.size:
+            return 0
+        (length,) = _LENGTH.unpack_from(data)
+        if length > self._max_message_size:
+            raise FrameTooLong(length, self._max_message_size)
+        end = _LENGTH.size + length
+        if len(data) < end:
+            return 0
+        self._cancel_timeout()
+        try:
+            information = decode_node_information(data[_LENGTH.size : end])
+        except NodeInformationError as error:
+            self.end(Ending("bad_information", f"node information that cannot be decoded: {error}"))
+            return len(data)
+        self._consume = self._admission
+        self.hold()
+        self._registry.node_introduced(self, information)
+        return end
+
+    def _admission(self, _data: bytes) -> int:
+        return 0
+
+    def admit(self, source: Source) -> None:
+        """The node may stay: its events go to ``source`` from now on."""
+        self.source = source
+        self._consume = self._events if self._rate_limit is None else self._limited_events
+        if self._gate.closed:
+            self._gate.hold(self)
+        else:
+            self.go_on()
+
+    def _events(self, data: bytes) -> int:
+        assert self.source is not None
+        return self._assembler.feed(self.source, data, 0)
+
+    def _limited_events(self, data: bytes) -> int:
+        assert self.source is not None
+        assert self._rate_limit is not None
+        before = self.source.events
+        at = self._assembler.feed(self.source, data, 0, self._rate_limit.allowance())
+        self._rate_limit.spend(self.source.events - before)
+        end, skipped = self.source.stream.skip(data, at, len(data))
+        self.rate_limited += skipped
+        return end
+
+    def end(self, ending: Ending) -> None:
+        """Close the connection because of ``ending``."""
+        self._ending = ending
+        self._consume = len
+        self._held.clear()
+        self._cancel_timeout()
+        self._transport.abortConnection()
+
+    def _timed_out(self) -> None:
+        self._timeout = None
+        self.end(
+            Ending("no_information", f"no node information within {INFORMATION_TIMEOUT:.0f} s")
+        )
+
+    def _cancel_timeout(self) -> None:
+        if self._timeout is not None:
+            self._timeout.cancel()
+            self._timeout = None
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        self._cancel_timeout()
+        self._consume = len
+        self._registry.node_ended(self, self._ending)

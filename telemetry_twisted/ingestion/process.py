@@ -1,0 +1,284 @@
+"""One ingestion process: it takes sockets of nodes from the hub and sends the hub their events."""
+
+from __future__ import annotations
+
+import os
+import resource
+import socket
+from typing import Any
+
+import ujson
+from attrs import asdict, frozen
+from twisted.internet.defer import Deferred
+from twisted.internet.protocol import ServerFactory
+from twisted.internet.task import LoopingCall
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+from telemetry_twisted.interfaces import IServerReactor
+from telemetry_twisted.jip3.codec import FACT_TYPES, Dialect, load_codec
+from telemetry_twisted.jip3.node_information import NodeInformation
+from telemetry_twisted.jip3.values import decode_event
+from telemetry_twisted.link import records
+from telemetry_twisted.link.protocol import Link
+
+from .assembler import Assembler, Source
+from .faults import FaultLedger
+from .gate import Gate
+from .handover import SocketReceiver
+from .node import Ending, NodeProtocol
+from .rate import RateLimit
+
+REPORT_SECONDS = 1.0
+"""How often the counters of a process are sent to the hub."""
+
+LINK_FD = 3
+"""Descriptor of the link to the hub."""
+
+HANDOVER_FD = 4
+"""Descriptor on which the sockets of nodes come."""
+
+TOO_MANY_WAITING = Ending("refused", "too many connections that have not introduced themselves yet")
+
+_BEST_BLOCK, _FINALIZED_BLOCK, _SYNC_STATUS = 11, 12, 13
+
+
+@frozen
+class Settings:
+    """What the hub tells an ingestion process when it starts it.
+
+    ``first_id`` and ``id_step`` make ids unique over all processes; ``rate_limit`` is in events per
+    second per node, 0 for none; ``max_waiting`` bounds the connections that have not introduced
+    themselves; ``history`` says whether counts, facts and node states are wanted.
+    """
+
+    first_id: int
+    id_step: int
+    codec: str
+    byte_arrays: bool
+    max_message_size: int
+    rate_limit: int
+    max_waiting: int
+    history: bool
+
+    def encode(self) -> str:
+        """The settings as one command line argument."""
+        return ujson.dumps(asdict(self))
+
+    @classmethod
+    def decode(cls, text: str) -> Settings:
+        """The settings in a command line argument."""
+        return cls(**ujson.loads(text))
+
+
+class IngestionProcess:
+    """Owns the node connections of this process and its end of the link.
+
+    It is the link's record handler and the registry of its node connections. ``ended`` fires when
+    the link is gone.
+    """
+
+    _log = Logger()
+
+    def __init__(
+        self, reactor: IServerReactor, settings: Settings, handover: socket.socket
+    ) -> None:
+        self._reactor = reactor
+        self._settings = settings
+        self._codec = load_codec(settings.codec)
+        self._gate = Gate()
+        self._receiver = SocketReceiver(reactor, handover, self._socket_received)
+        self._nodes: dict[int, NodeProtocol] = {}
+        self._information: dict[int, NodeInformation] = {}
+        self._ended_faults: list[dict[str, Any]] = []
+        self._connections = 0
+        self._waiting = 0
+        self._rate_limited = 0
+        self._reports = LoopingCall(self._report)
+        self._reports.clock = reactor
+        self._draining = False
+        self.ended: Deferred[None] = Deferred()
+
+    def link_made(self, link: Link) -> None:
+        self._link = link
+        self._assembler = Assembler(
+            link.send, self._settings.first_id, self._settings.id_step, self._reactor
+        )
+        link.register_producer(self._gate)
+        self._receiver.start()
+        self._reports.start(REPORT_SECONDS, now=False).addErrback(
+            lambda failure: self._log.failure("reports to the hub have stopped", failure)
+        )
+
+    def record_received(self, kind: int, body: memoryview) -> None:
+        if kind == records.DRAIN:
+            self.drain()
+            return
+        message = records.decode_json(body)
+        node = self._nodes.get(message["connection"])
+        if node is None:
+            return
+        if kind == records.ADMIT:
+            self._admit(node, message["slot"], message["after_id"])
+        elif kind == records.DISMISS:
+            node.end(Ending(message["kind"], message["reason"]))
+
+    def records_done(self) -> None:
+        pass
+
+    def link_lost(self, reason: Failure) -> None:
+        if not self._draining:
+            self._log.warn("the hub is gone, so this process ends")
+        self.ended.callback(None)
+
+    def _socket_received(self, accepted: socket.socket) -> None:
+        self._connections += 1
+        with accepted:
+            if self._waiting < self._settings.max_waiting:
+                factory = _NodeFactory(self, self._connections)
+                self._reactor.adoptStreamConnection(accepted.fileno(), accepted.family, factory)
+            else:
+                self._send_gone(self._connections, TOO_MANY_WAITING)
+
+    def build_node(self, connection: int) -> NodeProtocol:
+        """The protocol of a new connection."""
+        settings = self._settings
+        self._waiting += 1
+        self._nodes[connection] = node = NodeProtocol(
+            connection,
+            self,
+            self._assembler,
+            self._gate,
+            self._reactor,
+            settings.max_message_size,
+            RateLimit(settings.rate_limit, self._reactor) if settings.rate_limit else None,
+        )
+        return node
+
+    def node_introduced(self, node: NodeProtocol, information: NodeInformation) -> None:
+        self._waiting -= 1
+        self._information[node.connection] = information
+        hello = {
+            "connection": node.connection,
+            "node_id": information.node_id,
+            "address": node.address,
+            "info": information.as_json(),
+        }
+        self._link.send(records.encode_json(records.HELLO, hello))
+
+    def _admit(self, node: NodeProtocol, slot: int, after_id: int) -> None:
+        information = self._information[node.connection]
+        faults = FaultLedger(information.node_id)
+        faults.enter(information.faults)
+        dialect = Dialect(
+            information.node_id,
+            information.cores,
+            information.version,
+            self._settings.byte_arrays,
+            self._settings.max_message_size,
+            FACT_TYPES if self._settings.history else frozenset(),
+        )
+        self._assembler.begin_after(after_id)
+        node.admit(Source(slot, self._codec.open(dialect), faults))
+
+    def node_ended(self, node: NodeProtocol, ending: Ending) -> None:
+        del self._nodes[node.connection]
+        if self._information.pop(node.connection, None) is None:
+            self._waiting -= 1
+        self._rate_limited += node.rate_limited
+        self._assembler.end_turn()
+        if node.source is not None:
+            self._ended_faults += node.source.faults.take()
+            if self._settings.history:
+                self._send_history([node.source])
+        self._send_gone(node.connection, ending)
+
+    def _send_gone(self, connection: int, ending: Ending) -> None:
+        gone = {"connection": connection, "kind": ending.kind, "reason": ending.reason}
+        self._link.send(records.encode_json(records.GONE, gone))
+
+    def _report(self) -> None:
+        sources = [node.source for node in self._nodes.values() if node.source is not None]
+        faults, self._ended_faults = self._ended_faults, []
+        for source in sources:
+            faults += source.faults.take()
+        if faults:
+            self._link.send(records.encode_json(records.FAULTS, faults))
+        if self._settings.history:
+            self._assembler.end_turn()
+            self._send_history(sources)
+        usage = resource.getrusage(resource.RUSAGE_SELF)
+        pulse = {
+            "codec": self._codec.name,
+            "connections": len(self._nodes),
+            "events": self._assembler.events,
+            "rate_limited": self._rate_limited
+            + sum(node.rate_limited for node in self._nodes.values()),
+            "held_back": self._gate.closed,
+            "cpu_seconds": usage.ru_utime + usage.ru_stime,
+            "memory_bytes": resident_bytes(),
+        }
+        self._link.send(records.encode_json(records.PULSE, pulse))
+
+    def _send_history(self, sources: list[Source]) -> None:
+        counts = {}
+        states = {}
+        for source in sources:
+            count = source.stream.take_counts()
+            if count:
+                counts[source.slot] = count
+            if source.latest:
+                states[source.slot] = _state(source.latest)
+                source.latest.clear()
+        if counts:
+            body = {"received": self._reactor.seconds(), "counts": counts}
+            self._link.send(records.encode_json(records.COUNTS, body))
+        if states:
+            self._link.send(records.encode_json(records.STATE, states))
+
+    def drain(self) -> None:
+        """Read no more, send what was read, and let go of the link."""
+        if self._draining:
+            return
+        self._draining = True
+        self._receiver.stop()
+        self._gate.open_for_good()
+        for node in list(self._nodes.values()):
+            node.hold()
+        self._assembler.end_turn()
+        if self._reports.running:
+            self._reports.stop()
+            self._report()
+        self._link.close()
+
+
+class _NodeFactory(ServerFactory):
+    noisy = False
+
+    def __init__(self, process: IngestionProcess, connection: int) -> None:
+        self._process = process
+        self._connection = connection
+
+    def buildProtocol(self, _address: object) -> NodeProtocol:
+        return self._process.build_node(self._connection)
+
+
+def _state(latest: dict[int, bytes]) -> dict[str, Any]:
+    """What the newest status events of a node say, in the form of a ``STATE`` record."""
+    state: dict[str, Any] = {}
+    for name, discriminator in (("best", _BEST_BLOCK), ("finalized", _FINALIZED_BLOCK)):
+        if discriminator in latest:
+            block = decode_event(latest[discriminator], 0)
+            state[name] = {"slot": block.fields["slot"], "hash": block.fields["hash"]}
+    if _SYNC_STATUS in latest:
+        state["synced"] = decode_event(latest[_SYNC_STATUS], 0).fields["synced"]
+    return state
+
+
+def resident_bytes() -> int:
+    """Memory of this process that is in RAM, in bytes; 0 where the system does not say."""
+    try:
+        with open("/proc/self/statm") as statm:
+            return int(statm.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+    except OSError:
+        return 0
