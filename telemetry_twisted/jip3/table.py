@@ -10,12 +10,12 @@ import json
 import re
 from collections.abc import Mapping
 from importlib import resources
-from typing import Any, Union
+from typing import Any
 
 from attrs import frozen
 
-MAX_CORES = 4096
-"""Highest core count that node information is searched for when its layout is unknown."""
+MAX_PARAMETERS_SIZE = 4096
+"""Longest parameters, in bytes, that are searched for in node information of unknown layout."""
 
 NEWEST_VERSION = 1
 """Newest protocol version known; higher ones are read as this one (JIP-3, node information)."""
@@ -103,9 +103,21 @@ class Struct:
     fields: Fields
 
 
-Type = Union[
-    Uint, Hash32, Bool, Str, Opt, Seq, Pair, Enum, Ipv6, CoreBytes, CoreBitfield, ImportSpec, Struct
-]
+Type = (
+    Uint
+    | Hash32
+    | Bool
+    | Str
+    | Opt
+    | Seq
+    | Pair
+    | Enum
+    | Ipv6
+    | CoreBytes
+    | CoreBitfield
+    | ImportSpec
+    | Struct
+)
 Fields = tuple[tuple[str, Type], ...]
 
 
