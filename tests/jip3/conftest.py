@@ -1,0 +1,253 @@
+"""What the tests of the wire share: vectors, random values of every type, and the reference."""
+
+from __future__ import annotations
+
+import json
+import struct
+from collections import Counter
+from collections.abc import Callable, Iterator
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import strategies as st
+
+from telemetry_twisted.jip3.codec import (
+    DECODE_ERROR,
+    VIOLATION,
+    Codec,
+    CodecUnavailable,
+    Decoded,
+    Dialect,
+    Fault,
+    FrameTooLong,
+    load_codec,
+)
+from telemetry_twisted.jip3.table import (
+    TABLE,
+    Bool,
+    CoreBitfield,
+    CoreBytes,
+    Enum,
+    Fields,
+    Hash32,
+    ImportSpec,
+    Ipv6,
+    Opt,
+    Pair,
+    Seq,
+    Str,
+    Struct,
+    Type,
+    Uint,
+)
+from telemetry_twisted.jip3.values import DecodeError, address_text, decode_event
+
+NODE_ID = "ab" * 32
+RECEIVED = b"2026-11-24T07:42:00.123456Z"
+
+
+def _codec_names() -> Iterator[str]:
+    for name in ("python", "compiled"):
+        try:
+            load_codec(name)
+        except CodecUnavailable:
+            continue
+        yield name
+
+
+@pytest.fixture(scope="session", params=_codec_names())
+def codec(request: pytest.FixtureRequest) -> Codec:
+    """Each codec that can run here."""
+    return load_codec(request.param)
+
+
+@pytest.fixture(scope="session")
+def vectors() -> list[dict[str, Any]]:
+    """The vectors: bytes with the JSON they must give."""
+    text = (Path(__file__).parent / "vectors.jsonl").read_text(encoding="utf-8")
+    return [json.loads(line) for line in text.rstrip("\n").split("\n")]
+
+
+@pytest.fixture(scope="session")
+def contents(vectors: list[dict[str, Any]]) -> list[bytes]:
+    """The contents of the event vectors."""
+    return [bytes.fromhex(vector["hex"]) for vector in vectors if vector["kind"] == "event"]
+
+
+def _hex(raw: bytes) -> str:
+    return f"0x{raw.hex()}"
+
+
+_hashes = st.binary(min_size=32, max_size=32).map(_hex)
+_addresses = st.one_of(
+    st.binary(min_size=16, max_size=16),
+    st.binary(min_size=4, max_size=4).map(lambda quad: bytes(10) + b"\xff\xff" + quad),
+    st.lists(st.sampled_from((b"\0\0", b"\0\0", b"\0\1", b"\xff\xff")), min_size=8, max_size=8).map(
+        b"".join
+    ),
+).map(address_text)
+
+
+@cache
+def values_of(wire: Type, cores: int) -> st.SearchStrategy[Any]:
+    """Random values of a wire type, in the form of the JSON."""
+    match wire:
+        case Uint(size):
+            return st.integers(0, (1 << 8 * size) - 1)
+        case Hash32():
+            return _hashes
+        case Bool():
+            return st.booleans()
+        case Enum(_, names):
+            return st.sampled_from(names)
+        case Str(limit):
+            characters = st.characters(codec="utf-8")
+            return st.text(characters, max_size=limit).filter(lambda s: len(s.encode()) <= limit)
+        case Opt(item):
+            return st.none() | values_of(item, cores)
+        case Seq(item):
+            return st.lists(values_of(item, cores), max_size=3)
+        case Pair(first, second):
+            return st.tuples(values_of(first, cores), values_of(second, cores)).map(list)
+        case Ipv6():
+            return _addresses
+        case CoreBytes():
+            return st.binary(min_size=cores, max_size=cores).map(list)
+        case CoreBitfield():
+            size = (cores + 7) // 8
+            return st.binary(min_size=size, max_size=size).map(_hex)
+        case ImportSpec():
+            kind = st.sampled_from(("SegmentsRoot", "WorkPackageHash"))
+            return st.builds(
+                lambda kind, root, index: {"root_identifier": {kind: root}, "export_index": index},
+                kind,
+                _hashes,
+                st.integers(0, 0x7FFF),
+            )
+        case Struct(_, fields):
+            return fields_of(fields, cores)
+
+
+def fields_of(fields: Fields, cores: int) -> st.SearchStrategy[dict[str, Any]]:
+    """Random values of ``fields`` by name."""
+    return st.fixed_dictionaries({name: values_of(wire, cores) for name, wire in fields})
+
+
+@pytest.fixture(scope="session")
+def random_fields() -> Callable[[Fields, int], st.SearchStrategy[dict[str, Any]]]:
+    """A strategy for ``(fields, cores)``: random values by name, in the form of the JSON."""
+    return fields_of
+
+
+def message(
+    id: int, event_id: int, kind: int, event: dict[str, Any], node_id: str = NODE_ID
+) -> bytes:
+    """An ``event`` message as the protocol has it."""
+    shown = json.dumps(event, ensure_ascii=False, separators=(",", ":"))
+    return (
+        f'{{"type":"event","data":{{"id":{id},"node_id":"{node_id}","event_id":{event_id},'
+        f'"event_type":{kind},"event":{shown}}},"timestamp":"{RECEIVED.decode()}"}}'
+    ).encode()
+
+
+class ReferenceStream:
+    """What a stream does, without a thought for speed."""
+
+    def __init__(self, dialect: Dialect) -> None:
+        self.next_event_id = 0
+        self._dialect = dialect
+        self._counts: Counter[int] = Counter()
+
+    def decode(
+        self, data: bytes, start: int, room: int, first_id: int, id_step: int, received: bytes
+    ) -> Decoded:
+        """See :meth:`telemetry_twisted.jip3.codec.Stream.decode`."""
+        assert received == RECEIVED
+        events: list[bytes] = []
+        types: list[int] = []
+        facts = b""
+        faults: list[Fault] = []
+        at = start
+        while len(events) < room and (content := self._content(data, at, start)) is not None:
+            id = first_id + len(events) * id_step
+            event = self._decode_one(content, id, faults)
+            if event is not None:
+                events.append(event)
+                types.append(content[8])
+                if content[8] in self._dialect.fact_types:
+                    facts += struct.pack("<I", len(content)) + content
+            at += 4 + len(content)
+        self._counts.update(types)
+        lengths = struct.pack(f"<{len(events)}I", *map(len, events))
+        return Decoded(at, b",".join(events), bytes(types), lengths, facts, faults)
+
+    def skip(self, data: bytes, start: int, most: int) -> tuple[int, int]:
+        """See :meth:`telemetry_twisted.jip3.codec.Stream.skip`."""
+        at, skipped = start, 0
+        while skipped < most and (content := self._content(data, at, start)) is not None:
+            self._decode_one(content, 0, [])
+            skipped += 1
+            at += 4 + len(content)
+        return at, skipped
+
+    def take_counts(self) -> Counter[int]:
+        """See :meth:`telemetry_twisted.jip3.codec.Stream.take_counts`."""
+        counts, self._counts = self._counts, Counter()
+        return counts
+
+    def _content(self, data: bytes, at: int, start: int) -> bytes | None:
+        if len(data) < at + 4:
+            return None
+        length = int.from_bytes(data[at : at + 4], "little")
+        if length > self._dialect.max_message_size:
+            if at == start:
+                raise FrameTooLong(length, self._dialect.max_message_size)
+            return None
+        content = data[at + 4 : at + 4 + length]
+        return content if len(content) == length else None
+
+    def _decode_one(self, content: bytes, id: int, faults: list[Fault]) -> bytes | None:
+        dialect = self._dialect
+        kind = content[8] if len(content) > 8 else None
+        event_id = self.next_event_id
+        used = 1
+        try:
+            event = decode_event(content, dialect.cores, dialect.version, dialect.byte_arrays)
+        except DecodeError as error:
+            faults.append(Fault(DECODE_ERROR, kind, error.offset, error.reason, content[:64]))
+            return None
+        else:
+            if event.name == "Dropped":
+                used = event.fields["num"]
+        finally:
+            self.next_event_id = (event_id + used) % 2**64
+        for offset, reason in event.violations:
+            faults.append(Fault(VIOLATION, kind, offset, reason, content[:64]))
+        return message(id, event_id, event.discriminator, event.as_json(), dialect.node_id)
+
+
+@pytest.fixture(scope="session")
+def reference() -> Callable[[Dialect], ReferenceStream]:
+    """Opens a stream that is slow and right."""
+    return ReferenceStream
+
+
+@pytest.fixture(scope="session")
+def event_message() -> Callable[..., bytes]:
+    """``(id, event_id, kind, event)`` to the ``event`` message that a codec must give."""
+    return message
+
+
+ALL_EVENTS = [
+    pytest.param(event, version, id=f"{event.name}-v{version}")
+    for version, events in ((0, TABLE.events), (1, TABLE.version_1_events))
+    for event in events.values()
+]
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Run a test that takes ``event_type`` and ``version`` for every event of the table."""
+    if "event_type" in metafunc.fixturenames:
+        metafunc.parametrize(("event_type", "version"), ALL_EVENTS)
