@@ -1,0 +1,716 @@
+# cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True
+"""The compiled codec's kernel: frames of a node in, finished ``event`` messages out.
+
+It is a small machine. ``_program.py`` turns the table into ops: JSON text to copy, then one value
+to read and show. :func:`run` carries them out. ``values.py`` says what is read in which order, what
+is an error and what a violation; ``codec.py`` says what a stream does. What keeps it safe:
+
+- nothing is read before it is known to lie inside the message;
+- room is made before anything is written, for the most that will be;
+- text is copied in blocks, so up to ``SLACK`` bytes past what counts are read from texts and
+  written to buffers, which have them to spare;
+- while frames are decoded, no Python object is touched: faults become objects afterwards.
+"""
+
+import sys
+
+from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize
+from libc.stdint cimport SIZE_MAX, UINT32_MAX
+from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
+from libc.stdlib cimport free, realloc
+from libc.string cimport memcmp, memcpy, memset
+
+from telemetry_twisted.jip3 import values
+from telemetry_twisted.jip3.codec import DECODE_ERROR, EXCERPT_BYTES, VIOLATION
+from telemetry_twisted.jip3.codec import Decoded, Fault, FrameTooLong
+
+if sys.byteorder != "little":
+    raise ImportError("the compiled codec reads integers as a little-endian machine lays them out")
+
+
+cdef enum Code:             # as _program.Code
+    UNKNOWN, EVENT, END, U8, U16, U32, U64, BOOL, ENUM, OPTION, SEQUENCE, STRING, HASH, ARRAY,
+    CORES_HEX, CORES_ARRAY, ADDRESS, ROOT_KIND, EXPORT_INDEX
+
+cdef enum Reason:
+    FINE, CUT_SHORT, UNKNOWN_DISCRIMINATOR, BAD_BOOL, BAD_OPTION, BAD_ENUM, COUNT_TOO_LARGE,
+    STRING_TOO_LONG, INVALID_UTF8, TRAILING_BYTES, OUT_OF_MEMORY
+
+cdef tuple REASONS = (
+    "fine",
+    values.CUT_SHORT,
+    values.UNKNOWN_DISCRIMINATOR,
+    values.BAD_BOOL,
+    values.BAD_OPTION,
+    values.BAD_ENUM,
+    values.COUNT_TOO_LARGE,
+    values.STRING_TOO_LONG,
+    values.INVALID_UTF8,
+    values.TRAILING_BYTES,
+)
+
+cdef Py_ssize_t EXCERPT = EXCERPT_BYTES
+cdef const char* OPENING = b'{"type":"event","data":{"id":'
+
+cdef enum:
+    OPENING_SIZE = 29
+    DIGITS = 20             # of the largest u64
+    SLACK = 32              # bytes copied at once, as _program.PADDING
+    KEPT = 1 << 20          # most bytes that a buffer holds on to from one call to the next
+    LENGTH_BYTES = 4        # of a frame's length
+    HEAD_BYTES = 9          # of timestamp and discriminator
+    DROPPED = 0             # discriminator of the event that counts for more than one
+    DROPPED_NUM = 17        # where its num begins in the content
+    DROPPED_BYTES = 25      # shortest content of it that decodes
+    NOT_WHOLE = -1          # frame_size: the frame does not end in the data
+    TOO_LONG = -2           # frame_size: it announces more than is taken
+
+
+cdef struct Op:             # as _program.OP packs it
+    uint32_t text           # where its text begins in the program's texts
+    uint16_t text_size
+    uint8_t code
+    uint8_t reads           # bytes of the message
+    uint32_t argument
+    uint32_t room           # most bytes that text and value take
+
+
+cdef struct Finding:        # what will be a Fault
+    const uint8_t* content
+    uint32_t size           # of the content
+    uint32_t offset
+    Reason reason
+
+
+# Buffers
+
+cdef struct Buffer:
+    char* start
+    size_t size             # bytes in use
+    size_t capacity         # bytes that may be used; SLACK more are there
+
+
+cdef bint make_room(Buffer* buffer, uint64_t more) noexcept nogil:
+    """Let ``buffer`` take ``more`` bytes beyond those in use; False if there is no memory."""
+    cdef uint64_t needed = buffer.size + more
+    cdef char* start
+    if needed <= buffer.capacity:
+        return True
+    needed += needed // 2 + 1024
+    if needed > UINT32_MAX or needed > SIZE_MAX // 2:
+        return False
+    start = <char*> realloc(buffer.start, needed + SLACK)
+    if start == NULL:
+        return False
+    buffer.start = start
+    buffer.capacity = needed
+    return True
+
+
+cdef inline bint append(Buffer* buffer, const void* source, size_t size) noexcept nogil:
+    """Add ``size`` bytes; False if there is no memory."""
+    if buffer.capacity - buffer.size < size and not make_room(buffer, size):
+        return False
+    memcpy(buffer.start + buffer.size, source, size)
+    buffer.size += size
+    return True
+
+
+cdef void release(Buffer* buffer) noexcept nogil:
+    free(buffer.start)
+    buffer[0] = Buffer(NULL, 0, 0)
+
+
+cdef bytes taken(Buffer* buffer):
+    """The bytes in use, as an object. The buffer does not hold on to much memory."""
+    cdef bytes result = PyBytes_FromStringAndSize(buffer.start, buffer.size)
+    if buffer.capacity > KEPT:
+        release(buffer)
+    return result
+
+
+cdef class Buffers:
+    """What the streams of one codec write to, one stream at a time."""
+
+    cdef Buffer events
+    cdef Buffer types
+    cdef Buffer lengths
+    cdef Buffer facts
+    cdef Buffer findings
+
+    def __dealloc__(self):
+        release(&self.events)
+        release(&self.types)
+        release(&self.lengths)
+        release(&self.facts)
+        release(&self.findings)
+
+
+# Values as text: each function writes to ``out`` and returns where the next byte goes
+
+cdef uint8_t[256][4] ITEMS      # "0," to "255,"
+cdef uint8_t[256] ITEM_SIZES
+cdef uint8_t[256] ESCAPES       # 0: as it is, "u": by number, otherwise what follows the "\\"
+
+
+cdef int fill_tables() except -1:
+    for byte in range(256):
+        item = b"%d," % byte
+        memcpy(ITEMS[byte], <const char*> item, len(item))
+        ITEM_SIZES[byte] = len(item)
+        ESCAPES[byte] = c"u" if byte < 0x20 else 0
+    for plain, escape in zip(b'"\\\b\f\n\r\t', b'"\\bfnrt'):
+        ESCAPES[<uint8_t> plain] = escape
+    return 0
+
+
+fill_tables()
+
+
+cdef inline char* put(char* out, const char* text, size_t size) noexcept nogil:
+    """``size`` bytes of ``text``, in blocks: most texts are shorter than one."""
+    cdef size_t copied = 0
+    while True:
+        memcpy(out + copied, text + copied, SLACK)
+        copied += SLACK
+        if copied >= size:
+            return out + size
+
+
+cdef inline uint64_t eight_digits(uint32_t value) noexcept nogil:
+    """The decimal digits of ``value`` < 10^8 as bytes 0 to 9, the first in the lowest byte.
+
+    Halves the number three times, each time in all lanes at once; a division by 100 or 10 is a
+    multiplication and a shift that are exact for numbers as small as there are in a lane.
+    """
+    cdef uint64_t fours = value // 10000 | <uint64_t> (value % 10000) << 32
+    cdef uint64_t high = fours * 5243 >> 19 & 0x0000007F0000007FULL
+    cdef uint64_t twos = high | (fours - 100 * high) << 16
+    high = twos * 103 >> 10 & 0x000F000F000F000FULL
+    return high | (twos - 10 * high) << 8
+
+
+cdef inline char* put_decimal(char* out, uint64_t value) noexcept nogil:
+    cdef uint64_t digits
+    cdef int size
+    if value >= 100000000:
+        out = put_decimal(out, value // 100000000)
+        digits = eight_digits(value % 100000000) | 0x3030303030303030ULL
+        memcpy(out, &digits, 8)
+        return out + 8
+    size = (
+        1 + (value > 9) + (value > 99) + (value > 999) + (value > 9999) + (value > 99999)
+        + (value > 999999) + (value > 9999999)
+    )
+    digits = (eight_digits(value) | 0x3030303030303030ULL) >> 8 * (8 - size)
+    memcpy(out, &digits, 8)
+    return out + size
+
+
+cdef inline uint8_t hex_digit(uint8_t value) noexcept nogil:
+    return value + (c"a" - 10 if value > 9 else c"0")
+
+
+cdef inline char* put_hex(char* out, const uint8_t* raw, size_t size) noexcept nogil:
+    """``raw`` in hex. Arithmetic and no table, because compilers make vectors of this loop."""
+    cdef size_t at
+    for at in range(size):
+        out[2 * at] = hex_digit(raw[at] >> 4)
+        out[2 * at + 1] = hex_digit(raw[at] & 15)
+    return out + 2 * size
+
+
+cdef inline char* put_array(char* out, const uint8_t* raw, size_t size) noexcept nogil:
+    """``raw`` as integers with commas between them."""
+    cdef size_t at
+    for at in range(size):
+        memcpy(out, ITEMS[raw[at]], 4)
+        out += ITEM_SIZES[raw[at]]
+    return out - (size > 0)
+
+
+cdef char* put_address(char* out, const uint8_t* raw) noexcept nogil:
+    """The 16 bytes of an IPv6 address: RFC 5952, or a dotted quad if it is IPv4-mapped."""
+    cdef int at, zeros = 0, most_zeros = 1, resume = -1
+    cdef char[4] group
+    if memcmp(raw, b"\0\0\0\0\0\0\0\0\0\0\xff\xff", 12) == 0:
+        for at in range(12, 16):
+            out = put_decimal(out, raw[at])
+            out[0] = c"."
+            out += 1
+        return out - 1
+    for at in range(8):
+        zeros = 0 if raw[2 * at] | raw[2 * at + 1] else zeros + 1
+        if zeros > most_zeros:
+            most_zeros = zeros
+            resume = at + 1
+    for at in range(8):
+        if at == resume - most_zeros:
+            memcpy(out, b"::", 2)
+            out += 2
+        elif not resume - most_zeros < at < resume:
+            if at != 0 and at != resume:
+                out[0] = c":"
+                out += 1
+            put_hex(group, raw + 2 * at, 2)
+            zeros = 0
+            while zeros < 3 and group[zeros] == c"0":
+                zeros += 1
+            memcpy(out, group + zeros, 4 - zeros)
+            out += 4 - zeros
+    return out
+
+
+cdef inline int character(const uint8_t* at, const uint8_t* end) noexcept nogil:
+    """How many bytes the UTF-8 character at ``at`` has.
+
+    Negative if it is ill-formed: then that many bytes are its maximal subpart, which one U+FFFD
+    replaces (Unicode, table 3-7 and section 3.9).
+    """
+    cdef uint8_t lead = at[0], lowest = 0x80, highest = 0xBF
+    cdef int size = 2 if lead < 0xE0 else 3 if lead < 0xF0 else 4
+    cdef int seen
+    if lead < 0xC2 or lead > 0xF4:
+        return -1
+    if lead == 0xE0:
+        lowest = 0xA0
+    elif lead == 0xED:
+        highest = 0x9F
+    elif lead == 0xF0:
+        lowest = 0x90
+    elif lead == 0xF4:
+        highest = 0x8F
+    for seen in range(1, size):
+        if at + seen == end or not lowest <= at[seen] <= highest:
+            return -seen
+        lowest, highest = 0x80, 0xBF
+    return size
+
+
+cdef inline bint is_plain(const uint8_t* at) noexcept nogil:
+    """Whether the next eight bytes are ASCII that JSON shows as it is."""
+    cdef uint64_t ones = 0x0101010101010101ULL
+    cdef uint64_t word, quote, backslash
+    memcpy(&word, at, 8)
+    quote = word ^ ones * c'"'
+    backslash = word ^ ones * c"\\"
+    return (
+        word | word - ones * c" " | quote - ones & ~quote | backslash - ones & ~backslash
+    ) & ones * 0x80 == 0
+
+
+cdef char* put_string(char* out, const uint8_t* at, size_t size, bint* valid) noexcept nogil:
+    """UTF-8 as the inside of a JSON string, ``valid`` or mended: at most six times ``size``."""
+    cdef const uint8_t* end = at + size
+    cdef uint8_t escape
+    cdef int length
+    valid[0] = True
+    while at < end:
+        if end - at >= 8 and is_plain(at):
+            memcpy(out, at, 8)
+            out += 8
+            at += 8
+        elif at[0] >= 0x80:
+            length = character(at, end)
+            if length > 0:
+                memcpy(out, at, length)
+                out += length
+                at += length
+            else:
+                valid[0] = False
+                memcpy(out, b"\xef\xbf\xbd", 3)
+                out += 3
+                at -= length
+        else:
+            escape = ESCAPES[at[0]]
+            if escape == 0:
+                out[0] = at[0]
+                out += 1
+            else:
+                out[0] = c"\\"
+                out[1] = escape
+                out += 2
+            if escape == c"u":
+                memcpy(out, b"00", 2)
+                out = put_hex(out + 2, at, 1)
+            at += 1
+    return out
+
+
+# The machine
+
+cdef struct Machine:
+    const Op* ops               # the program
+    const char* texts
+    uint32_t cores              # of the node
+    const char* node            # what stands between id and event ID
+    size_t node_size
+    const char* closing         # what stands after the event
+    size_t closing_size
+    const uint8_t* content      # the message that is read
+    const uint8_t* at           # what of it is read next
+    const uint8_t* end
+    Buffer* events              # what is written
+    char* out                   # where its next byte goes
+    Buffer* findings
+
+
+cdef inline char* with_room(Machine* m, char* out, uint64_t more) noexcept nogil:
+    """``out``, wherever it is then, with room for ``more`` bytes; NULL if there is no memory."""
+    m.events.size = out - m.events.start
+    if m.events.capacity - m.events.size >= more:
+        return out
+    return m.events.start + m.events.size if make_room(m.events, more) else NULL
+
+
+cdef inline char* put_text(Machine* m, char* out, const Op* op) noexcept nogil:
+    return put(out, m.texts + op.text, op.text_size)
+
+
+cdef Reason fail(Machine* m, const uint8_t* at, Reason reason) noexcept nogil:
+    """Leave ``at`` where the read that fails begins; returns ``reason``."""
+    m.at = at
+    return reason
+
+
+cdef Reason find(Machine* m, const uint8_t* at, Reason reason) noexcept nogil:
+    """Note ``reason`` for the read or value at ``at``."""
+    cdef Finding finding = Finding(m.content, m.end - m.content, at - m.content, reason)
+    return FINE if append(m.findings, &finding, sizeof(Finding)) else OUT_OF_MEMORY
+
+
+cdef Reason read_count(Machine* m, uint64_t* count) noexcept nogil:
+    """Read the natural at ``at`` that counts bytes or items to follow."""
+    cdef const uint8_t* at = m.at
+    cdef int following = 0
+    while following < 8 and at != m.end and at[0] & 0x80 >> following:
+        following += 1
+    if m.end - at <= following:
+        return CUT_SHORT
+    count[0] = 0
+    memcpy(count, at + 1, following)
+    if following < 8:
+        count[0] |= <uint64_t> (at[0] & 0x7F >> following) << 8 * following
+    if count[0] > <uint64_t> (m.end - at - 1 - following):
+        return COUNT_TOO_LARGE
+    m.at = at + 1 + following
+    return FINE
+
+
+cdef Reason run(Machine* m, const Op* op) noexcept nogil:
+    """Carry out ``op`` and what follows, up to an ``END``. If that fails, ``at`` is where."""
+    cdef const uint8_t* at = m.at
+    cdef const uint8_t* raw
+    cdef char* out = m.out
+    cdef size_t size
+    cdef uint64_t count, item, u64
+    cdef uint32_t u32
+    cdef uint16_t u16
+    cdef bint valid
+    cdef Reason reason
+    while True:
+        if m.end - at < op.reads:
+            return fail(m, at, CUT_SHORT)
+        out = with_room(m, out, op.room)
+        if out == NULL:
+            return OUT_OF_MEMORY
+        out = put_text(m, out, op)
+        raw = at
+        at += op.reads
+
+        if op.code == END:
+            m.at = at
+            m.out = out
+            return FINE
+        elif op.code == EVENT:
+            memcpy(&u64, raw, 8)
+            out = put_decimal(out, u64)
+            op = m.ops + op.argument - 1
+        elif op.code == U8:
+            out = put_decimal(out, raw[0])
+        elif op.code == U16:
+            memcpy(&u16, raw, 2)
+            out = put_decimal(out, u16)
+        elif op.code == U32:
+            memcpy(&u32, raw, 4)
+            out = put_decimal(out, u32)
+        elif op.code == U64:
+            memcpy(&u64, raw, 8)
+            out = put_decimal(out, u64)
+        elif op.code == HASH:
+            out = put_hex(out, raw, 32)
+        elif op.code == ARRAY:
+            out = put_array(out, raw, op.argument)
+        elif op.code == CORES_HEX or op.code == CORES_ARRAY:
+            size = (<size_t> m.cores * op.argument + 7) // 8
+            if <size_t> (m.end - at) < size:
+                return fail(m, at, CUT_SHORT)
+            at += size
+            out = with_room(m, out, 4 * size)
+            if out == NULL:
+                return OUT_OF_MEMORY
+            out = put_hex(out, raw, size) if op.code == CORES_HEX else put_array(out, raw, size)
+        elif op.code == ADDRESS:
+            out = put_address(out, raw)
+        elif op.code == BOOL or op.code == ENUM:
+            if raw[0] >= op.argument:
+                return fail(m, raw, BAD_BOOL if op.code == BOOL else BAD_ENUM)
+            out = put_text(m, out, op + 1 + raw[0])
+            op += op.argument
+        elif op.code == OPTION:
+            if raw[0] > 1:
+                return fail(m, raw, BAD_OPTION)
+            if raw[0] == 0:
+                memcpy(out, b"null", 4)
+                out += 4
+            else:
+                m.at = at
+                m.out = out
+                reason = run(m, op + 1)
+                if reason != FINE:
+                    return reason
+                at = m.at
+                out = m.out
+            op += op.argument
+        elif op.code == SEQUENCE:
+            m.at = at
+            m.out = out
+            reason = read_count(m, &count)
+            if reason != FINE:
+                return reason
+            for item in range(count):
+                reason = run(m, op + 1)
+                if reason != FINE:
+                    return reason
+            at = m.at
+            out = m.out - (count > 0)
+            op += op.argument
+        elif op.code == STRING:
+            m.at = at
+            reason = read_count(m, &count)
+            if reason != FINE:
+                return reason
+            out = with_room(m, out, 6 * count)
+            if out == NULL:
+                return OUT_OF_MEMORY
+            out = put_string(out, m.at, count, &valid)
+            at = m.at + count
+            if count > op.argument or not valid:
+                reason = find(m, raw, STRING_TOO_LONG if count > op.argument else INVALID_UTF8)
+                if reason != FINE:
+                    return reason
+        elif op.code == ROOT_KIND:
+            if m.end - at < 34:
+                return fail(m, at if m.end - at < 32 else at + 32, CUT_SHORT)
+            out = put_text(m, out, op + 1 + (at[33] >> 7))
+            op += op.argument
+        elif op.code == EXPORT_INDEX:
+            memcpy(&u16, raw, 2)
+            out = put_decimal(out, u16 & 0x7FFF)
+        else:
+            return fail(m, m.content + 8, UNKNOWN_DISCRIMINATOR)
+        op += 1
+
+
+cdef Reason write_event(Machine* m, uint64_t id, uint64_t event_id) noexcept nogil:
+    """Write the message as one ``event`` message and a comma. If that fails, ``at`` is where."""
+    cdef char* out
+    cdef Reason reason
+    if m.end - m.content < HEAD_BYTES:
+        return fail(m, m.content + (8 if m.end - m.content == 8 else 0), CUT_SHORT)
+    out = with_room(
+        m, m.events.start + m.events.size, OPENING_SIZE + DIGITS + m.node_size + DIGITS
+    )
+    if out == NULL:
+        return OUT_OF_MEMORY
+    memcpy(out, OPENING, OPENING_SIZE)
+    out = put_decimal(out + OPENING_SIZE, id)
+    out = put(out, m.node, m.node_size)
+    m.out = put_decimal(out, event_id)
+    m.at = m.content
+    reason = run(m, m.ops + m.content[8])
+    if reason == FINE and m.at != m.end:
+        reason = find(m, m.at, TRAILING_BYTES)
+    if reason == FINE:
+        m.events.size = m.out - m.events.start
+        if not append(m.events, m.closing, m.closing_size):
+            reason = OUT_OF_MEMORY
+    return reason
+
+
+# Streams
+
+cdef inline int64_t frame_size(const uint8_t* at, const uint8_t* end, uint32_t most) noexcept nogil:
+    """The size of the content of the frame at ``at``, or ``NOT_WHOLE`` or ``TOO_LONG``."""
+    cdef uint32_t size
+    if end - at < LENGTH_BYTES:
+        return NOT_WHOLE
+    memcpy(&size, at, LENGTH_BYTES)
+    if size > most:
+        return TOO_LONG
+    return size if end - at - LENGTH_BYTES >= size else NOT_WHOLE
+
+
+cdef inline uint64_t ids_used(const uint8_t* content, int64_t size) noexcept nogil:
+    """How many event IDs a message takes (JIP-3, Event IDs)."""
+    cdef uint64_t num = 1
+    if size >= DROPPED_BYTES and content[8] == DROPPED:
+        memcpy(&num, content + DROPPED_NUM, 8)
+    return num
+
+
+cdef const uint8_t* offset_in(bytes data, Py_ssize_t start) except NULL:
+    if not 0 <= start <= len(data):
+        raise ValueError(f"start is {start}; it must lie in the {len(data)} bytes of data")
+    return <const uint8_t*> PyBytes_AS_STRING(data) + start
+
+
+cdef object frame_too_long(const uint8_t* at, uint32_t most):
+    cdef uint32_t size
+    memcpy(&size, at, LENGTH_BYTES)
+    return FrameTooLong(size, most)
+
+
+cdef object new_tuple = tuple.__new__   # skips the Python code in __new__ of a named tuple
+
+
+cdef list faults(Buffer* findings):
+    """The findings as :class:`~telemetry_twisted.jip3.codec.Fault` objects."""
+    cdef Finding finding
+    cdef size_t at = 0
+    cdef list result = []
+    while at < findings.size:
+        memcpy(&finding, findings.start + at, sizeof(Finding))
+        at += sizeof(Finding)
+        result.append(new_tuple(Fault, (
+            VIOLATION if finding.reason >= STRING_TOO_LONG else DECODE_ERROR,
+            finding.content[8] if finding.size >= HEAD_BYTES else None,
+            finding.offset,
+            REASONS[<int> finding.reason],
+            PyBytes_FromStringAndSize(<const char*> finding.content, min(finding.size, EXCERPT)),
+        )))
+    return result
+
+
+cdef class Stream:
+    """See :class:`telemetry_twisted.jip3.codec.Stream`."""
+
+    cdef public uint64_t next_event_id
+    cdef Buffers _buffers
+    cdef bytes _ops
+    cdef bytes _texts
+    cdef bytes _node                    # Machine.node and SLACK bytes
+    cdef uint32_t _cores
+    cdef uint32_t _most                 # bytes in a message
+    cdef uint8_t[32] _fact_types        # a bit for each discriminator
+    cdef uint32_t[256] _counts          # of events by discriminator
+
+    def __cinit__(self, program not None, Buffers buffers not None, dialect not None):
+        self._buffers = buffers
+        self._ops = program.ops
+        self._texts = program.texts
+        self._node = f',"node_id":"{dialect.node_id}","event_id":'.encode() + bytes(SLACK)
+        self._cores = dialect.cores
+        self._most = min(dialect.max_message_size, UINT32_MAX)
+        for discriminator in dialect.fact_types:
+            self._fact_types[discriminator >> 3] |= 1 << (discriminator & 7)
+
+    def decode(
+        self,
+        bytes data not None,
+        Py_ssize_t start,
+        Py_ssize_t room,
+        uint64_t first_id,
+        uint64_t id_step,
+        bytes received not None,
+    ):
+        cdef const uint8_t* begin = offset_in(data, start)
+        cdef const uint8_t* end = begin + (len(data) - start)
+        cdef const uint8_t* at = begin
+        cdef Buffers buffers = self._buffers
+        cdef bytes closing = received + b'"},'
+        cdef size_t written, found
+        cdef int64_t size = NOT_WHOLE
+        cdef Reason reason
+        cdef Machine m
+        m.ops = <const Op*> PyBytes_AS_STRING(self._ops)
+        m.texts = PyBytes_AS_STRING(self._texts)
+        m.cores = self._cores
+        m.node = PyBytes_AS_STRING(self._node)
+        m.node_size = len(self._node) - SLACK
+        m.closing = PyBytes_AS_STRING(closing)
+        m.closing_size = len(closing)
+        m.events = &buffers.events
+        m.findings = &buffers.findings
+        buffers.events.size = buffers.types.size = buffers.lengths.size = 0
+        buffers.facts.size = buffers.findings.size = 0
+        while <Py_ssize_t> buffers.types.size < room:
+            size = frame_size(at, end, self._most)
+            if size < 0:
+                break
+            m.content = at + LENGTH_BYTES
+            m.end = m.content + size
+            written = buffers.events.size
+            found = buffers.findings.size
+            reason = write_event(&m, first_id, self.next_event_id)
+            if reason == FINE:
+                first_id += id_step
+                reason = self._note(m.content, size, buffers.events.size - written - len(b","))
+            elif reason != OUT_OF_MEMORY:
+                buffers.events.size = written
+                buffers.findings.size = found
+                reason = find(&m, m.at, reason)
+            if reason == OUT_OF_MEMORY:
+                raise MemoryError
+            self.next_event_id += ids_used(m.content, size)
+            at = m.end
+        if size == TOO_LONG and at == begin:
+            raise frame_too_long(at, self._most)
+        if buffers.types.size > 0:
+            buffers.events.size -= len(b",")
+        return new_tuple(Decoded, (
+            start + (at - begin),
+            taken(&buffers.events),
+            taken(&buffers.types),
+            taken(&buffers.lengths),
+            taken(&buffers.facts),
+            faults(&buffers.findings),
+        ))
+
+    def skip(self, bytes data not None, Py_ssize_t start, Py_ssize_t most):
+        cdef const uint8_t* begin = offset_in(data, start)
+        cdef const uint8_t* end = begin + (len(data) - start)
+        cdef const uint8_t* at = begin
+        cdef Py_ssize_t skipped = 0
+        cdef int64_t size = NOT_WHOLE
+        while skipped < most:
+            size = frame_size(at, end, self._most)
+            if size < 0:
+                break
+            self.next_event_id += ids_used(at + LENGTH_BYTES, size)
+            skipped += 1
+            at += LENGTH_BYTES + size
+        if size == TOO_LONG and at == begin:
+            raise frame_too_long(at, self._most)
+        return start + (at - begin), skipped
+
+    def take_counts(self):
+        counts = {
+            discriminator: self._counts[discriminator]
+            for discriminator in range(256)
+            if self._counts[discriminator]
+        }
+        memset(self._counts, 0, sizeof(self._counts))
+        return counts
+
+    cdef inline Reason _note(self, const uint8_t* content, size_t size, uint32_t length) noexcept:
+        """Note the type and ``length`` of an event that was written, and its message as a fact."""
+        cdef Buffers buffers = self._buffers
+        cdef uint8_t type = content[8]
+        if not append(&buffers.types, &type, 1) or not append(&buffers.lengths, &length, 4):
+            return OUT_OF_MEMORY
+        if self._fact_types[type >> 3] & 1 << (type & 7):
+            if not append(&buffers.facts, content - LENGTH_BYTES, LENGTH_BYTES + size):
+                return OUT_OF_MEMORY
+        self._counts[type] += 1
+        return FINE
