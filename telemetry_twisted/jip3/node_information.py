@@ -5,7 +5,7 @@ The parameters have no length in front of them, and each Gray Paper lays them ou
 layout *fits* if what follows it ends exactly where the message does.
 
 - Of the known layouts that fit, the one that ``gp_version`` names is taken; if it names none of
-  them, one without violations; else the first of the table.
+  them, the first of the table.
 - If none fits, the parameters are searched: of every length from 26 bytes (the core count is at
   byte 24 in every layout) to 4,096, the shortest that fits is taken. Such parameters are kept as
   ``{"core_count": 341, "raw": "0x…"}``.
@@ -90,7 +90,7 @@ def decode_node_information(content: bytes) -> NodeInformation:
         _read(content, layout, _SIZES[layout]) for layout, misfit in misfits.items() if not misfit
     ]
     if fitting:
-        return max(fitting, key=lambda read: (_is_named(read), not read.faults))
+        return next(filter(_is_named, fitting), fitting[0])
     for size in range(_CORE_COUNT.stop - 1, MAX_PARAMETERS_SIZE + 1):
         if not _misfit(content, 1 + size):
             return _read(content, None, size)

@@ -251,3 +251,16 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """Run a test that takes ``event_type`` and ``version`` for every event of the table."""
     if "event_type" in metafunc.fixturenames:
         metafunc.parametrize(("event_type", "version"), ALL_EVENTS)
+
+
+@pytest.hookimpl(hookwrapper=True, tryfirst=True)
+def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> Iterator[None]:
+    """Undo what pytest-twisted does to a hypothesis test for each of its parameters.
+
+    It wraps the inner test each time that the test runs, and a wrapped one cannot be wrapped again.
+    """
+    hypothesis = getattr(pyfuncitem.obj, "hypothesis", None)
+    inner_test = getattr(hypothesis, "inner_test", None)
+    yield
+    if hypothesis is not None:
+        hypothesis.inner_test = inner_test
