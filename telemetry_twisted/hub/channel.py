@@ -94,7 +94,7 @@ class Channel:
         self._render = render
         self._batch = batch
         self._entries: Window[Entry] = Window()
-        self._waiting: list[Reader] = []
+        self._waiting: dict[Reader, None] = {}
         self._frames: dict[int, tuple[Frame, int, int]] = {}
 
     def append(self, chunk: Chunk, count: int, spans: Spans | None = None) -> None:
@@ -112,11 +112,15 @@ class Channel:
 
     def wait(self, reader: Reader) -> None:
         """Wake ``reader``, once, when there is more."""
-        self._waiting.append(reader)
+        self._waiting[reader] = None
+
+    def forget(self, reader: Reader) -> None:
+        """Do not wake ``reader`` any more."""
+        self._waiting.pop(reader, None)
 
     def wake(self) -> None:
         """Wake all who wait."""
-        waiting, self._waiting = self._waiting, []
+        waiting, self._waiting = self._waiting, {}
         for reader in waiting:
             reader.wake()
 

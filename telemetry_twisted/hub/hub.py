@@ -36,8 +36,8 @@ class History(Protocol):
 class Hub:
     """Takes what the ingestion processes send and hands it on, never looking into an event.
 
-    ``last_id`` is the highest event id so far. ``endings`` counts connections of nodes that ended by
-    kind, ``faults`` what nodes got wrong by kind (``decode_error``, ``violation``).
+    ``last_id`` is the highest event id so far. ``endings`` counts connections of nodes that ended,
+    by kind, ``faults`` what nodes got wrong, by kind (``decode_error``, ``violation``).
     """
 
     _log = Logger()

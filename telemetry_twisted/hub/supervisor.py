@@ -105,15 +105,15 @@ class Supervisor(Service):
             self.restarts += 1
             self._restart = self._reactor.callLater(self._delay, self._start)
 
-    def stopService(self) -> Deferred[None] | None:
-        """Start no more; the Deferred fires when the child, told to end by its handler, is gone."""
+    def stopService(self) -> Deferred[None]:
+        """Start no more; fires when the child, told to end by its handler, is gone."""
         Service.stopService(self)
+        self._ended = Deferred()
         if self._restart is not None:
             self._restart.cancel()
             self._restart = None
         if self._life is None:
-            return None
-        self._ended = Deferred()
+            self._ended.callback(None)
         return self._ended
 
     def kill(self) -> None:

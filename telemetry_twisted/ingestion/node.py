@@ -153,7 +153,7 @@ class NodeProtocol(Protocol):
     def _node_information(self, data: bytes) -> int:
         if len(data) < _LENGTH.size:
             return 0
-        (length,) = _LENGTH.unpack_from(data)
+        length: int = _LENGTH.unpack_from(data)[0]
         if length > self._max_message_size:
             raise FrameTooLong(length, self._max_message_size)
         end = _LENGTH.size + length

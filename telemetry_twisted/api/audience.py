@@ -1,0 +1,108 @@
+"""All subscribers together."""
+
+from __future__ import annotations
+
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IReactorTime
+from twisted.internet.task import LoopingCall
+from twisted.logger import Logger
+
+from telemetry_twisted.hub.ring import Ring
+
+from .subscriber import Figures, Gauges, Subscriber
+
+STATS_SECONDS = 5.0
+"""How often ``stats`` are sent (protocol, "Server → client")."""
+
+STALLED_SECONDS = 60.0
+"""How long a subscriber may accept no byte at all (protocol, ``lagged``)."""
+
+
+class Audience:
+    """Knows the subscribers, tells them what concerns all, and lets go of those that are dead.
+
+    ``events_missed`` is what subscribers were told of as ``lagged``, over all of them.
+    """
+
+    _log = Logger()
+
+    def __init__(
+        self,
+        ring: Ring,
+        figures: Figures,
+        gauges: Gauges | None,
+        max_subscribers: int,
+        clock: IReactorTime,
+    ) -> None:
+        self.ring = ring
+        self.figures = figures
+        self.gauges = gauges
+        self.max_subscribers = max_subscribers
+        self.clock = clock
+        self.events_missed = 0
+        self._members: dict[Subscriber, None] = {}
+        self._routine = LoopingCall(self._look_after)
+        self._routine.clock = clock
+        self._empty: Deferred[None] | None = None
+
+    def __len__(self) -> int:
+        return len(self._members)
+
+    @property
+    def full(self) -> bool:
+        """Whether another subscriber has to be turned away."""
+        return len(self._members) >= self.max_subscribers or self._empty is not None
+
+    def start(self) -> None:
+        """Send stats and look for the dead from now on."""
+        self._routine.start(STATS_SECONDS, now=False).addErrback(
+            lambda failure: self._log.failure("subscribers are not looked after any more", failure)
+        )
+
+    def opened(self, subscriber: Subscriber) -> None:
+        self._members[subscriber] = None
+
+    def closed(self, subscriber: Subscriber) -> None:
+        self._members.pop(subscriber, None)
+        if self._empty is not None and not self._members:
+            self._empty.callback(None)
+
+    def missed(self, events: int) -> None:
+        self.events_missed += events
+
+    def _look_after(self) -> None:
+        now = self.clock.seconds()
+        stats = None if self.gauges is None else self.gauges.stats()
+        for subscriber in list(self._members):
+            if subscriber.stalled_for(now) >= STALLED_SECONDS:
+                self._log.info(
+                    "subscriber {peer} has accepted nothing for {seconds:.0f} s; it is let go",
+                    peer=subscriber.peer,
+                    seconds=STALLED_SECONDS,
+                )
+                subscriber.abort()
+            elif stats is not None:
+                subscriber.send_stats(stats)
+
+    def alerts_changed(self) -> None:
+        """Tell those who asked for alerts."""
+        if self.gauges is not None:
+            alerts = self.gauges.alerts()
+            for subscriber in list(self._members):
+                subscriber.alerts_changed(alerts)
+
+    def finish(self) -> Deferred[None]:
+        """Send all what is in the ring, close them, and take no more; fires when all are gone."""
+        if self._routine.running:
+            self._routine.stop()
+        self._empty = Deferred()
+        if not self._members:
+            self._empty.callback(None)
+        for subscriber in list(self._members):
+            subscriber.finish()
+        return self._empty
+
+    def abort(self) -> None:
+        """Close the connections that are still there at once."""
+        for subscriber in list(self._members):
+            subscriber.abort()

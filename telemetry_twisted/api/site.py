@@ -1,0 +1,86 @@
+"""The HTTP side: the WebSocket upgrade, health, and an answer to everything else."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import ujson
+from klein import Klein
+from twisted.python.failure import Failure
+from twisted.web.http import SERVICE_UNAVAILABLE
+from twisted.web.iweb import IRequest
+from twisted.web.resource import IResource, Resource
+from twisted.web.server import Site
+from werkzeug.exceptions import HTTPException
+
+from telemetry_twisted import __version__
+
+from .audience import Audience
+from .websocket import web_socket_resource
+
+
+def json_answer(request: IRequest, code: int, value: Any) -> bytes:
+    """Answer ``request`` with ``value`` as JSON."""
+    request.setResponseCode(code)
+    request.setHeader(b"content-type", b"application/json")
+    return ujson.dumps(value, escape_forward_slashes=False, ensure_ascii=False).encode()
+
+
+def json_error(request: IRequest, code: int, message: str) -> bytes:
+    """Answer ``request`` with the one shape that errors have."""
+    return json_answer(request, code, {"error": {"status": code, "message": message}})
+
+
+class Door(Resource):
+    """Lets subscribers in while there is room."""
+
+    isLeaf = True
+
+    def __init__(self, audience: Audience) -> None:
+        Resource.__init__(self)
+        self._audience = audience
+        self._web_socket = web_socket_resource(audience)
+
+    def render(self, request: IRequest) -> Any:
+        if self._audience.full:
+            most = self._audience.max_subscribers
+            return json_error(
+                request,
+                SERVICE_UNAVAILABLE,
+                f"{most} subscribers are connected, as many as --max-subscribers allows",
+            )
+        return self._web_socket.render(request)
+
+
+def basic_routes(audience: Audience) -> Klein:
+    """The routes that are there whether history is kept or not."""
+    app = Klein()
+    door = Door(audience)
+
+    @app.route("/api/ws", branch=True)
+    def web_socket(_request: IRequest) -> IResource:
+        return door
+
+    @app.route("/api/health", methods=["GET", "HEAD"])
+    def health(request: IRequest) -> bytes:
+        return json_answer(
+            request, 200, {"status": "ok", "service": "telemetry-twisted", "version": __version__}
+        )
+
+    @app.handle_errors(HTTPException)
+    def refuse(request: IRequest, failure: Failure) -> bytes:
+        path = request.path.decode("utf-8", "replace")
+        error = failure.value
+        assert isinstance(error, HTTPException)
+        code = error.code or 500
+        said = f"there is nothing at {path}" if code == 404 else str(error.description)
+        return json_error(request, code, said)
+
+    return app
+
+
+def api_site(app: Klein) -> Site:
+    """The site that the API endpoint serves."""
+    site = Site(app.resource())
+    site.noisy = False
+    return site

@@ -1,0 +1,373 @@
+"""One subscriber: what it is sent, and what it may ask for.
+
+====================  ===========================================================
+client → server       reply
+====================  ===========================================================
+Subscribe             subscribed, then events that match the filter
+Unsubscribe           unsubscribed, then all events
+GetRecentEvents       recent_events
+Ping                  pong
+SubscribeMetrics      metrics_subscribed, then metrics at the interval
+UnsubscribeMetrics    metrics_unsubscribed
+SubscribeAlerts       alerts_subscribed, then alert when the set of alerts changes
+UnsubscribeAlerts     alerts_unsubscribed
+anything else         error; the connection stays as it is
+====================  ===========================================================
+
+A subscriber reads the ring at its own cursor for as long as its transport takes bytes. When the
+transport says pause it stops; when the transport resumes, it goes on where it was, or, where the
+ring has moved past that, it is told how much it missed. What it asks for meanwhile waits its turn
+in the stream, so that a reply always stands between the events before and after it.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterable
+from typing import Any, Protocol
+
+import ujson
+from attrs import define
+from twisted.internet.interfaces import IDelayedCall, IPushProducer, IReactorTime
+from zope.interface import implementer
+
+from telemetry_twisted.hub.channel import ALL, Channel, Cursor, Filter
+from telemetry_twisted.hub.ring import Ring
+from telemetry_twisted.timestamps import rfc3339
+
+from . import requests
+from .frames import frame_header, message, recent_event, sample
+from .progress import Progress
+
+GREETING_SAMPLES = 200
+"""Most events in ``recent_event_samples`` of ``connected``."""
+
+BUFFER_BYTES = 1 << 18
+"""How much may wait in a subscriber's transport before it is paused."""
+
+GOING_AWAY = 1001
+"""WebSocket status code of a server that shuts down (RFC 6455, 7.4.1)."""
+
+
+class Figures(Protocol):
+    """What subscribers are told of the server."""
+
+    def greeting(self) -> dict[str, Any]:
+        """``recent_events``, ``total_nodes`` and ``broadcaster_stats`` of ``connected``."""
+
+
+class Gauges(Protocol):
+    """What only a server that keeps history tells."""
+
+    def stats(self) -> dict[str, Any]:
+        """``database``, ``broadcaster`` and ``connections`` of ``stats``."""
+
+    def metrics(self) -> dict[str, Any]:
+        """The data of ``metrics``."""
+
+    def alerts(self) -> list[dict[str, Any]]:
+        """The alerts that hold now."""
+
+
+NO_HISTORY = (
+    "not available: the server was started with --no-database and keeps no history; "
+    "start it without that option to get metrics and alerts"
+)
+
+
+@define(eq=False)
+class _Leg:
+    """A stretch of the stream that is read through one channel."""
+
+    channel: Channel
+    cursor: Cursor
+    given: Any
+
+
+@define(eq=False)
+class _Question:
+    """A request whose turn comes when the stream has been read up to ``until``."""
+
+    until: int
+    answer: Callable[[], None]
+
+
+class Desk(Protocol):
+    """What all subscribers share; ``gauges`` is None where no history is kept."""
+
+    ring: Ring
+    clock: IReactorTime
+    figures: Figures
+    gauges: Gauges | None
+
+    def opened(self, subscriber: Subscriber) -> None:
+        """A subscriber is there."""
+
+    def closed(self, subscriber: Subscriber) -> None:
+        """A subscriber is gone."""
+
+    def missed(self, events: int) -> None:
+        """A subscriber missed ``events``."""
+
+
+class StreamTransport(Protocol):
+    """The transport under a WebSocket connection: TCP, UNIX or TLS."""
+
+    bufferSize: int
+    SEND_LIMIT: int
+
+    def writeSequence(self, pieces: Iterable[bytes]) -> None:
+        """Write ``pieces``."""
+
+    def registerProducer(self, producer: IPushProducer, streaming: bool) -> None:
+        """Have ``producer`` told when enough is waiting."""
+
+    def unregisterProducer(self) -> None:
+        """Tell it no more."""
+
+    def pauseProducing(self) -> None:
+        """Read no more."""
+
+    def resumeProducing(self) -> None:
+        """Read on."""
+
+    def abortConnection(self) -> None:
+        """Close at once."""
+
+
+SayGoodbye = Callable[[int, bytes], None]
+"""Begins the closing handshake with a status code and a reason."""
+
+
+@implementer(IPushProducer)
+class Subscriber:
+    """Streams events to one client.
+
+    It is there from the end of the opening handshake until :meth:`gone`. ``events_received`` and
+    ``lagged_total`` count the events that it was sent and that it missed.
+    """
+
+    def __init__(
+        self, desk: Desk, peer: str, say_goodbye: SayGoodbye, transport: StreamTransport
+    ) -> None:
+        self.events_received = 0
+        self.lagged_total = 0
+        self.peer = peer
+        self._desk = desk
+        self._close = say_goodbye
+        self._transport = transport
+        self._opened = desk.clock.seconds()
+        self._flowing = True
+        self._finishing = False
+        self._questions: deque[_Question] = deque()
+        self._metrics_call: IDelayedCall | None = None
+        self._wants_alerts = False
+        self._progress = Progress(transport, self._opened)
+        self._legs = deque([self._leg_through(ALL, {"type": "All"})])
+
+    def start(self) -> None:
+        """Greet the client and stream from now on."""
+        self._take_over_transport()
+        self._desk.opened(self)
+        self._greet()
+        self._go_on()
+
+    def _leg_through(self, filter: Filter, given: Any) -> _Leg:
+        channel = self._desk.ring.open(filter)
+        return _Leg(channel, channel.tail(), given)
+
+    def _take_over_transport(self) -> None:
+        # The HTTP channel that served the upgrade is still registered as the producer; until it is
+        # not, the transport tells it, not this subscriber, that the client is slow.
+        self._transport.unregisterProducer()
+        self._transport.bufferSize = BUFFER_BYTES
+        self._transport.SEND_LIMIT = BUFFER_BYTES
+        self._transport.registerProducer(self, True)
+
+    def _greet(self) -> None:
+        samples = b",".join(map(sample, self._desk.ring.newest(GREETING_SAMPLES)))
+        data = {
+            "message": "Connected to the telemetry stream. All events follow; send "
+            '{"type":"Subscribe","filter":…} to narrow them.',
+            **self._desk.figures.greeting(),
+        }
+        head = ujson.dumps(data, escape_forward_slashes=False, ensure_ascii=False).encode()
+        self._tell_raw("connected", head[:-1] + b',"recent_event_samples":[' + samples + b"]}")
+
+    def _tell(self, kind: str, data: Any) -> None:
+        payload = message(kind, data, self._desk.clock.seconds())
+        self._transport.writeSequence((frame_header(len(payload)), payload))
+
+    def _tell_raw(self, kind: str, data: bytes) -> None:
+        now = rfc3339(self._desk.clock.seconds()).encode()
+        payload = b'{"type":"%b","data":%b,"timestamp":"%b"}' % (kind.encode(), data, now)
+        self._transport.writeSequence((frame_header(len(payload)), payload))
+
+    def pauseProducing(self) -> None:
+        self._flowing = False
+        self._transport.pauseProducing()
+
+    def resumeProducing(self) -> None:
+        self._flowing = True
+        self._transport.resumeProducing()
+        self._go_on()
+
+    def stopProducing(self) -> None:
+        self._flowing = False
+
+    def wake(self) -> None:
+        """There are new events (:class:`~telemetry_twisted.hub.channel.Reader`)."""
+        self._go_on()
+
+    def _go_on(self) -> None:
+        """Write until the transport has enough, or there is nothing more."""
+        while self._flowing:
+            leg = self._legs[0]
+            question = self._questions[0] if self._questions else None
+            if question is not None and leg.cursor.position >= question.until:
+                self._questions.popleft()
+                question.answer()
+            elif not self._write_frame(leg, None if question is None else question.until):
+                if self._finishing:
+                    self._say_goodbye()
+                else:
+                    leg.channel.wait(self)
+                return
+
+    def _write_frame(self, leg: _Leg, until: int | None) -> bool:
+        """Write the next frame before position ``until``; False if there is none."""
+        skipped = leg.channel.catch_up(leg.cursor)
+        if skipped:
+            self.lagged_total += skipped
+            self._desk.missed(skipped)
+            self._tell("lagged", {"skipped": skipped, "lagged_total": self.lagged_total})
+        found = leg.channel.read(leg.cursor, until)
+        if found is None:
+            return bool(skipped)
+        frame, count = found
+        self.events_received += count
+        self._transport.writeSequence(frame)
+        return True
+
+    def asked(self, payload: bytes, is_binary: bool) -> None:
+        """The client has sent a message."""
+        try:
+            request = requests.parse_request(payload, is_binary)
+        except requests.BadRequest as error:
+            refusal = {"message": error.message, "request": error.request}
+            self._in_turn(lambda: self._tell("error", refusal))
+            return
+        if isinstance(request, requests.Subscribe):
+            self._turn_to(
+                request.filter,
+                request.given,
+                "subscribed",
+                {"filter": request.given, "message": "Subscription updated"},
+            )
+        elif isinstance(request, requests.Unsubscribe):
+            reply = {"message": "Subscription removed; all events follow"}
+            self._turn_to(ALL, {"type": "All"}, "unsubscribed", reply)
+        else:
+            self._in_turn(lambda: self._answer(request))
+
+    def _in_turn(self, answer: Callable[[], None]) -> None:
+        """Have ``answer`` called when all that is in the stream so far is out."""
+        self._questions.append(_Question(self._legs[-1].channel.total, answer))
+        self._go_on()
+
+    def _turn_to(self, filter: Filter, given: Any, kind: str, reply: dict[str, Any]) -> None:
+        """Go on through another filter, whose events count from now on."""
+
+        def turn() -> None:
+            self._leave(self._legs.popleft())
+            self._tell(kind, reply)
+
+        until = self._legs[-1].channel.total
+        self._legs.append(self._leg_through(filter, given))
+        self._questions.append(_Question(until, turn))
+        self._go_on()
+
+    def _leave(self, leg: _Leg) -> None:
+        leg.channel.forget(self)
+        self._desk.ring.close(leg.channel)
+
+    def _answer(self, request: requests.Request) -> None:
+        if isinstance(request, requests.Ping):
+            uptime = self._desk.clock.seconds() - self._opened
+            self._tell("pong", {**self.counters(), "uptime_ms": int(uptime * 1000)})
+        elif isinstance(request, requests.GetRecentEvents):
+            events = [recent_event(event) for event in self._desk.ring.newest(request.limit)]
+            self._tell_raw(
+                "recent_events", b'{"count":%d,"events":[%b]}' % (len(events), b",".join(events))
+            )
+        elif self._desk.gauges is None:
+            self._tell("error", {"message": NO_HISTORY, "request": type(request).__name__})
+        elif isinstance(request, requests.SubscribeMetrics):
+            self._stop_metrics()
+            self._tell("metrics_subscribed", {"interval_ms": request.interval_ms})
+            self._send_metrics(self._desk.gauges, request.interval_ms / 1000)
+        elif isinstance(request, requests.UnsubscribeMetrics):
+            self._stop_metrics()
+            self._tell("metrics_unsubscribed", {"message": "No more metrics"})
+        elif isinstance(request, requests.SubscribeAlerts):
+            self._wants_alerts = True
+            self._tell("alerts_subscribed", {"message": "Alerts follow when they change"})
+            self.alerts_changed(self._desk.gauges.alerts())
+        elif isinstance(request, requests.UnsubscribeAlerts):
+            self._wants_alerts = False
+            self._tell("alerts_unsubscribed", {"message": "No more alerts"})
+
+    def counters(self) -> dict[str, int]:
+        """This subscriber's ``events_received`` and ``lagged_total``."""
+        return {"events_received": self.events_received, "lagged_total": self.lagged_total}
+
+    def _send_metrics(self, gauges: Gauges, interval: float) -> None:
+        self._metrics_call = self._desk.clock.callLater(
+            interval, self._send_metrics, gauges, interval
+        )
+        # A client too slow for its events is not given figures to fall behind with as well.
+        if self._flowing:
+            self._tell("metrics", gauges.metrics())
+
+    def _stop_metrics(self) -> None:
+        if self._metrics_call is not None:
+            self._metrics_call.cancel()
+            self._metrics_call = None
+
+    def alerts_changed(self, alerts: list[dict[str, Any]]) -> None:
+        """Tell the alerts that hold now, if that was asked for."""
+        if self._wants_alerts:
+            self._in_turn(lambda: self._tell("alert", {"alerts": alerts, "count": len(alerts)}))
+
+    def send_stats(self, stats: dict[str, Any]) -> None:
+        """Tell how the server and this subscriber are doing."""
+        if self._flowing:
+            websocket = {**self.counters(), "current_filter": self._legs[-1].given}
+            self._tell("stats", {**stats, "websocket": websocket})
+
+    def finish(self) -> None:
+        """Send what is in the ring so far, then close: the server shuts down."""
+        self._finishing = True
+        self._go_on()
+
+    def _say_goodbye(self) -> None:
+        self._flowing = False
+        self._transport.unregisterProducer()
+        self._close(GOING_AWAY, b"the server shuts down")
+
+    def stalled_for(self, now: float) -> float:
+        """Seconds for which the client has accepted no byte of what waits for it."""
+        return self._progress.stalled_for(now)
+
+    def abort(self) -> None:
+        """Close the connection at once."""
+        self._transport.abortConnection()
+
+    def gone(self) -> None:
+        """The connection is closed."""
+        self._flowing = False
+        self._stop_metrics()
+        self._transport.unregisterProducer()
+        for leg in self._legs:
+            self._leave(leg)
+        self._desk.closed(self)

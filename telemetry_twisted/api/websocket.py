@@ -1,0 +1,67 @@
+"""Where Autobahn ends and a subscriber begins."""
+
+from __future__ import annotations
+
+from typing import cast
+
+from autobahn.twisted.resource import WebSocketResource
+from autobahn.twisted.websocket import WebSocketServerFactory, WebSocketServerProtocol
+from twisted.web.resource import Resource
+
+from .subscriber import Desk, StreamTransport, Subscriber
+
+PING_SECONDS = 20
+"""How often a WebSocket ping is sent to a subscriber."""
+
+LARGEST_REQUEST = 1 << 20
+"""Longest message that a subscriber may send, in bytes."""
+
+
+class SubscriberProtocol(WebSocketServerProtocol):
+    """Speaks WebSocket for a :class:`Subscriber`."""
+
+    factory: SubscriberFactory
+    _subscriber: Subscriber | None = None
+
+    def onOpen(self) -> None:
+        transport = cast(StreamTransport, self.transport)
+        self._subscriber = Subscriber(
+            self.factory.desk, self.peer or "unknown", self._say_goodbye, transport
+        )
+        self._subscriber.start()
+
+    def onMessage(self, payload: bytes, isBinary: bool) -> None:
+        if self._subscriber is not None:
+            self._subscriber.asked(payload, isBinary)
+
+    def _say_goodbye(self, code: int, reason: bytes) -> None:
+        # sendClose would refuse the code, which is a server's to send, not an application's.
+        self.sendCloseFrame(code, reason)
+
+    def onClose(self, wasClean: bool, code: int | None, reason: str | None) -> None:
+        if self._subscriber is not None:
+            self._subscriber.gone()
+            self._subscriber = None
+
+
+class SubscriberFactory(WebSocketServerFactory):
+    """Makes a protocol for each subscriber."""
+
+    noisy = False
+
+    def __init__(self, desk: Desk) -> None:
+        WebSocketServerFactory.__init__(self)
+        self.protocol = SubscriberProtocol
+        self.desk = desk
+        WebSocketServerFactory.setProtocolOptions(
+            self,
+            maxFramePayloadSize=LARGEST_REQUEST,
+            maxMessagePayloadSize=LARGEST_REQUEST,
+            autoPingInterval=PING_SECONDS,
+            tcpNoDelay=True,
+        )
+
+
+def web_socket_resource(desk: Desk) -> Resource:
+    """Upgrades requests to subscribers of ``desk``."""
+    return cast(Resource, WebSocketResource(SubscriberFactory(desk)))

@@ -1,0 +1,317 @@
+"""A node's connection: frames split anywhere, the three states, and what bad input gets."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import ujson
+from attrs import define, field
+from hypothesis import given
+from hypothesis import strategies as st
+from twisted.internet.address import IPv4Address
+from twisted.internet.task import Clock
+from twisted.internet.testing import StringTransport
+
+from telemetry_twisted.ingestion.assembler import Assembler, Source
+from telemetry_twisted.ingestion.faults import FaultLedger
+from telemetry_twisted.ingestion.gate import Gate
+from telemetry_twisted.ingestion.node import Ending, NodeProtocol
+from telemetry_twisted.ingestion.rate import RateLimit
+from telemetry_twisted.jip3.codec import Dialect, load_codec
+from telemetry_twisted.jip3.encoder import encode_event, encode_node_information, frame
+from telemetry_twisted.jip3.node_information import NodeInformation
+from telemetry_twisted.jip3.table import TABLE
+from telemetry_twisted.link.protocol import Link
+from telemetry_twisted.link.records import CHUNK, Chunk
+
+NODE_ID = "ab" * 32
+ZERO = "0x" + "00" * 32
+
+
+def hello() -> bytes:
+    params = {name: 0 for name, _ in TABLE.parameters["gp-0.7"]}
+    information = {
+        "params": {**params, "core_count": 2},
+        "genesis": ZERO,
+        "details": {
+            "peer_id": "0x" + NODE_ID,
+            "peer_address": {"ipv6": "10.0.0.7", "port": 30333},
+        },
+        "flags": 0,
+        "implementation_name": "test",
+        "implementation_version": "1",
+        "gp_version": "0.7.2",
+        "additional_info": "",
+    }
+    return frame(encode_node_information(information, layout="gp-0.7"))
+
+
+def best_block(slot: int) -> bytes:
+    return frame(encode_event("BestBlockChanged", slot, {"slot": slot, "hash": ZERO}, cores=2))
+
+
+def failed(reason: str) -> bytes:
+    return frame(encode_event("AuthoringFailed", 1, {"authoring_id": 0, "reason": reason}, cores=2))
+
+
+class NodeTransport(StringTransport):
+    aborted = False
+
+    def setTcpKeepAlive(self, _enabled: bool) -> None:
+        pass
+
+    def abortConnection(self) -> None:
+        self.aborted = True
+
+
+@define
+class Collector:
+    """Reads back the chunks that an assembler sends."""
+
+    chunks: list[Chunk] = field(factory=list)
+
+    def send(self, *pieces: bytes) -> None:
+        Link(self).dataReceived(b"".join(pieces))  # type: ignore[arg-type]
+
+    def record_received(self, kind: int, body: memoryview) -> None:
+        if kind == CHUNK:
+            self.chunks.append(Chunk.decode(body))
+
+    def records_done(self) -> None:
+        pass
+
+    @property
+    def events(self) -> list[dict[str, Any]]:
+        return [ujson.loads(event) for chunk in self.chunks for event in chunk.each()]
+
+    @property
+    def slots(self) -> list[int]:
+        """The slot of each BestBlockChanged that came."""
+        return [event["data"]["event"]["BestBlockChanged"]["slot"] for event in self.events]
+
+
+class Bench:
+    """A node connection with everything around it in memory."""
+
+    def __init__(self, rate_limit: int = 0, max_message_size: int = 1 << 20) -> None:
+        self.clock = Clock()
+        self.collector = Collector()
+        self.gate = Gate()
+        self.assembler = Assembler(self.collector.send, 1, 1, self.clock)
+        self.introduced: list[NodeInformation] = []
+        self.endings: list[Ending] = []
+        self.transport = NodeTransport(peerAddress=IPv4Address("TCP", "127.0.0.1", 5))
+        self.node = NodeProtocol(
+            1,
+            self,
+            self.assembler,
+            self.gate,
+            self.clock,
+            max_message_size,
+            RateLimit(rate_limit, self.clock) if rate_limit else None,
+        )
+        self.max_message_size = max_message_size
+        self.node.makeConnection(self.transport)
+
+    def node_introduced(self, node: NodeProtocol, information: NodeInformation) -> None:
+        self.introduced.append(information)
+
+    def node_ended(self, node: NodeProtocol, ending: Ending) -> None:
+        self.endings.append(ending)
+
+    def admit(self) -> Source:
+        dialect = Dialect(NODE_ID, 2, max_message_size=self.max_message_size)
+        source = Source(7, load_codec("python").open(dialect), FaultLedger(NODE_ID))
+        self.node.admit(source)
+        return source
+
+    def receive(self, *reads: bytes) -> None:
+        for data in reads:
+            self.node.dataReceived(data)
+
+    def end_turn(self) -> None:
+        self.clock.advance(0)
+
+
+@pytest.fixture
+def bench() -> Bench:
+    return Bench()
+
+
+def test_a_node_introduces_itself_and_waits_for_the_hub(bench: Bench) -> None:
+    bench.receive(hello() + best_block(1))
+    assert [information.node_id for information in bench.introduced] == [NODE_ID]
+    assert bench.transport.producerState == "paused"
+    bench.admit()
+    assert bench.transport.producerState == "producing"
+    bench.end_turn()
+    assert bench.collector.slots == [1]
+    assert bench.collector.chunks[0].runs == ((7, 1),)
+
+
+@given(st.lists(st.integers(1, 400), max_size=60), st.integers(0, 3))
+def test_frames_may_be_split_over_reads_at_any_byte(cuts: list[int], admit_at: int) -> None:
+    bench = Bench()
+    stream = hello() + b"".join(best_block(slot) + failed("x" * slot) for slot in range(20))
+    reads = []
+    for cut in cuts:
+        reads.append(stream[:cut])
+        stream = stream[cut:]
+    reads.append(stream)
+    admitted = False
+    for number, data in enumerate(reads):
+        if bench.introduced and not admitted and number >= admit_at:
+            bench.admit()
+            admitted = True
+        if data:
+            bench.receive(data)
+    if not admitted:
+        bench.admit()
+    bench.end_turn()
+    events = bench.collector.events
+    assert len(events) == 40
+    assert [event["data"]["event_id"] for event in events] == list(range(40))
+    assert [event["data"]["id"] for event in events] == list(range(1, 41))
+
+
+def test_a_turn_of_many_nodes_shares_chunks_of_at_most_a_hundred() -> None:
+    bench = Bench()
+    bench.receive(hello())
+    bench.admit()
+    bench.receive(b"".join(map(best_block, range(60))))
+    bench.receive(b"".join(map(best_block, range(60, 250))))
+    bench.end_turn()
+    assert [chunk.count for chunk in bench.collector.chunks] == [100, 100, 50]
+    assert bench.collector.slots == list(range(250))
+
+
+def test_no_information_within_ten_seconds(bench: Bench) -> None:
+    bench.receive(hello()[:20])
+    bench.clock.advance(9.9)
+    assert not bench.transport.aborted
+    bench.clock.advance(0.2)
+    assert bench.transport.aborted
+    bench.node.connectionLost()
+    assert [ending.kind for ending in bench.endings] == ["no_information"]
+
+
+def test_a_node_that_introduced_itself_has_all_the_time(bench: Bench) -> None:
+    bench.receive(hello())
+    bench.clock.advance(100)
+    assert not bench.transport.aborted
+
+
+def test_information_that_cannot_be_decoded(bench: Bench) -> None:
+    bench.receive(frame(b"\0" * 30))
+    assert bench.transport.aborted
+    bench.node.connectionLost()
+    assert [ending.kind for ending in bench.endings] == ["bad_information"]
+    assert not bench.introduced
+
+
+@pytest.mark.parametrize("introduced", [False, True])
+def test_a_frame_longer_than_the_limit(introduced: bool) -> None:
+    bench = Bench(max_message_size=2000)
+    if introduced:
+        bench.receive(hello())
+        bench.admit()
+        bench.receive(best_block(1))
+    bench.receive((2001).to_bytes(4, "little"))
+    assert bench.transport.aborted
+    bench.receive(best_block(2))
+    bench.end_turn()
+    bench.node.connectionLost()
+    assert [ending.kind for ending in bench.endings] == ["too_long"]
+    assert "2001" in bench.endings[0].reason
+    assert "2000" in bench.endings[0].reason
+    assert bench.collector.slots == ([1] if introduced else [])
+
+
+def test_an_undecodable_event_is_counted_and_uses_up_its_id(bench: Bench) -> None:
+    bench.receive(hello())
+    source = bench.admit()
+    bench.receive(best_block(1) + frame(b"\xff" * 12) + best_block(2))
+    bench.end_turn()
+    assert [event["data"]["event_id"] for event in bench.collector.events] == [0, 2]
+    (fault,) = source.faults.take()
+    assert fault["node_id"] == NODE_ID
+    assert fault["kind"] == "decode_error"
+    assert fault["discriminator"] == 255
+    assert fault["count"] == 1
+    assert fault["excerpt"] == "ff" * 12
+    assert source.faults.take() == []
+    assert not bench.transport.aborted
+
+
+def test_a_violation_is_delivered_and_counted(bench: Bench) -> None:
+    bench.receive(hello())
+    source = bench.admit()
+    for _ in range(3):
+        bench.receive(frame(failed("no")[4:] + b"!"))
+    bench.end_turn()
+    assert len(bench.collector.events) == 3
+    (fault,) = source.faults.take()
+    assert (fault["kind"], fault["count"]) == ("violation", 3)
+
+
+def test_above_the_rate_events_are_dropped_and_counted() -> None:
+    bench = Bench(rate_limit=10)
+    bench.receive(hello())
+    bench.admit()
+    bench.receive(b"".join(map(best_block, range(20))))
+    bench.end_turn()
+    assert bench.collector.slots == list(range(12))
+    assert bench.node.rate_limited == 8
+    bench.clock.advance(0.5)
+    bench.receive(b"".join(map(best_block, range(20, 40))))
+    bench.end_turn()
+    assert bench.collector.slots == [*range(12), *range(20, 25)]
+    assert bench.node.rate_limited == 8 + 15
+    assert bench.collector.events[-1]["data"]["event_id"] == 24
+
+
+def test_a_closed_gate_holds_a_node_after_one_read(bench: Bench) -> None:
+    bench.receive(hello())
+    bench.admit()
+    bench.gate.pauseProducing()
+    assert bench.transport.producerState == "producing"
+    bench.receive(best_block(1) + best_block(2)[:10])
+    assert bench.transport.producerState == "paused"
+    bench.end_turn()
+    assert bench.collector.chunks == []
+    bench.gate.resumeProducing()
+    assert bench.transport.producerState == "producing"
+    bench.receive(best_block(2)[10:])
+    bench.end_turn()
+    assert bench.collector.slots == [1, 2]
+
+
+def test_a_large_message_in_small_reads_is_joined_once(bench: Bench) -> None:
+    """A trickling node does not make the server copy what it holds with every read."""
+    bench.receive(hello())
+    bench.admit()
+    tickets = {"generating_id": 0, "ids": [ZERO] * 3000}
+    message = frame(encode_event("TicketsGenerated", 1, tickets, cores=2))
+    reads = [message[at : at + 1000] for at in range(0, len(message), 1000)]
+    bench.receive(*reads[:-1])
+    assert len(bench.node._held) == len(reads) - 1
+    bench.receive(reads[-1] + best_block(1))
+    bench.end_turn()
+    assert len(bench.collector.events) == 2
+
+
+def test_ids_rise_above_those_that_the_hub_has_seen() -> None:
+    collector = Collector()
+    clock = Clock()
+    assembler = Assembler(collector.send, 3, 4, clock)
+    stream = load_codec("python").open(Dialect(NODE_ID, 2))
+    source = Source(0, stream, FaultLedger(NODE_ID))
+    assembler.feed(source, best_block(1) + best_block(2), 0)
+    assembler.begin_after(2)
+    assembler.feed(source, best_block(3), 0)
+    assembler.begin_after(1000)
+    assembler.feed(source, best_block(4) + best_block(5), 0)
+    clock.advance(0)
+    assert [event["data"]["id"] for event in collector.events] == [3, 7, 11, 1003, 1007]
+    assert [chunk.first_id for chunk in collector.chunks] == [3, 1003]
