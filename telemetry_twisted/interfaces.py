@@ -8,6 +8,7 @@ from twisted.internet.interfaces import (
     IReactorProcess,
     IReactorSocket,
     IReactorTCP,
+    IReactorThreads,
     IReactorTime,
     IReactorUNIX,
 )
@@ -21,5 +22,6 @@ class IServerReactor(
     IReactorTCP,
     IReactorUNIX,
     IReactorProcess,
+    IReactorThreads,
 ):
     """A reactor that can do all that the hub and its child processes need."""

@@ -1,0 +1,136 @@
+"""Counts by type, and the buckets of time in which everything that counts is added up."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
+from typing import Any, Generic, Protocol, TypeVar
+
+from attrs import define
+
+K = TypeVar("K", bound=Hashable)
+V = TypeVar("V", bound="Addable")
+
+GRACE_SECONDS = 15
+"""How long a bucket stays open after its end, for what arrives late."""
+
+MOST_WAITING = 30
+"""Buckets that wait to be written; above it they are merged, so that an outage costs no memory."""
+
+
+class Addable(Protocol):
+    """A value that another of its kind can be added to."""
+
+    def update(self, other: Any, /) -> None:
+        """Add ``other``."""
+
+
+@define
+class Sum:
+    """A number that is added to."""
+
+    value: int = 0
+
+    def update(self, other: Sum) -> None:
+        """Add ``other``."""
+        self.value += other.value
+
+
+class Buckets(Generic[K, V]):
+    """Values by key in buckets of ``width`` seconds, each whole from its bucket's beginning.
+
+    A bucket stays here as long as it can change or waits to be written. What arrives for an older
+    one goes to the oldest that is open: nothing is lost, and nothing written is overwritten by
+    less.
+
+    :param make: makes an empty value.
+    """
+
+    def __init__(self, width: int, make: Callable[[], V]) -> None:
+        self.width = width
+        self._make = make
+        self._open: dict[int, dict[K, V]] = {}
+        self._dirty: set[tuple[int, K]] = set()
+        self._tried: set[int] = set()
+        self._floor = 0
+
+    def at(self, seconds: int, key: K) -> V:
+        """The value of ``key`` at ``seconds`` of Unix time, to be changed at once."""
+        bucket = max(seconds - seconds % self.width, self._floor)
+        values = self._open.setdefault(bucket, {})
+        value = values.get(key)
+        if value is None:
+            value = values[key] = self._make()
+        self._dirty.add((bucket, key))
+        return value
+
+    def crowded(self, seconds: int, key: K, most: int) -> bool:
+        """Whether the bucket of ``seconds`` holds ``most`` keys or more, but not ``key``."""
+        bucket = max(seconds - seconds % self.width, self._floor)
+        values = self._open.get(bucket, {})
+        return len(values) >= most and key not in values
+
+    def open_values(self) -> Iterator[V]:
+        """The values of all buckets that are open."""
+        return (value for values in self._open.values() for value in values.values())
+
+    def take(self) -> list[tuple[int, K, V]]:
+        """What has changed since it was last taken: the bucket, the key and the whole value."""
+        taken = [(bucket, key, self._open[bucket][key]) for bucket, key in self._dirty]
+        self._dirty.clear()
+        self._tried.update(bucket for bucket, _, _ in taken)
+        return taken
+
+    def put_back(self, taken: Iterable[tuple[int, K, V]]) -> None:
+        """What was taken could not be written, or perhaps was."""
+        self._dirty.update((bucket, key) for bucket, key, _ in taken)
+
+    def settle(self, now: float) -> None:
+        """Close the buckets that are over and written; merge those that wait for too long.
+
+        Only buckets that nobody tried to write are merged: a row of the others may be there.
+        """
+        waiting = {bucket for bucket, _ in self._dirty}
+        for bucket in sorted(self._open):
+            if bucket + self.width + GRACE_SECONDS > now or bucket in waiting:
+                break
+            del self._open[bucket]
+            self._tried.discard(bucket)
+            self._floor = bucket + self.width
+        untried = sorted(bucket for bucket in self._open if bucket not in self._tried)
+        while len(untried) > MOST_WAITING:
+            self._merge(untried.pop(1), untried[0])
+
+    def _merge(self, later: int, earlier: int) -> None:
+        values = self._open[earlier]
+        for key, value in self._open.pop(later).items():
+            if key in values:
+                values[key].update(value)
+            else:
+                values[key] = value
+            self._dirty.discard((later, key))
+            self._dirty.add((earlier, key))
+
+
+def pack(counts: Mapping[int, int]) -> bytes:
+    """``counts`` by type in a few bytes: each type, then its count seven bits at a time."""
+    packed = bytearray()
+    for kind, count in counts.items():
+        packed.append(kind)
+        while count > 0x7F:
+            packed.append(count & 0x7F | 0x80)
+            count >>= 7
+        packed.append(count)
+    return bytes(packed)
+
+
+def unpack_into(totals: dict[int, int], packed: bytes) -> None:
+    """Add the counts that :func:`pack` made ``packed`` of to ``totals``."""
+    values = iter(packed)
+    for kind in values:
+        count = shift = 0
+        for byte in values:
+            count |= (byte & 0x7F) << shift
+            if byte < 0x80:
+                break
+            shift += 7
+        totals[kind] = totals.get(kind, 0) + count

@@ -1,0 +1,120 @@
+"""What nodes say of themselves and of the chain, read from their messages."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from attrs import frozen
+from twisted.logger import Logger
+
+from telemetry_twisted.jip3.values import DecodeError, Event, decode_event
+
+from .changes import Changes
+from .counts import Buckets, Sum
+from .schema import FAILURES
+from .spread import Spreads
+
+STATUS, BEST_BLOCK, FINALIZED_BLOCK, SYNC_STATUS = 10, 11, 12, 13
+
+COMMON_ERA = 1_735_732_800_000_000
+"""The JAM Common Era, 2025-01-01T12:00:00Z, in microseconds of Unix time."""
+
+MOST_REASONS = 1000
+"""Pairs of type and reason that a bucket tells apart; the rest count as :data:`OTHER_REASONS`."""
+
+OTHER_REASONS = "(other reasons)"
+
+_LARGEST = 2**63 - 1
+_STATUS_FIELDS = (
+    "num_peers",
+    "num_val_peers",
+    "num_sync_peers",
+    "num_shards",
+    "shards_size",
+    "num_preimages",
+    "preimages_size",
+)
+
+
+def clean(text: str) -> str:
+    """``text`` without NUL, which PostgreSQL cannot hold in a text."""
+    return text.replace("\0", "\ufffd")
+
+
+@frozen
+class Origin:
+    """Whose messages come under a slot of the link: the node, and how its messages are laid out."""
+
+    node_id: str
+    cores: int
+    version: int
+
+
+class Facts:
+    """The state of each node, the spread of blocks, and failures.
+
+    ``latest`` gathers each node's newest facts by node and type: when the event says it happened,
+    in microseconds of Unix time, and its fields.
+    """
+
+    _log = Logger()
+
+    def __init__(self) -> None:
+        self.latest: Changes[tuple[str, int], tuple[int, dict[str, Any]]] = Changes()
+        self.states: Buckets[str, dict[str, int]] = Buckets(10, dict)
+        self.failures: dict[int, Buckets[tuple[int, str], Sum]] = {
+            width: Buckets(width, Sum) for width in FAILURES
+        }
+        self.spreads = Spreads()
+        self.unreadable = 0
+        self._now: dict[str, dict[str, int]] = {}
+
+    def take(self, origin: Origin, content: bytes, received: int) -> None:
+        """Take a message's ``content``, read by the server at ``received`` (microseconds)."""
+        try:
+            event = decode_event(content, origin.cores, origin.version)
+        except DecodeError as error:
+            self.unreadable += 1
+            self._log.warn(
+                "a fact of {node} cannot be read: {error}", node=origin.node_id, error=error
+            )
+            return
+        time = COMMON_ERA + event.timestamp
+        kind = event.discriminator
+        if kind in (STATUS, BEST_BLOCK, FINALIZED_BLOCK, SYNC_STATUS):
+            self._take_state(origin.node_id, event, min(time, _LARGEST), received)
+            if kind in (BEST_BLOCK, FINALIZED_BLOCK):
+                fields = event.fields
+                self.spreads.report(
+                    kind, fields["slot"], fields["hash"], origin.node_id, time, received
+                )
+        else:
+            self._take_failure(kind, clean(event.fields["reason"]), received)
+
+    def _take_state(self, node: str, event: Event, time: int, received: int) -> None:
+        self.latest[node, event.discriminator] = time, event.fields
+        state = self._now.setdefault(node, {})
+        fields = event.fields
+        if event.discriminator == STATUS:
+            for name in _STATUS_FIELDS:
+                state[name] = min(fields[name], _LARGEST)
+            state["num_guarantees"] = sum(fields["num_guarantees"])
+        elif event.discriminator == BEST_BLOCK:
+            state["best"] = fields["slot"]
+        elif event.discriminator == FINALIZED_BLOCK:
+            state["finalized"] = fields["slot"]
+        else:
+            state["synced"] = int(fields["synced"])
+        self.states.at(received // 1_000_000, node).update(state)
+
+    def _take_failure(self, kind: int, reason: str, received: int) -> None:
+        seconds = received // 1_000_000
+        for buckets in self.failures.values():
+            key = kind, reason
+            if buckets.crowded(seconds, key, MOST_REASONS):
+                key = kind, OTHER_REASONS
+            buckets.at(seconds, key).value += 1
+
+    def forget(self, node: str) -> None:
+        """``node`` has gone: what it said holds no longer for the time to come."""
+        self._now.pop(node, None)

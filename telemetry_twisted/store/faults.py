@@ -1,0 +1,64 @@
+"""What nodes got wrong, by the hour."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from attrs import define
+
+from .counts import Buckets
+
+MOST_FAULTS = 20_000
+"""Combinations that an hour tells apart; a node has some hundreds at most, if it tries."""
+
+OTHER_REASONS = "(other reasons)"
+
+NO_DISCRIMINATOR = -1
+
+
+@define
+class FaultCount:
+    """How often, when last (microseconds), and where in which bytes that was."""
+
+    faults: int = 0
+    last_seen: int = 0
+    offset: int = 0
+    excerpt: bytes = b""
+
+    def update(self, other: FaultCount) -> None:
+        """Add ``other``; the later one's bytes are kept."""
+        self.faults += other.faults
+        if other.last_seen >= self.last_seen:
+            self.last_seen, self.offset, self.excerpt = (
+                other.last_seen,
+                other.offset,
+                other.excerpt,
+            )
+
+
+FaultKey = tuple[str, str, int, str]
+"""Node ID (empty if the node never said), kind, discriminator, reason."""
+
+
+class Faults(Buckets[FaultKey, FaultCount]):
+    """Decode errors and violations by node, kind, discriminator and reason."""
+
+    def __init__(self) -> None:
+        super().__init__(3600, FaultCount)
+
+    def enter(self, fault: dict[str, Any], now: int) -> None:
+        """Count an item of a ``FAULTS`` record at ``now``, in microseconds of Unix time."""
+        discriminator = fault["discriminator"]
+        node = fault["node_id"] or ""
+        key = (
+            node,
+            fault["kind"],
+            NO_DISCRIMINATOR if discriminator is None else discriminator,
+            fault["reason"],
+        )
+        seconds = now // 1_000_000
+        if self.crowded(seconds, key, MOST_FAULTS):
+            key = ("", fault["kind"], NO_DISCRIMINATOR, OTHER_REASONS)
+        self.at(seconds, key).update(
+            FaultCount(fault["count"], now, fault["offset"], bytes.fromhex(fault["excerpt"]))
+        )

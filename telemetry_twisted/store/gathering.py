@@ -1,0 +1,268 @@
+"""Everything history learns from the link but raw events, merged in memory until it is written."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from typing import Any
+
+import ujson
+from attrs import define, evolve, frozen
+
+from telemetry_twisted.link import records
+
+from .changes import Changes, Section
+from .counts import Buckets, Sum, pack
+from .facts import Facts, Origin, clean
+from .faults import FaultCount, FaultKey, Faults
+from .schema import (
+    CONNECTIONS,
+    COUNTS,
+    FAILURES,
+    FAULTS,
+    LATEST,
+    NODES,
+    RAW_SHARE,
+    SLOTS,
+    STATES,
+    WHOLE_NETWORK,
+    Row,
+)
+from .spread import Slot
+
+_STATE_COLUMNS = tuple(STATES.columns)[3:]
+
+
+@define
+class Share:
+    """Of the events of a while: those the hub saw, offered to the store, and the store dropped."""
+
+    seen: int = 0
+    offered: int = 0
+    dropped: int = 0
+
+    def update(self, other: Share) -> None:
+        """Add ``other``."""
+        self.seen += other.seen
+        self.offered += other.offered
+        self.dropped += other.dropped
+
+    @property
+    def kept(self) -> float | None:
+        """The share that the store kept; None where there was nothing."""
+        return (self.offered - self.dropped) / self.seen if self.seen else None
+
+
+@frozen
+class Connection:
+    """A connection of a node: where from, and how it ended if it has. Times in microseconds."""
+
+    node_id: str
+    started: int
+    address: str
+    ended: int | None = None
+    reason: str | None = None
+
+
+@frozen
+class Node:
+    """What a node said of itself when it last connected, and when it was seen (microseconds)."""
+
+    address: str
+    info: dict[str, Any]
+    cores: int
+    version: int
+    first_seen: int
+    last_seen: int
+
+
+@frozen
+class Numbers:
+    """What makes rows of what was gathered: the ``run``, and the number of each node ID."""
+
+    run: int
+    nodes: Mapping[str, int]
+
+
+class Gathering:
+    """Takes the records of the link and lists, in ``sections``, what there is to write.
+
+    ``unnumbered`` holds the node IDs that rows need a number for and have none yet.
+    """
+
+    def __init__(self) -> None:
+        self.unnumbered: set[str] = set()
+        self.nodes: dict[str, int] = {"": WHOLE_NETWORK}
+        self.share: Buckets[None, Share] = Buckets(10, Share)
+        self._origins: dict[int, Origin] = {}
+        self._connected: dict[int, tuple[Node, Connection]] = {}
+        self._nodes: Changes[str, Node] = Changes()
+        self._connections: Changes[tuple[str, int], Connection] = Changes()
+        self._counts: dict[int, Buckets[str, Counter[int]]] = {
+            width: Buckets(width, Counter) for width in COUNTS
+        }
+        self._facts = Facts()
+        self._faults = Faults()
+        self.sections = (
+            Section(self._nodes, NODES, _node_row),
+            Section(self._connections, CONNECTIONS, _connection_row),
+            *(Section(self._counts[width], table, _count_row) for width, table in COUNTS.items()),
+            Section(self._facts.latest, LATEST, _latest_row),
+            Section(self._facts.states, STATES, _state_row),
+            Section(self._facts.spreads, SLOTS, _slot_row),
+            *(
+                Section(self._facts.failures[width], table, _failure_row)
+                for width, table in FAILURES.items()
+            ),
+            Section(self._faults, FAULTS, _fault_row),
+            Section(self.share, RAW_SHARE, _share_row),
+        )
+
+    def take(self, kind: int, body: bytes, now: float) -> None:
+        """Take a record that came at ``now``; kinds that are not gathered are passed over."""
+        if kind == records.FACTS:
+            self._take_facts(records.Facts.decode(body))
+        elif kind == records.COUNTS:
+            self._take_counts(records.decode_json(body))
+        elif kind == records.FAULTS:
+            self._take_faults(records.decode_json(body), int(now * 1_000_000))
+        elif kind == records.NODE_CONNECTED:
+            self._node_connected(records.decode_json(body))
+        elif kind == records.NODE_GONE:
+            self._node_gone(records.decode_json(body))
+        elif kind == records.SAMPLED:
+            sampled = records.decode_json(body)
+            share = Share(sampled["seen"], sampled["kept"])
+            self.share.at(int(sampled["received"]), None).update(share)
+
+    def node_at(self, slot: int) -> str:
+        """The ID of the node that ``slot`` stands for, empty if there was none."""
+        origin = self._origins.get(slot)
+        return origin.node_id if origin else ""
+
+    def _take_facts(self, facts: records.Facts) -> None:
+        for slot, content in facts.messages:
+            origin = self._origins.get(slot)
+            if origin is not None:
+                self._facts.take(origin, content, facts.received)
+
+    def _take_counts(self, body: dict[str, Any]) -> None:
+        received = int(body["received"])
+        for slot, by_type in body["counts"].items():
+            counts = {int(kind): count for kind, count in by_type.items()}
+            node_id = self.node_at(int(slot))
+            for buckets in self._counts.values():
+                if node_id:
+                    buckets.at(received, node_id).update(counts)
+                buckets.at(received, "").update(counts)
+
+    def _take_faults(self, faults: list[dict[str, Any]], now: int) -> None:
+        for fault in faults:
+            self._faults.enter(fault, now)
+            self._refer_to(fault["node_id"] or "")
+
+    def _refer_to(self, node_id: str) -> None:
+        if node_id not in self.nodes:
+            self.unnumbered.add(node_id)
+
+    def _node_connected(self, body: dict[str, Any]) -> None:
+        node_id, started, slot = body["node_id"], body["connected"], body["slot"]
+        address = clean(body["address"])
+        node = Node(address, body["info"], body["cores"], body["version"], started, started)
+        connection = Connection(node_id, started, address)
+        self._origins[slot] = Origin(node_id, body["cores"], body["version"])
+        self._connected[slot] = node, connection
+        self._nodes[node_id] = node
+        self._connections[node_id, started] = connection
+        self._refer_to(node_id)
+
+    def _node_gone(self, body: dict[str, Any]) -> None:
+        # The slot goes on standing for the node, for what is still on its way from its process.
+        node, connection = self._connected.pop(body["slot"])
+        ended = body["disconnected"]
+        self._nodes[connection.node_id] = evolve(node, last_seen=ended)
+        self._connections[connection.node_id, connection.started] = evolve(
+            connection, ended=ended, reason=clean(body["reason"])
+        )
+        self._facts.forget(connection.node_id)
+
+    def rows(self, section: Section, taken: list[Any], run: int) -> list[Row]:
+        """The rows that what was taken of ``section`` is written as."""
+        numbers = Numbers(run, self.nodes)
+        return [section.row(item, numbers) for item in taken]
+
+    def settle(self, now: float) -> None:
+        """Let go of what is written and changes no more."""
+        for section in self.sections:
+            section.source.settle(now)
+
+
+def _node_row(item: tuple[str, Node], _: Numbers) -> Row:
+    node_id, node = item
+    info = node.info
+    return (
+        node_id,
+        node.address,
+        clean(info["implementation_name"]),
+        clean(info["implementation_version"]),
+        clean(info["gp_version"]),
+        node.version,
+        node.cores,
+        info["flags"],
+        ujson.dumps(info, escape_forward_slashes=False),
+        node.first_seen,
+        node.last_seen,
+    )
+
+
+def _connection_row(item: tuple[tuple[str, int], Connection], numbers: Numbers) -> Row:
+    _, made = item
+    node = numbers.nodes[made.node_id]
+    return (numbers.run, node, made.started, made.address, made.ended, made.reason)
+
+
+def _count_row(item: tuple[int, str, Counter[int]], numbers: Numbers) -> Row:
+    bucket, node_id, counts = item
+    node = numbers.nodes[node_id]
+    return (bucket, node, numbers.run, sum(counts.values()), pack(counts))
+
+
+def _latest_row(item: tuple[tuple[str, int], tuple[int, dict[str, Any]]], numbers: Numbers) -> Row:
+    (node_id, kind), (at, fields) = item
+    return (numbers.nodes[node_id], kind, at, ujson.dumps(fields))
+
+
+def _state_row(item: tuple[int, str, dict[str, int]], numbers: Numbers) -> Row:
+    bucket, node_id, state = item
+    return (bucket, numbers.nodes[node_id], numbers.run, *map(state.get, _STATE_COLUMNS))
+
+
+def _slot_row(item: tuple[int, int, Slot], numbers: Numbers) -> Row:
+    kind, number, slot = item
+    return (kind, number, numbers.run, *slot.row())
+
+
+def _failure_row(item: tuple[int, tuple[int, str], Sum], numbers: Numbers) -> Row:
+    bucket, (kind, reason), failures = item
+    return (bucket, kind, reason, numbers.run, failures.value)
+
+
+def _fault_row(item: tuple[int, FaultKey, FaultCount], numbers: Numbers) -> Row:
+    bucket, (node_id, kind, discriminator, reason), count = item
+    return (
+        bucket,
+        numbers.nodes[node_id],
+        kind,
+        discriminator,
+        reason,
+        numbers.run,
+        count.faults,
+        count.last_seen,
+        count.offset,
+        count.excerpt,
+    )
+
+
+def _share_row(item: tuple[int, None, Share], numbers: Numbers) -> Row:
+    bucket, _, share = item
+    return (bucket, numbers.run, share.seen, share.offered, share.dropped)

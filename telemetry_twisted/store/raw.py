@@ -1,0 +1,154 @@
+"""Raw events, kept for browsing as the chunks they came in.
+
+A row for each event would cost more than all the rest of history: most of it goes into indexes.
+Instead the chunks of a moment are written together as a *batch*, their events compressed, with
+*postings* beside them: for each *term*, a node or a type, the positions of its events in the batch.
+A position is the number of the chunk in the batch times :data:`CHUNK_SPAN`, plus the index of the
+event in the chunk. Whoever looks for a node's or a type's events reads the postings of few batches
+and then just the chunks that hold them; both sides handle an event in a fraction of a microsecond.
+"""
+
+from __future__ import annotations
+
+import struct
+import zlib
+from array import array
+from collections import defaultdict, deque
+from collections.abc import Iterator, Mapping, Sequence
+
+from attrs import define, frozen
+
+from telemetry_twisted.link.records import Chunk
+from telemetry_twisted.timestamps import microseconds
+
+CHUNK_SPAN = 1 << 16
+"""More events than any chunk holds."""
+
+BATCH_EVENTS = 50_000
+BATCH_BYTES = 16 << 20
+"""A batch holds no more than this, before it is compressed."""
+
+STAMP = slice(-29, -2)
+"""Where in an ``event`` message its time is, as RFC 3339."""
+
+_NODE_RUN = struct.Struct("<IH")
+
+
+@frozen
+class Waiting:
+    """A chunk that waits to be written, and the node ID of each of its runs."""
+
+    chunk: Chunk
+    nodes: tuple[str, ...]
+
+
+class RawQueue:
+    """Chunks that wait for the database, at most ``most_events`` and ``most_bytes`` of them.
+
+    What is too much is dropped, the oldest first; ``dropped`` counts its events.
+    """
+
+    def __init__(self, most_events: int, most_bytes: int) -> None:
+        self.events = 0
+        self.bytes = 0
+        self.dropped = 0
+        self._most_events = most_events
+        self._most_bytes = most_bytes
+        self._waiting: deque[Waiting] = deque()
+
+    def push(self, waiting: Waiting) -> int:
+        """Add a chunk; return how many older events were dropped for it."""
+        self._waiting.append(waiting)
+        self._count(waiting, 1)
+        return self._trim()
+
+    def pop_batch(self) -> list[Waiting]:
+        """The oldest chunks, as many as fit into a batch; none if none wait."""
+        batch: list[Waiting] = []
+        events = size = 0
+        while self._waiting and events < BATCH_EVENTS and size < BATCH_BYTES:
+            waiting = self._waiting.popleft()
+            self._count(waiting, -1)
+            batch.append(waiting)
+            events += waiting.chunk.count
+            size += waiting.chunk.size
+        return batch
+
+    def _count(self, waiting: Waiting, sign: int) -> None:
+        self.events += sign * waiting.chunk.count
+        self.bytes += sign * waiting.chunk.size
+
+    def _trim(self) -> int:
+        dropped = 0
+        while self.events > self._most_events or self.bytes > self._most_bytes:
+            oldest = self._waiting.popleft()
+            self._count(oldest, -1)
+            dropped += oldest.chunk.count
+        self.dropped += dropped
+        return dropped
+
+
+def node_term(node: int) -> int:
+    """The term of a node, by its number (from 1)."""
+    return node
+
+
+def type_term(kind: int) -> int:
+    """The term of an event type."""
+    return -1 - kind
+
+
+@define
+class Batch:
+    """Chunks made ready to be written: rows of the three tables without their key ``(batch, run)``.
+
+    ``chunks`` are ``(number, received, nodes, types, lengths, events)``, ``postings`` are
+    ``(term, positions)``; ``first`` and ``last`` bound the times of the events, in microseconds;
+    ``events`` is their number, ``bytes`` how much is written.
+    """
+
+    chunks: list[tuple[int, int, bytes, bytes, bytes, bytes]]
+    postings: list[tuple[int, bytes]]
+    first: int
+    last: int
+    events: int
+    bytes: int
+
+
+def make_batch(waiting: Sequence[Waiting], nodes: Mapping[str, int]) -> Batch:
+    """The batch of some chunks, at least one; ``nodes`` gives the number of each node ID."""
+    chunks = []
+    positions: defaultdict[int, array[int]] = defaultdict(lambda: array("I"))
+    for number, item in enumerate(waiting):
+        chunk = item.chunk
+        start = number * CHUNK_SPAN
+        for position, kind in enumerate(chunk.types, start):
+            positions[type_term(kind)].append(position)
+        runs = []
+        for node_id, (_, count) in zip(item.nodes, chunk.runs, strict=True):
+            node = nodes[node_id]
+            runs.append(_NODE_RUN.pack(node, count))
+            positions[node_term(node)].extend(range(start, start + count))
+            start += count
+        received = microseconds(chunk.events[STAMP].decode())
+        events = zlib.compress(chunk.events, 1)
+        chunks.append((number, received, b"".join(runs), chunk.types, chunk.lengths, events))
+    postings = [(term, where.tobytes()) for term, where in positions.items()]
+    times = [row[1] for row in chunks]
+    return Batch(
+        chunks,
+        postings,
+        min(times),
+        max(times),
+        sum(item.chunk.count for item in waiting),
+        sum(sum(map(len, row[2:])) for row in chunks) + sum(len(where) for _, where in postings),
+    )
+
+
+def stored_events(
+    nodes: bytes, types: bytes, lengths: bytes, events: bytes
+) -> Iterator[tuple[int, int, bytes]]:
+    """``(node, type, event message)`` of each event of a chunk, from the columns of its row."""
+    chunk = Chunk(0, len(types), b"", types, lengths, zlib.decompress(events))
+    runs = (node for node, count in _NODE_RUN.iter_unpack(nodes) for _ in range(count))
+    return zip(runs, types, chunk.each(), strict=True)

@@ -1,0 +1,310 @@
+"""The tables of history, declared once for both databases.
+
+Everything that counts is kept in *buckets* of time, and a row holds the whole value of its bucket,
+never an increment: writing it twice is writing it once, so a commit whose answer was lost can be
+repeated. ``run`` is part of each such key, so servers that share a database never write each
+other's rows; whoever reads adds the runs up. Times are seconds of Unix time in ``bucket``, and
+microseconds everywhere else. ``node`` is the small integer that ``nodes`` gives to a node ID;
+:data:`WHOLE_NETWORK` stands for all nodes together.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+
+from attrs import field, frozen
+
+WHOLE_NETWORK = 0
+"""The ``node`` of rows that sum over all nodes, and of faults before a node said who it is."""
+
+INTEGER = "integer"
+TEXT = "text"
+BLOB = "blob"
+AUTOMATIC = "automatic"
+"""A primary key that the database numbers from 1."""
+
+
+@frozen
+class Table:
+    """A table: its ``columns`` with their types, and the ``key`` that identifies a row.
+
+    When a row is written whose key is there already, all other columns are replaced, except those
+    in ``kept``, and only where ``unless`` (SQL over the table's name and ``excluded``) does not
+    hold. ``indexes`` are further ones, by their columns.
+    """
+
+    name: str
+    columns: Mapping[str, str]
+    key: tuple[str, ...]
+    kept: frozenset[str] = field(default=frozenset())
+    unless: str = ""
+    indexes: tuple[tuple[str, ...], ...] = ()
+
+    @property
+    def written(self) -> tuple[str, ...]:
+        """The columns that are given when a row is written."""
+        return tuple(name for name, kind in self.columns.items() if kind != AUTOMATIC)
+
+    @property
+    def conflict(self) -> str:
+        """The ``ON CONFLICT`` clause that replaces a row, the same in both databases."""
+        replaced = [c for c in self.written if c not in self.key and c not in self.kept]
+        action = ", ".join(f"{column} = excluded.{column}" for column in replaced)
+        condition = f" WHERE NOT ({self.unless})" if self.unless else ""
+        return f"ON CONFLICT ({', '.join(self.key)}) DO UPDATE SET {action}{condition}"
+
+
+def _counts(resolution: str) -> Table:
+    return Table(
+        f"counts_{resolution}",
+        {"bucket": INTEGER, "node": INTEGER, "run": INTEGER, "events": INTEGER, "counts": BLOB},
+        ("bucket", "node", "run"),
+    )
+
+
+def _failures(resolution: str) -> Table:
+    return Table(
+        f"failures_{resolution}",
+        {"bucket": INTEGER, "type": INTEGER, "reason": TEXT, "run": INTEGER, "failures": INTEGER},
+        ("bucket", "type", "reason", "run"),
+    )
+
+
+RUNS = Table(
+    "runs",
+    {"run": AUTOMATIC, "started": INTEGER, "seen": INTEGER, "ended": INTEGER},
+    ("run",),
+)
+"""Each life of a server. ``seen`` is its last commit; ``ended`` is null until it ends well."""
+
+NODES = Table(
+    "nodes",
+    {
+        "node": AUTOMATIC,
+        "node_id": TEXT,
+        "address": TEXT,
+        "implementation": TEXT,
+        "implementation_version": TEXT,
+        "gp_version": TEXT,
+        "protocol_version": INTEGER,
+        "cores": INTEGER,
+        "flags": INTEGER,
+        "info": TEXT,
+        "first_seen": INTEGER,
+        "last_seen": INTEGER,
+    },
+    ("node_id",),
+    kept=frozenset({"first_seen"}),
+)
+"""Every node that ever connected. ``info`` is all it said of itself, as JSON."""
+
+CONNECTIONS = Table(
+    "connections",
+    {
+        "run": INTEGER,
+        "node": INTEGER,
+        "started": INTEGER,
+        "address": TEXT,
+        "ended": INTEGER,
+        "reason": TEXT,
+    },
+    ("run", "node", "started"),
+    indexes=(("node", "started"),),
+)
+"""Each connection of a node. ``ended`` and ``reason`` are null while it lasts."""
+
+COUNTS = {10: _counts("10s"), 60: _counts("1m"), 3600: _counts("1h")}
+"""Events by node and type, by the width of the bucket in seconds; ``counts`` is packed."""
+
+LATEST = Table(
+    "latest",
+    {"node": INTEGER, "type": INTEGER, "at": INTEGER, "fields": TEXT},
+    ("node", "type"),
+)
+"""The newest status, best block, finalized block and sync state of each node, as JSON."""
+
+STATES = Table(
+    "states",
+    {
+        "bucket": INTEGER,
+        "node": INTEGER,
+        "run": INTEGER,
+        "best": INTEGER,
+        "finalized": INTEGER,
+        "synced": INTEGER,
+        "num_peers": INTEGER,
+        "num_val_peers": INTEGER,
+        "num_sync_peers": INTEGER,
+        "num_guarantees": INTEGER,
+        "num_shards": INTEGER,
+        "shards_size": INTEGER,
+        "num_preimages": INTEGER,
+        "preimages_size": INTEGER,
+    },
+    ("bucket", "node", "run"),
+)
+"""What a node's state was at the end of each 10 s in which it said something of it."""
+
+SLOTS = Table(
+    "slots",
+    {
+        "type": INTEGER,
+        "slot": INTEGER,
+        "run": INTEGER,
+        "nodes": INTEGER,
+        "first": INTEGER,
+        "p50": INTEGER,
+        "p95": INTEGER,
+        "p99": INTEGER,
+        "last": INTEGER,
+        "off_clock": INTEGER,
+        "blocks": TEXT,
+        "histogram": BLOB,
+    },
+    ("type", "slot", "run"),
+    unless="excluded.nodes < slots.nodes",
+    indexes=(("first",),),
+)
+"""How BestBlockChanged or FinalizedBlockChanged (``type``) of a slot spread over the nodes.
+
+``first`` is in microseconds of Unix time, ``p50`` to ``last`` in microseconds after it; ``blocks``
+is JSON ``[[hash, nodes], …]``; ``off_clock`` counts nodes whose clock was too wrong to be used.
+"""
+
+SPREADS = Table(
+    "spreads",
+    {
+        "width": INTEGER,
+        "type": INTEGER,
+        "bucket": INTEGER,
+        "slots": INTEGER,
+        "nodes": INTEGER,
+        "histogram": BLOB,
+    },
+    ("width", "type", "bucket"),
+)
+"""The slots of a window of ``width`` seconds merged; recomputed while they may change."""
+
+FAILURES = {60: _failures("1m"), 3600: _failures("1h"), 86400: _failures("1d")}
+"""Events with a reason, by the width of the bucket in seconds."""
+
+FAULTS = Table(
+    "faults",
+    {
+        "bucket": INTEGER,
+        "node": INTEGER,
+        "kind": TEXT,
+        "discriminator": INTEGER,
+        "reason": TEXT,
+        "run": INTEGER,
+        "faults": INTEGER,
+        "last_seen": INTEGER,
+        "last_offset": INTEGER,
+        "excerpt": BLOB,
+    },
+    ("bucket", "node", "kind", "discriminator", "reason", "run"),
+)
+"""Decode errors and violations by the hour; ``discriminator`` is -1 where there was none."""
+
+RAW_SHARE = Table(
+    "raw_share",
+    {
+        "bucket": INTEGER,
+        "run": INTEGER,
+        "seen": INTEGER,
+        "offered": INTEGER,
+        "dropped": INTEGER,
+    },
+    ("bucket", "run"),
+)
+"""By 10 s: events the hub saw, those offered to the store, and those it could not keep."""
+
+RAW_BATCHES = Table(
+    "raw_batches",
+    {
+        "batch": INTEGER,
+        "run": INTEGER,
+        "first": INTEGER,
+        "last": INTEGER,
+        "events": INTEGER,
+        "bytes": INTEGER,
+    },
+    ("batch", "run"),
+)
+"""Raw events that were written together; ``batch`` is when, ``first`` and ``last`` bound theirs."""
+
+RAW_CHUNKS = Table(
+    "raw_chunks",
+    {
+        "batch": INTEGER,
+        "run": INTEGER,
+        "number": INTEGER,
+        "received": INTEGER,
+        "nodes": BLOB,
+        "types": BLOB,
+        "lengths": BLOB,
+        "events": BLOB,
+    },
+    ("batch", "run", "number"),
+)
+"""The chunks of a batch as they came, their events compressed; see :mod:`.raw`."""
+
+RAW_POSTINGS = Table(
+    "raw_postings",
+    {"term": INTEGER, "batch": INTEGER, "run": INTEGER, "positions": BLOB},
+    ("term", "batch", "run"),
+    indexes=(("batch", "run"),),
+)
+"""Where in a batch the events of a node or of a type are; see :mod:`.raw`."""
+
+Row = Sequence[object]
+"""The values of a table's ``written`` columns, in their order."""
+
+TABLES = (
+    RUNS,
+    NODES,
+    CONNECTIONS,
+    *COUNTS.values(),
+    LATEST,
+    STATES,
+    SLOTS,
+    SPREADS,
+    *FAILURES.values(),
+    FAULTS,
+    RAW_SHARE,
+    RAW_BATCHES,
+    RAW_CHUNKS,
+    RAW_POSTINGS,
+)
+
+VERSIONS: tuple[tuple[Table | str, ...], ...] = (TABLES,)
+"""What each version of the schema adds to the one before it: tables, or SQL for both databases."""
+
+
+@frozen
+class Dialect:
+    """How a database wants its tables declared: the type of each kind of column, and what follows
+    the columns of a table."""
+
+    types: Mapping[str, str]
+    options: Callable[[Table], str]
+
+
+def changes_since(version: int, dialect: Dialect) -> Iterator[str]:
+    """The statements that bring a database of schema ``version`` (0 if empty) to the newest."""
+    for change in (change for step in VERSIONS[version:] for change in step):
+        if isinstance(change, str):
+            yield change
+        else:
+            yield from _create(change, dialect)
+
+
+def _create(table: Table, dialect: Dialect) -> Iterator[str]:
+    columns = [f"{name} {dialect.types[kind]}" for name, kind in table.columns.items()]
+    if table.columns[table.key[0]] != AUTOMATIC:
+        uniqueness = "UNIQUE" if AUTOMATIC in table.columns.values() else "PRIMARY KEY"
+        columns.append(f"{uniqueness} ({', '.join(table.key)})")
+    yield f"CREATE TABLE {table.name} ({', '.join(columns)}){dialect.options(table)}"
+    for index in table.indexes:
+        name = "_".join((table.name, *index))
+        yield f"CREATE INDEX {name} ON {table.name} ({', '.join(index)})"
