@@ -4,9 +4,10 @@
 second; ``--ahead N --progress FILE`` lets it send N events more than the subscriber has read.
 Events are encoded before it starts, and all nodes send slices of the same block, in turn.
 
-It prints ``ready`` when all nodes have sent their node information, and a JSON object at the end:
-``sent`` events in ``seconds``, ``cpu`` seconds of its own, and how often a node's socket would
-take no more (``blocked``).
+It prints ``ready`` when all nodes have sent their node information, and with ``--wait`` goes on
+when it reads a line. At the end it prints a JSON object: ``sent`` events from the monotonic time
+``start`` on in ``seconds``, ``cpu`` seconds of its own, and how often a node's socket would take no
+more (``blocked``).
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ import select
 import signal
 import socket
 import struct
+import sys
 import time
 from bisect import bisect_right
 from collections.abc import Callable
@@ -41,10 +43,16 @@ _ABORT = struct.pack("ii", 1, 0)
 
 
 class Node:
-    """A connection that sends the block over and over; ``at`` is the byte it has come to."""
+    """A connection that sends the block over and over.
+
+    ``at`` is the byte of the block it has come to, ``sent`` the bytes it has sent, ``left`` those
+    it may still send.
+    """
 
     def __init__(self, index: int, at: int, host: str, port: int) -> None:
         self.at = at
+        self.sent = 0
+        self.left = sys.maxsize
         self.socket = socket.create_connection((host, port))
         self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER)
         self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -58,6 +66,8 @@ class Node:
         except BlockingIOError:
             return False
         self.at += sent
+        self.sent += sent
+        self.left -= sent
         return sent == len(data)
 
     def abort(self) -> None:
@@ -84,25 +94,29 @@ class Load:
             for index, begin in enumerate(self._begins)
         ]
 
-    def flood(self, seconds: float) -> None:
-        """Send as fast as the sockets take it."""
+    def flood(self, seconds: float, events: int | None = None) -> None:
+        """Send as fast as the sockets take it; with ``events``, about so many of each node."""
         poller = select.epoll()
         nodes = {node.socket.fileno(): node for node in self._nodes}
         for file in nodes:
             poller.register(file, select.EPOLLOUT)
+        if events is not None:
+            for node, begin in zip(self._nodes, self._begins, strict=True):
+                node.left = self._bytes(begin, events // len(nodes))
         whole, view = len(self._buffer), self._view
         end = time.monotonic() + seconds
-        blocks = 0
-        while not self.stopped and time.monotonic() < end:
+        while nodes and not self.stopped and time.monotonic() < end:
             for file, _ in poller.poll(0.1):
                 node = nodes[file]
-                if not node.send(view[node.at : node.at + FLOOD_SLICE]):
+                slice_end = min(node.at + FLOOD_SLICE, node.at + node.left)
+                if not node.send(view[node.at : slice_end]):
                     self.blocked += 1
                 if node.at == whole:
                     node.at = 0
-                    blocks += 1
-        parts = sum(bisect_right(self._offsets, node.at) - 1 for node in self._nodes)
-        self.sent = blocks * self._count + parts - sum(self._begins)
+                if not node.left:
+                    poller.unregister(file)
+                    del nodes[file]
+        self.sent = sum(map(self._events_sent, self._nodes, self._begins))
 
     def hold(self, seconds: float, burst: int, allowed: Callable[[float], int]) -> None:
         """Send ``burst`` events of one node after another while ``allowed`` says so.
@@ -134,6 +148,14 @@ class Load:
                     node.at = at[turn] = 0
                 turn = (turn + 1) % len(at)
 
+    def _bytes(self, begin: int, events: int) -> int:
+        blocks, end = divmod(begin + events, self._count)
+        return blocks * len(self._buffer) + self._offsets[end] - self._offsets[begin]
+
+    def _events_sent(self, node: Node, begin: int) -> int:
+        blocks, end = divmod(self._offsets[begin] + node.sent, len(self._buffer))
+        return blocks * self._count + bisect_right(self._offsets, end) - 1 - begin
+
     def _stamp_events(self, begin: int, end: int) -> None:
         stamp = time.time_ns() // 1000 - JAM_EPOCH
         for offset in self._offsets[begin:end]:
@@ -151,11 +173,13 @@ def main() -> None:
     parser.add_argument("target", metavar="HOST:PORT", help="where nodes connect")
     parser.add_argument("--nodes", type=int, default=64, help="connections (default 64)")
     parser.add_argument("--seconds", type=float, default=10.0, help="how long (default 10)")
+    parser.add_argument("--events", type=int, help="end a flood after so many events")
     parser.add_argument("--rate", type=int, help="events a second, over all nodes")
     parser.add_argument("--burst", type=int, default=10, help="events a node sends at once")
     parser.add_argument("--ahead", type=int, help="events to be ahead of --progress, at most")
     parser.add_argument("--progress", type=Path, help="file with what the subscriber has read")
     parser.add_argument("--linger", type=float, default=0.0, help="seconds to stay connected after")
+    parser.add_argument("--wait", action="store_true", help="begin when a line is read")
     parser.add_argument("--stamp", action="store_true", help="put the time of sending in events")
     options = parser.parse_args()
     host, _, port = options.target.rpartition(":")
@@ -167,6 +191,8 @@ def main() -> None:
 
     signal.signal(signal.SIGTERM, stop)
     print("ready", flush=True)
+    if options.wait:
+        sys.stdin.readline()
     before, start = cpu_seconds(), time.monotonic()
     if options.rate:
         load.hold(options.seconds, options.burst, lambda since: int(since * options.rate))
@@ -174,10 +200,20 @@ def main() -> None:
         progress = Progress(options.progress)
         load.hold(options.seconds, options.burst, lambda _: progress.value + options.ahead)
     else:
-        load.flood(options.seconds)
+        load.flood(options.seconds, options.events)
     seconds, cpu = time.monotonic() - start, cpu_seconds() - before
-    result = {"sent": load.sent, "seconds": seconds, "cpu": cpu, "blocked": load.blocked}
-    print(json.dumps(result), flush=True)
+    print(
+        json.dumps(
+            {
+                "sent": load.sent,
+                "start": start,
+                "seconds": seconds,
+                "cpu": cpu,
+                "blocked": load.blocked,
+            }
+        ),
+        flush=True,
+    )
     end = time.monotonic() + options.linger
     while not load.stopped and time.monotonic() < end:
         time.sleep(0.02)

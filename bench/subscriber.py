@@ -58,7 +58,8 @@ class Subscriber:
         if receive_buffer:
             self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
         self.socket.connect((host, port))
-        self._rest = self._handshake(f"{host}:{port}")
+        self._rest = b""
+        self._take_bytes(self._handshake(f"{host}:{port}"))
 
     def _handshake(self, host: str) -> bytes:
         key = base64.b64encode(os.urandom(16)).decode()
@@ -107,6 +108,9 @@ class Subscriber:
         except ConnectionError:
             received = b""
         self.closed = not received
+        return self._take_bytes(received)
+
+    def _take_bytes(self, received: bytes) -> bytes:
         data = self._rest + received if self._rest else received
         begin, size = 0, len(data)
         while begin + 2 <= size:
@@ -222,12 +226,12 @@ class Subscribers:
             self.latencies.extend(read - int(stamp) for stamp in stamps)
 
 
-def broadcaster_stats(host: str, port: int) -> dict[str, int]:
-    """The ``broadcaster_stats`` that a new subscriber is greeted with."""
+def greeting(host: str, port: int) -> dict[str, Any]:
+    """The data of the ``connected`` message that a new subscriber gets."""
     subscriber = Subscriber(host, port)
-    stats: dict[str, int] = subscriber.await_message("connected")["data"]["broadcaster_stats"]
+    data: dict[str, Any] = subscriber.await_message("connected")["data"]
     subscriber.socket.close()
-    return stats
+    return data
 
 
 def main() -> None:

@@ -1,0 +1,30 @@
+"""The codec alone, on one core, for each of the 115 events."""
+
+from __future__ import annotations
+
+from telemetry_twisted.jip3.table import TABLE
+
+from .codec_mix import measure_of
+from .rows import Measure, Report, Target, interleave
+from .settings import Settings
+from .traffic import block_of_type
+
+EVENTS = 500
+SECONDS = 0.004
+
+
+def run(settings: Settings) -> Report:
+    """Events per second of processor time, an event at a time."""
+    systems = [system for system in settings.systems if system != "B"]
+    cases = {f"{number} {event.name}": number for number, event in TABLE.events.items()}
+    measures: dict[tuple[str, str], Measure] = {}
+    for case, number in cases.items():
+        block = block_of_type(number, EVENTS)
+        for system in systems:
+            measures[case, system] = measure_of(system, block, SECONDS)
+    return Report(
+        "codec_each",
+        "Codec, each event, one core",
+        interleave(settings.repeats, "events/s", measures),
+        tuple(Target(case, "compiled", 10, against=(case, "A")) for case in cases),
+    )

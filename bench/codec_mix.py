@@ -1,0 +1,111 @@
+"""The codec alone, on one core: bytes of a node to finished messages."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from itertools import count
+from typing import Any
+
+import orjson
+import ujson
+
+from telemetry_twisted.jip3.codec import Codec, Dialect, load_codec
+
+from .baselines.node import NodeReader, now
+from .rows import Measure, Report, Sample, Target, interleave
+from .settings import Settings
+from .traffic import CORES, Block, node_id, node_information, realistic_block
+
+READ_BYTES = 65536
+"""What a server takes from a socket at once."""
+
+ROOM = 100
+"""Events that are decoded at once."""
+
+CASE = "realistic mix"
+
+
+def run(settings: Settings) -> Report:
+    """Events per second of processor time."""
+    block = realistic_block()
+    measures: dict[tuple[str, str], Measure] = {
+        (CASE, system): measure_of(system, block, settings.seconds / 4)
+        for system in settings.systems
+    }
+    for measure in measures.values():
+        measure()
+    return Report(
+        "codec_mix",
+        "Codec, a realistic mix of all groups, one core",
+        interleave(settings.repeats, "events/s", measures),
+        (
+            Target(CASE, "compiled", 25, against=(CASE, "A")),
+            Target(CASE, "python", 1.8, against=(CASE, "A")),
+        ),
+    )
+
+
+def measure_of(system: str, block: Block, seconds: float) -> Measure:
+    """Measures how fast ``system`` turns ``block`` into messages, for about ``seconds``."""
+    convert: Callable[[], int]
+    match system:
+        case "A":
+            convert = baseline(
+                block, lambda message: ujson.dumps(message, escape_forward_slashes=False)
+            )
+        case "B":
+            convert = baseline(block, orjson.dumps)
+        case _:
+            convert = ours(block, load_codec(system))
+
+    def measure() -> Sample:
+        events = 0
+        start = time.process_time()
+        while (spent := time.process_time() - start) < seconds or not events:
+            events += convert()
+        return Sample(events / spent) if spent else measure()
+
+    return measure
+
+
+def baseline(block: Block, dumps: Callable[[dict[str, Any]], object]) -> Callable[[], int]:
+    """Decode to a dict and dump it."""
+    reads = _reads(block)
+    information = node_information(0)
+
+    def convert() -> int:
+        reader = NodeReader(count(1))
+        reader.feed(information)
+        return sum(len([dumps(event) for event in reader.feed(read)]) for read in reads)
+
+    return convert
+
+
+def ours(block: Block, codec: Codec) -> Callable[[], int]:
+    """Decode straight to messages."""
+    reads = _reads(block)
+    dialect = Dialect(node_id(0).hex(), CORES)
+
+    def convert() -> int:
+        stream = codec.open(dialect)
+        events = 0
+        rest = b""
+        for read in reads:
+            data = rest + read
+            at, before = 0, -1
+            received = now().encode()
+            while at != before:
+                before = at
+                decoded = stream.decode(data, at, ROOM, events + 1, 1, received)
+                at = decoded.end
+                events += len(decoded.types)
+            rest = data[at:]
+        return events
+
+    return convert
+
+
+def _reads(block: Block) -> list[bytes]:
+    data = block.data
+    return [data[begin : begin + READ_BYTES] for begin in range(0, len(data), READ_BYTES)]

@@ -1,0 +1,86 @@
+"""Subscribers that each want one node: what the hub pays for an event it delivers."""
+
+from __future__ import annotations
+
+import time
+
+from . import harness
+from .harness import Server
+from .rows import Measure, Report, Row, Sample, Target, interleave
+from .settings import Settings
+
+NODES = 1024
+RATE = 50_000
+BURST = 10
+SETTLE_SECONDS = 1.0
+COUNTS = (250, 1000)
+NOBODY = "nobody"
+
+
+def run(settings: Settings) -> Report:
+    """Microseconds of the hub for an event delivered, beyond what it costs when nobody reads."""
+    systems = [system for system in settings.systems if system != "python"]
+    with harness.servers(systems) as servers:
+        measures: dict[tuple[str, str], Measure] = {
+            (_case(count), system): _measure_of(server, count, settings.seconds)
+            for count in (0, *COUNTS)
+            for system, server in servers.items()
+        }
+        rows = interleave(settings.repeats, "cores", measures)
+    few, many = map(_case, COUNTS)
+    report = Report(
+        "node_channels",
+        f"Subscribers to one node each, {NODES} nodes, {RATE:,} events/s",
+        rows,
+        less_is_better=True,
+    )
+    costs = tuple(_cost(report, _case(count), system) for count in COUNTS for system in systems)
+    return Report(
+        report.name,
+        report.title,
+        costs,
+        (Target(many, "compiled", 1.5, at_most=True, against=(few, "compiled")),),
+        less_is_better=True,
+    )
+
+
+def _case(count: int) -> str:
+    return f"{count} subscribers" if count else NOBODY
+
+
+def _measure_of(server: Server, count: int, seconds: float) -> Measure:
+    """Measures the cores that the hub takes."""
+
+    def measure() -> Sample:
+        duration = SETTLE_SECONDS + seconds
+        with (
+            harness.subscribers(
+                server.ws_port, connections=count, channels=NODES, seconds=duration + 30
+            ) as subscriber,
+            harness.load(server, nodes=NODES, rate=RATE, burst=BURST, seconds=duration + 5) as load,
+        ):
+            time.sleep(SETTLE_SECONDS)
+            watch = harness.Watch.of(server, load=load, subscriber=subscriber)
+            start = time.monotonic()
+            time.sleep(seconds)
+            shares, end = watch.shares(), time.monotonic()
+            result = subscriber.stop()
+        delivered = harness.rate(result["samples"], start, end)
+        hub = shares.get("hub cores", shares.get("process cores", 0.0))
+        return Sample(hub, {"delivered events/s": delivered, **shares})
+
+    return measure
+
+
+def _cost(report: Report, case: str, system: str) -> Row:
+    idle, busy = report.row(NOBODY, system), report.row(case, system)
+    assert idle is not None
+    assert busy is not None
+    samples = (
+        Sample(
+            1e6 * (sample.figure - idle.figure) / sample.details["delivered events/s"],
+            sample.details,
+        )
+        for sample in busy.samples
+    )
+    return Row(case, system, "µs/event", tuple(samples))

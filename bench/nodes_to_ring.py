@@ -1,0 +1,60 @@
+"""Nodes flood the server; nobody reads: how many events a second reach the ring."""
+
+from __future__ import annotations
+
+import json
+import time
+
+from . import harness
+from .harness import BenchError, Server
+from .rows import Measure, Report, Sample, Target, interleave
+from .settings import Settings
+
+PROBE_EVENTS = 100_000
+"""Events of the run that says how many to send in those that count."""
+
+LIMIT = 20.0
+"""Seconds after which a run has failed."""
+
+
+def run(settings: Settings) -> Report:
+    """Events per second into the ring, from 64 and from 1,024 nodes."""
+    few, many = "64 nodes", "1024 nodes"
+    with harness.servers(settings.systems) as servers:
+        measures: dict[tuple[str, str], Measure] = {}
+        for case, nodes in ((few, 64), (many, 1024)):
+            for system, server in servers.items():
+                if (case, system) != (many, "python"):
+                    probe = _measure_of(server, nodes, PROBE_EVENTS)()
+                    events = int(probe.figure * settings.seconds)
+                    measures[case, system] = _measure_of(server, nodes, events)
+        rows = interleave(settings.repeats, "events/s", measures)
+    return Report(
+        "nodes_to_ring",
+        "Nodes to ring, flood, load generator on the same cores",
+        rows,
+        (
+            Target(few, "compiled", 15, against=(few, "A")),
+            Target(few, "compiled", 5, against=(few, "B")),
+            Target(few, "compiled", 1_500_000),
+            Target(many, "compiled", 0.85, against=(few, "compiled")),
+        ),
+    )
+
+
+def _measure_of(server: Server, nodes: int, events: int) -> Measure:
+    """Measures how long it takes until ``events`` are all in the ring."""
+
+    def measure() -> Sample:
+        before = server.ring()
+        with harness.load(server, nodes=nodes, events=events, seconds=LIMIT, linger=LIMIT) as load:
+            watch = harness.Watch.of(server, load=load)
+            result = json.loads(load.line())
+            goal = before + result["sent"]
+            complete = harness.await_true(lambda: server.ring() >= goal, LIMIT)
+            seconds = time.monotonic() - result["start"]
+            if not complete:
+                raise BenchError(f"{server.system}: {goal - server.ring()} events did not arrive")
+            return Sample(result["sent"] / seconds, watch.shares())
+
+    return measure

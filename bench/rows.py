@@ -1,0 +1,105 @@
+"""What a benchmark returns: rows of repeated measurements, and what they must reach."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from statistics import median
+
+from attrs import field, frozen
+
+Measure = Callable[[], "Sample"]
+
+
+@frozen
+class Sample:
+    """One measurement: the figure, and what else was seen beside it."""
+
+    figure: float
+    details: Mapping[str, float] = field(factory=dict)
+
+
+@frozen
+class Row:
+    """A system measured several times in one case; ``unit`` is that of its figure."""
+
+    case: str
+    system: str
+    unit: str
+    samples: tuple[Sample, ...]
+
+    @property
+    def figure(self) -> float:
+        """The median of the figures."""
+        return median(sample.figure for sample in self.samples)
+
+    @property
+    def details(self) -> Mapping[str, float]:
+        """The medians of what else was seen."""
+        names = dict.fromkeys(name for sample in self.samples for name in sample.details)
+        return {
+            name: median(sample.details[name] for sample in self.samples if name in sample.details)
+            for name in names
+        }
+
+
+@frozen
+class Target:
+    """What a row must reach: at least (or at most) ``bound``.
+
+    ``against`` names the row that the figure is divided by, as (case, system); without it the
+    figure itself is meant.
+    """
+
+    case: str
+    system: str
+    bound: float
+    at_most: bool = False
+    against: tuple[str, str] | None = None
+
+
+@frozen
+class Report:
+    """The outcome of a benchmark: ``name`` is that of its files, ``title`` what was asked."""
+
+    name: str
+    title: str
+    rows: tuple[Row, ...]
+    targets: tuple[Target, ...] = ()
+    less_is_better: bool = False
+    notes: tuple[str, ...] = ()
+
+    def row(self, case: str, system: str) -> Row | None:
+        """The row of ``system`` in ``case``, if it was measured."""
+        return next((row for row in self.rows if (row.case, row.system) == (case, system)), None)
+
+    def ratio(self, row: Row, baseline: str) -> float | None:
+        """How many times better ``row`` is than the baseline in the same case."""
+        other = self.row(row.case, baseline)
+        if other is None or other is row or not other.figure or not row.figure:
+            return None
+        ratio = row.figure / other.figure
+        return 1 / ratio if self.less_is_better else ratio
+
+    def reached(self, target: Target) -> tuple[float, bool] | None:
+        """(the figure or ratio that a target is about, whether it was reached)."""
+        row = self.row(target.case, target.system)
+        if row is None:
+            return None
+        value = row.figure
+        if target.against is not None:
+            other = self.row(*target.against)
+            if other is None or not other.figure:
+                return None
+            value /= other.figure
+        return value, value <= target.bound if target.at_most else value >= target.bound
+
+
+def interleave(
+    repeats: int, unit: str, measures: Mapping[tuple[str, str], Measure]
+) -> tuple[Row, ...]:
+    """Measure each (case, system) ``repeats`` times, in turn, so that all see the same machine."""
+    samples: dict[tuple[str, str], list[Sample]] = {key: [] for key in measures}
+    for _ in range(repeats):
+        for key, measure in measures.items():
+            samples[key].append(measure())
+    return tuple(Row(case, system, unit, tuple(taken)) for (case, system), taken in samples.items())
