@@ -1,0 +1,199 @@
+"""What guarantors report of the work packages that they are given and share.
+
+The primary guarantor is given a package by a builder, shares it with two secondary ones, and builds
+a guarantee once they have signed (JIP-3, Guaranteeing events; Segment recovery events).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Sequence
+from random import Random
+
+from .agenda import Event, Exchange
+from .chain import exec_cost
+from .requests import FAILURES, SEGMENT, SEGMENT_SHARD, delay
+from .work import Package
+
+
+def guarantee_as_primary(
+    random: Random, package: Package, recipients: Sequence[bytes], assurers: Sequence[bytes]
+) -> Exchange:
+    """What the primary guarantor reports.
+
+    ``recipients`` are sent the guarantee; ``assurers`` are asked for segments to import.
+    """
+    time = package.start
+    submission_id = yield Event(
+        time, "WorkPackageSubmission", {"builder": package.builder, "bundle": False}
+    )
+    submission = {"submission_id": submission_id}
+    this = {"submission_or_share_id": submission_id}
+    time += delay(random, 8_000)
+    if package.fate == "duplicate":
+        yield Event(
+            time,
+            "DuplicateWorkPackage",
+            {**this, "core": package.report.core, "hash": package.report.package},
+        )
+        return
+    yield _received(time, this, package)
+    time += delay(random, 4_000)
+    if package.fate == "unauthorized":
+        reason = "not authorized: is-authorized ran out of gas"
+        yield Event(time, "WorkPackageFailed", {**this, "reason": reason})
+        return
+    yield _authorized(random, time, this)
+    time += delay(random, 4_000)
+    yield Event(time, "ExtrinsicDataReceived", this)
+    if package.imports:
+        time = yield from _recover_segments(random, time, package, submission_id, assurers)
+    time += delay(random, 2_000)
+    yield Event(time, "ImportsReceived", this)
+    for secondary in package.guarantors[1:]:
+        time += delay(random, 2_000)
+        shared = {**submission, "secondary": secondary}
+        yield Event(time, "SharingWorkPackage", shared)
+        time += delay(random, 10_000)
+        yield Event(time, "BundleSent", shared)
+    time += delay(random, 150_000)
+    yield _refined(random, time, this, package)
+    time += delay(random, 20_000)
+    yield Event(time, "WorkReportBuilt", {**this, "outline": package.report_outline})
+    for secondary in package.guarantors[1:]:
+        time += delay(random, 60_000)
+        shared = {**submission, "secondary": secondary}
+        if package.fate == "unshared" and secondary == package.guarantors[2]:
+            reason = random.choice(FAILURES)
+            yield Event(time, "WorkPackageSharingFailed", {**shared, "reason": reason})
+        else:
+            yield Event(time, "WorkReportSignatureReceived", shared)
+    time += delay(random, 2_000)
+    built_id = yield Event(time, "GuaranteeBuilt", {**submission, "outline": package.guarantee})
+    for recipient in recipients:
+        time += delay(random, 2_000)
+        sending = {"built_id": built_id, "recipient": recipient}
+        sending_id = yield Event(time, "SendingGuarantee", sending)
+        time += delay(random, 15_000)
+        if random.random() < 0.02:
+            failure = {"sending_id": sending_id, "reason": random.choice(FAILURES)}
+            yield Event(time, "GuaranteeSendFailed", failure)
+        else:
+            yield Event(time, "GuaranteeSent", {"sending_id": sending_id})
+    yield Event(time + delay(random, 1_000), "GuaranteesDistributed", submission)
+
+
+def guarantee_as_secondary(random: Random, package: Package, peer_id: bytes) -> Exchange:
+    """What the secondary guarantor ``peer_id`` reports."""
+    if package.fate in ("duplicate", "unauthorized"):
+        return
+    time = package.start + 60_000 + delay(random, 20_000)
+    share_id = yield Event(time, "WorkPackageBeingShared", {"primary": package.guarantors[0]})
+    this = {"submission_or_share_id": share_id}
+    time += delay(random, 8_000)
+    if package.fate == "known" and peer_id == package.guarantors[1]:
+        yield Event(
+            time,
+            "DuplicateWorkPackage",
+            {**this, "core": package.report.core, "hash": package.report.package},
+        )
+    else:
+        yield _received(time, this, package)
+        time += delay(random, 4_000)
+        yield _authorized(random, time, this)
+        time += delay(random, 2_000)
+        yield Event(time, "ExtrinsicDataReceived", this)
+        time += delay(random, 2_000)
+        yield Event(time, "ImportsReceived", this)
+        time += delay(random, 150_000)
+        if package.fate == "unshared" and peer_id == package.guarantors[2]:
+            reason = "refinement took longer than 2000 ms"
+            yield Event(time, "WorkPackageFailed", {**this, "reason": reason})
+            return
+        yield _refined(random, time, this, package)
+        time += delay(random, 20_000)
+        yield Event(time, "WorkReportBuilt", {**this, "outline": package.report_outline})
+    yield Event(time + delay(random, 1_000), "WorkReportSignatureSent", {"share_id": share_id})
+
+
+def _duplicate(time: int, this: dict[str, int], package: Package) -> Event:
+    fields = {**this, "core": package.report.core, "hash": package.report.package}
+    return Event(time, "DuplicateWorkPackage", fields)
+
+
+def _received(time: int, this: dict[str, int], package: Package) -> Event:
+    fields = {**this, "core": package.report.core, "outline": package.outline}
+    return Event(time, "WorkPackageReceived", fields)
+
+
+def _authorized(random: Random, time: int, this: dict[str, int]) -> Event:
+    cost = {
+        "total": exec_cost(random, 1_000_000),
+        "load_ns": random.randrange(20_000, 400_000),
+        "host_call": exec_cost(random, 20_000),
+    }
+    return Event(time, "Authorized", {**this, "cost": cost})
+
+
+def _refined(random: Random, time: int, this: dict[str, int], package: Package) -> Event:
+    calls = ("lookup", "vm", "mem", "invoke", "other")
+    costs = [
+        {
+            "total": exec_cost(random, item["refine_gas_limit"]),
+            "load_ns": random.randrange(50_000, 900_000),
+            "host_call": {call: exec_cost(random, 100_000) for call in calls},
+        }
+        for item in package.outline["work_items"]
+    ]
+    return Event(time, "Refined", {**this, "costs": costs})
+
+
+def _recover_segments(
+    random: Random, time: int, package: Package, submission_id: int, assurers: Sequence[bytes]
+) -> Generator[Event, int, int]:
+    this = {"submission_id": submission_id}
+    segments = list(range(package.imports))
+    exporter = package.exporter
+    time += delay(random, 2_000)
+    mapped = {"work_package_hash": exporter.package, "segments_root": exporter.segments_root}
+    yield Event(time, "WorkPackageHashMapped", {**this, **mapped})
+    time += delay(random, 1_000)
+    mapped = {"segments_root": exporter.segments_root, "erasure_root": exporter.erasure_root}
+    yield Event(time, "SegmentsRootMapped", {**this, **mapped})
+    if random.random() < 0.3:
+        question = {**this, "prev_guarantor": assurers[0], "segments": segments}
+        fails = random.choice((None, None, None, None, "early", "late"))
+        time = yield from SEGMENT.ask(random, time + 500, question, fails=fails)
+        if fails is None:
+            return time
+    for shard, assurer in enumerate(assurers):
+        question = {
+            **this,
+            "assurer": assurer,
+            "proofs": random.random() < 0.1,
+            "shards": [(segment, shard) for segment in segments],
+        }
+        fails = "late" if random.random() < 0.05 else None
+        time = yield from SEGMENT_SHARD.ask(random, time + 500, question, fails=fails)
+    trouble = random.choice((None, None, None, None, None, None, "reconstruction", "verification"))
+    while True:
+        time += delay(random, 2_000)
+        kind = random.choice(("Trivial", "NonTrivial"))
+        reconstructing_id = yield Event(
+            time, "ReconstructingSegments", {**this, "segments": segments, "kind": kind}
+        )
+        reconstruction = {"reconstructing_id": reconstructing_id}
+        time += delay(random, 8_000)
+        if trouble == "reconstruction":
+            reason = "too few shards"
+            yield Event(time, "SegmentReconstructionFailed", {**reconstruction, "reason": reason})
+            trouble = None
+            continue
+        yield Event(time, "SegmentsReconstructed", reconstruction)
+        time += delay(random, 3_000)
+        if trouble == "verification":
+            failure = {"segments": segments[:1], "reason": "segment proof does not verify"}
+            yield Event(time, "SegmentVerificationFailed", {**this, **failure})
+            trouble = None
+            continue
+        yield Event(time, "SegmentsVerified", {**this, "segments": segments})
+        return time

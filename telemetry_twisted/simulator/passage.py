@@ -1,0 +1,157 @@
+"""Traffic that is encoded once and used again by many nodes, at any time.
+
+Read messages as one little-endian number: then 1 added to a timestamp in them adds a power of 256
+to the whole, and so with every fixed-width field. A passage therefore keeps its bytes as a number,
+and for each thing that changes from use to use the number that one more of it adds. To make the
+bytes for a node takes a few multiplications, for some fifty events at once, and nothing has to know
+where in the messages the fields lie.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import cached_property
+from itertools import accumulate
+from random import Random
+from typing import NamedTuple
+
+from .agenda import Agenda, Event
+from .traffic import KINDS, Kind, Moment, Scene
+
+Encode = Callable[[Event], bytes]
+"""An event to the bytes of its message, length prefix included."""
+
+Play = Callable[[Moment], Sequence[Event]]
+"""The events of a passage at a moment; nothing but the moment's numbers may differ."""
+
+_ORIGIN = Moment(time=0, first_id=0, assurance_id=0, slot=1_000, epoch=1, head_slot=1_000, head=0)
+
+_RARE = 0.004
+"""Share of the exchanges of a kind that get each of its less usual fates."""
+
+_NATURAL = 20_000
+"""Within how many microseconds the exchanges of a passage begin, before it is squeezed."""
+
+
+class Failure(NamedTuple):
+    """A reported failure: the event's name and its reason."""
+
+    name: str
+    reason: str
+
+
+def failure_of(event: Event) -> Failure | None:
+    """The failure that ``event`` reports, if its type has a ``reason``."""
+    reason = event.fields.get("reason")
+    return None if reason is None else Failure(event.name, reason)
+
+
+class Passage:
+    """Some events with IDs in a row, which tell the same at any moment.
+
+    ``events`` are their names in order, ``failures`` what each reports, ``ends`` where each ends in
+    the bytes, ``span`` the microseconds from the first to the last.
+    """
+
+    def __init__(self, play: Play, encode: Encode) -> None:
+        events = play(_ORIGIN)
+        frames = [encode(event) for event in events]
+        self.names = tuple(event.name for event in events)
+        self.failures = tuple(map(failure_of, events))
+        self.ends = tuple(accumulate(map(len, frames)))
+        self.size = self.ends[-1]
+        self.span = events[-1].time - events[0].time
+        self.counts: Mapping[str, int] = Counter(self.names)
+        self.failure_counts: Mapping[Failure, int] = Counter(filter(None, self.failures))
+        self._play = play
+        self._encode = encode
+        self._origin = int.from_bytes(b"".join(frames), "little")
+        self._held: tuple[int, ...] | None = None
+        self._base = 0
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    def at(self, moment: Moment) -> bytes:
+        """The messages at ``moment``, length prefixes included."""
+        time, first_id, assurance_id = moment[:3]
+        slopes = self._slopes
+        if moment[3:] != self._held:
+            self._held = moment[3:]
+            self._base = self._at_slot(*self._held)
+        return (
+            self._base
+            + slopes.time * time
+            + slopes.first_id * first_id
+            + slopes.assurance_id * assurance_id
+        ).to_bytes(self.size, "little")
+
+    def _at_slot(self, slot: int, epoch: int, head_slot: int, head: int) -> int:
+        slopes = self._slopes
+        return (
+            self._origin
+            + slopes.slot * (slot - _ORIGIN.slot)
+            + slopes.epoch * (epoch - _ORIGIN.epoch)
+            + slopes.head_slot * (head_slot - _ORIGIN.head_slot)
+            + slopes.head * head
+        )
+
+    @cached_property
+    def _slopes(self) -> Moment:
+        """What one more of each adds to the bytes as a number."""
+        return Moment(*map(self._slope, Moment._fields))
+
+    def _slope(self, name: str) -> int:
+        one_more = _ORIGIN._replace(**{name: getattr(_ORIGIN, name) + 1})
+        moved = b"".join(map(self._encode, self._play(one_more)))
+        return int.from_bytes(moved, "little") - self._origin
+
+
+def make_deck(
+    scene: Callable[[Random, Moment], Scene], encode: Encode, *, seed: str, size: int, span: int
+) -> list[Passage]:
+    """Passages that together hold what a validator of a full network does in a slot.
+
+    Every fate of every kind is in the deck. A passage has ``size`` exchanges and spans at most
+    ``span`` microseconds. ``scene`` makes the scene that one plays in.
+    """
+    dealt = [(kind, fate) for kind in KINDS for fate in _fates(kind)]
+    random = Random(seed)
+    random.shuffle(dealt)
+    return [
+        Passage(_play(scene, dealt[begin : begin + size], f"{seed}/{begin}", span), encode)
+        for begin in range(0, len(dealt), size)
+    ]
+
+
+def _fates(kind: Kind) -> Iterator[str]:
+    usual, *others = kind.fates
+    for fate in others:
+        yield from (fate for _ in range(max(1, round(_RARE * kind.per_slot))))
+    yield from (usual for _ in range(round(kind.per_slot)))
+
+
+def _play(
+    scene: Callable[[Random, Moment], Scene],
+    cast: Sequence[tuple[Kind, str]],
+    seed: str,
+    span: int,
+) -> Play:
+    def play(moment: Moment) -> Sequence[Event]:
+        random = Random(seed)
+        stage = scene(random, moment)
+        agenda = Agenda()
+        for kind, fate in cast:
+            agenda.begin(kind.begin(stage, random.randrange(_NATURAL), fate))
+        events: list[Event] = []
+        while agenda:
+            events.append(agenda.emit(moment.first_id + len(events)))
+        first, last = events[0].time, events[-1].time
+        squeeze = min(span, last - first) / max(1, last - first)
+        return [
+            event._replace(time=moment.time + round((event.time - first) * squeeze))
+            for event in events
+        ]
+
+    return play

@@ -1,0 +1,82 @@
+"""What was sent, counted as it is handed to the network, to compare with what a server received."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Mapping
+from typing import TypeVar
+
+from attrs import Factory, define
+
+from .agenda import Event
+from .passage import Failure, Passage, failure_of
+
+_T = TypeVar("_T")
+
+
+@define(eq=False)
+class Tally:
+    """The events of one node.
+
+    ``events`` and ``bytes`` count messages without node information. ``best`` and ``finalized``
+    hold, for each slot, the time of ``BestBlockChanged`` and ``FinalizedBlockChanged`` in
+    microseconds of the JAM Common Era; ``failures`` counts the events that have a reason.
+    """
+
+    events: int = 0
+    bytes: int = 0
+    best: dict[int, int] = Factory(dict)
+    finalized: dict[int, int] = Factory(dict)
+    _names: Counter[str] = Factory(Counter)
+    _failures: Counter[Failure] = Factory(Counter)
+    _passages: Counter[Passage] = Factory(Counter)
+
+    def add_event(self, event: Event, size: int) -> None:
+        """Count ``event``, sent in ``size`` bytes."""
+        self.events += 1
+        self.bytes += size
+        self._names[event.name] += 1
+        if (failure := failure_of(event)) is not None:
+            self._failures[failure] += 1
+        if event.name == "BestBlockChanged":
+            self.best[event.fields["slot"]] = event.time
+        elif event.name == "FinalizedBlockChanged":
+            self.finalized[event.fields["slot"]] = event.time
+
+    def add_passage(self, passage: Passage) -> None:
+        """Count a whole ``passage``."""
+        self.events += len(passage)
+        self.bytes += passage.size
+        self._passages[passage] += 1
+
+    def add_part(self, passage: Passage, events: int) -> None:
+        """Count the first ``events`` events of ``passage``."""
+        self.events += events
+        self.bytes += passage.ends[events - 1]
+        self._names.update(passage.names[:events])
+        self._failures.update(filter(None, passage.failures[:events]))
+
+    def names(self) -> Counter[str]:
+        """How many events of each type."""
+        return self._total(self._names, lambda passage: passage.counts)
+
+    def failures(self) -> Counter[Failure]:
+        """How many failures of each type and reason."""
+        return self._total(self._failures, lambda passage: passage.failure_counts)
+
+    def absorb(self, other: Tally) -> None:
+        """Count what ``other`` has counted too, without the times of blocks."""
+        self.events += other.events
+        self.bytes += other.bytes
+        self._names.update(other._names)
+        self._failures.update(other._failures)
+        self._passages.update(other._passages)
+
+    def _total(
+        self, single: Counter[_T], of_passage: Callable[[Passage], Mapping[_T, int]]
+    ) -> Counter[_T]:
+        total = Counter(single)
+        for passage, times in self._passages.items():
+            for key, count in of_passage(passage).items():
+                total[key] += count * times
+        return total
