@@ -138,6 +138,12 @@ cdef class Buffers:
     cdef Buffer facts
     cdef Buffer findings
 
+    def __sizeof__(self):
+        return (
+            object.__sizeof__(self) + self.events.capacity + self.types.capacity
+            + self.lengths.capacity + self.facts.capacity + self.findings.capacity
+        )
+
     def __dealloc__(self):
         release(&self.events)
         release(&self.types)
@@ -548,7 +554,9 @@ cdef inline int64_t frame_size(const uint8_t* at, const uint8_t* end, uint32_t m
     memcpy(&size, at, LENGTH_BYTES)
     if size > most:
         return TOO_LONG
-    return size if end - at - LENGTH_BYTES >= size else NOT_WHOLE
+    if end - at - LENGTH_BYTES < size:
+        return NOT_WHOLE
+    return size
 
 
 cdef inline uint64_t ids_used(const uint8_t* content, int64_t size) noexcept nogil:
