@@ -191,7 +191,8 @@ def make_parser() -> argparse.ArgumentParser:
     sending.add_argument(
         "--reconnect",
         action="store_true",
-        help="connect again after a connection was refused or lost",
+        help="connect again after a connection was refused or lost; the node then begins anew, with "
+        "event ID 0",
     )
     parser.add_argument(
         "--json",
@@ -243,9 +244,9 @@ def complaint_about(summary: Summary, trouble: str | None, server: str) -> str |
         )
     if summary.refused or summary.lost:
         return (
-            f"{summary.refused:,} connections to {server} were refused and {summary.lost:,} lost "
-            "before everything was sent. The server's log says why; its --max-nodes may be less "
-            f"than {summary.network.nodes:,}."
+            f"of the connections to {server}, {summary.refused:,} were refused and "
+            f"{summary.lost:,} lost before everything was sent. The server's log says why; its "
+            f"--max-nodes may be less than {summary.network.nodes:,}."
         )
     return None
 

@@ -170,7 +170,7 @@ class Fleet:
         return NEVER if self.flood else self._now()
 
     def _emit(self, group: int) -> None:
-        for index, connection in self._connections.items():
+        for index, connection in list(self._connections.items()):
             if index % _GROUPS == group:
                 connection.emit()
 

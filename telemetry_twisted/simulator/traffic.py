@@ -314,7 +314,8 @@ def _connect(scene: Scene, time: int, fate: str) -> Exchange:
     opened_id = yield Event(time, "BlockAnnouncementStreamOpened", opened)
     stream = {"opened_id": opened_id} if scene.version >= 1 else {"peer": peer_id}
     closed = {**stream, "closer": side, "reason": scene.reason()}
-    yield Event(scene.after(time), "BlockAnnouncementStreamClosed", closed)
+    time = scene.after(time)
+    yield Event(time, "BlockAnnouncementStreamClosed", closed)
     terminator = scene.random.choice((None, "Local", "Remote"))
     lost = {"peer": peer_id, "terminator": terminator, "reason": scene.reason()}
     yield Event(scene.after(time, 16_000), "Disconnected", lost)

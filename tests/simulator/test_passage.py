@@ -1,0 +1,120 @@
+"""Passages: what is stamped onto bytes equals what is encoded afresh."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from random import Random
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from telemetry_twisted.simulator.agenda import Event
+from telemetry_twisted.simulator.network import Network
+from telemetry_twisted.simulator.passage import Passage, make_deck
+from telemetry_twisted.simulator.requests import SHARD
+from telemetry_twisted.simulator.traffic import KINDS, Moment, Scene
+
+NETWORK = Network(nodes=2, seed=5, cores=20)
+
+moments = st.builds(
+    Moment,
+    time=st.integers(0, 2**56),
+    first_id=st.integers(0, 2**56),
+    assurance_id=st.integers(0, 2**56),
+    slot=st.integers(10, 2**32 - 2),
+    epoch=st.integers(0, 2**32 - 2),
+    head_slot=st.integers(0, 2**32 - 1),
+    head=st.integers(0, 2**256 - 1),
+)
+
+
+def scene(random: Random, moment: Moment) -> Scene:
+    return Scene(
+        random=random,
+        moment=moment,
+        seed=5,
+        peers=list(enumerate(NETWORK.peer_ids)),
+        cores=20,
+        validators=60,
+        version=0,
+    )
+
+
+class Rehearsal:
+    """Makes a passage and remembers how its events are made for a moment."""
+
+    def __init__(self) -> None:
+        random = Random(1)
+        self.cast = [(kind, fate) for kind in KINDS for fate in kind.fates]
+        random.shuffle(self.cast)
+
+    def play(self, moment: Moment) -> Sequence[Event]:
+        random = Random(2)
+        stage = scene(random, moment)
+        events: list[Event] = []
+        for kind, fate in self.cast:
+            exchange = kind.begin(stage, 0, fate)
+            event = next(exchange, None)
+            while event is not None:
+                event_id = moment.first_id + len(events)
+                events.append(event._replace(time=moment.time + 10 * len(events)))
+                try:
+                    event = exchange.send(event_id)
+                except StopIteration:
+                    break
+        return events
+
+
+REHEARSAL = Rehearsal()
+PASSAGE = Passage(REHEARSAL.play, NETWORK.encode)
+
+
+@given(moments)
+@settings(max_examples=50, deadline=None)
+def test_stamping_equals_encoding(moment: Moment) -> None:
+    expected = b"".join(map(NETWORK.encode, REHEARSAL.play(moment)))
+    assert PASSAGE.at(moment) == expected
+
+
+@given(moments, moments)
+@settings(max_examples=20, deadline=None)
+def test_stamping_does_not_depend_on_what_was_stamped_before(one: Moment, other: Moment) -> None:
+    first = PASSAGE.at(one)
+    PASSAGE.at(other)
+    assert PASSAGE.at(one) == first
+
+
+def test_counts_and_ends_describe_the_events() -> None:
+    events = REHEARSAL.play(Moment(0, 0, 0, 1_000, 1, 1_000, 0))
+    sizes = [len(NETWORK.encode(event)) for event in events]
+    assert list(PASSAGE.names) == [event.name for event in events]
+    assert PASSAGE.ends == tuple(sum(sizes[: n + 1]) for n in range(len(sizes)))
+    assert PASSAGE.size == sum(sizes)
+    assert sum(PASSAGE.counts.values()) == len(PASSAGE) == len(events)
+    assert sum(PASSAGE.failure_counts.values()) == sum("reason" in e.fields for e in events)
+
+
+def test_a_deck_has_every_fate_of_every_kind() -> None:
+    deck = make_deck(scene, NETWORK.encode, seed="x", size=32, span=20_000)
+    seen = {name for passage in deck for name in passage.names}
+    assert seen == set(PASSAGE.names)
+    reasons = {failure for passage in deck for failure in passage.failures if failure}
+    enumerated = {failure for failure in filter(None, PASSAGE.failures) if " " not in failure.reason}
+    assert enumerated <= reasons
+
+
+@pytest.mark.parametrize("span", [0, 1, 1_000, 20_000])
+def test_a_passage_fits_its_span_in_order(span: int) -> None:
+    for passage in make_deck(scene, NETWORK.encode, seed="x", size=200, span=span):
+        assert 0 <= passage.span <= span
+
+
+def test_a_request_that_fails_early_was_never_sent() -> None:
+    exchange = SHARD.ask(Random(1), 0, {"shard": 1}, fails="early")
+    assert next(exchange).name == "SendingShardRequest"
+    failed = exchange.send(17)
+    assert failed.name == "ShardRequestFailed"
+    assert failed.fields["request_id"] == 17
+    with pytest.raises(StopIteration):
+        exchange.send(18)
