@@ -191,7 +191,7 @@ def make_parser() -> argparse.ArgumentParser:
     sending.add_argument(
         "--reconnect",
         action="store_true",
-        help="connect again after a connection was refused or lost; the node then begins anew, with "
+        help="connect again after a connection was refused or lost; a node then begins anew, with "
         "event ID 0",
     )
     parser.add_argument(

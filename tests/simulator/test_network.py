@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping
 from functools import cache
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -230,7 +231,7 @@ def test_a_node_never_meets_itself(events: list[NodeEvent]) -> None:
 def test_status_comes_every_two_seconds(events: list[NodeEvent]) -> None:
     for of_node in by_node(events).values():
         times = [event.time for event in named(of_node, "Status")]
-        gaps = [later - earlier for earlier, later in zip(times, times[1:], strict=False)]
+        gaps = [later - earlier for earlier, later in pairwise(times)]
         assert all(1.9 * SECOND < gap < 2.1 * SECOND for gap in gaps)
 
 
@@ -318,7 +319,8 @@ def test_a_node_that_begins_later_takes_part_from_then_on() -> None:
     begins = network.start + 9 * SECOND
     node = Node(network, 1, begins)
     times = [
-        decode_event(content, network.cores).timestamp for content in messages(node.advance(FOREVER))
+        decode_event(content, network.cores).timestamp
+        for content in messages(node.advance(FOREVER))
     ]
     assert times[0] == begins
     assert 11 * 50 * 0.8 < len(times) < 11 * 50 * 1.3
@@ -343,6 +345,7 @@ def test_tickets_are_generated_for_each_epoch() -> None:
     begins = 100 * EPOCH_SLOTS * SLOT - 10 * SECOND
     network = Network(nodes=4, rate=5, start=begins, duration=20, cores=20)
     epochs = [
-        (event.node, event.fields["epoch"]) for event in named([*play(network)], "GeneratingTickets")
+        (event.node, event.fields["epoch"])
+        for event in named([*play(network)], "GeneratingTickets")
     ]
     assert sorted(epochs) == [(node, epoch) for node in range(4) for epoch in (100, 101)]

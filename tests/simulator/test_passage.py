@@ -100,7 +100,9 @@ def test_a_deck_has_every_fate_of_every_kind() -> None:
     seen = {name for passage in deck for name in passage.names}
     assert seen == set(PASSAGE.names)
     reasons = {failure for passage in deck for failure in passage.failures if failure}
-    enumerated = {failure for failure in filter(None, PASSAGE.failures) if " " not in failure.reason}
+    enumerated = {
+        failure for failure in filter(None, PASSAGE.failures) if " " not in failure.reason
+    }
     assert enumerated <= reasons
 
 
