@@ -122,7 +122,7 @@ class NodeProtocol(Protocol):
         try:
             consumed = self._consume(data)
         except FrameTooLong as error:
-            self.end(Ending("too_long", str(error)))
+            self._end_too_long(error)
             return
         if consumed < len(data):
             self._keep(data, consumed)
@@ -133,7 +133,13 @@ class NodeProtocol(Protocol):
         self._held_bytes = len(data) - start
         self._needed = _LENGTH.size
         if self._held_bytes >= _LENGTH.size:
-            self._needed += _LENGTH.unpack_from(data, start)[0]
+            length = _LENGTH.unpack_from(data, start)[0]
+            if length > self._max_message_size:
+                self._end_too_long(FrameTooLong(length, self._max_message_size))
+            self._needed += length
+
+    def _end_too_long(self, error: FrameTooLong) -> None:
+        self.end(Ending("too_long", str(error)))
 
     def hold(self) -> None:
         """Stop reading until :meth:`go_on`."""

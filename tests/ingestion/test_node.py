@@ -211,21 +211,23 @@ def test_information_that_cannot_be_decoded(bench: Bench) -> None:
 
 
 @pytest.mark.parametrize("introduced", [False, True])
-def test_a_frame_longer_than_the_limit(introduced: bool) -> None:
+@pytest.mark.parametrize("together", [False, True])
+def test_a_frame_longer_than_the_limit(introduced: bool, together: bool) -> None:
     bench = Bench(max_message_size=2000)
     if introduced:
         bench.receive(hello())
         bench.admit()
         bench.receive(best_block(1))
-    bench.receive((2001).to_bytes(4, "little"))
+    before = best_block(2) if together and introduced else b""
+    bench.receive(before + (2001).to_bytes(4, "little"))
     assert bench.transport.aborted
-    bench.receive(best_block(2))
+    bench.receive(best_block(3))
     bench.end_turn()
     bench.node.connectionLost()
     assert [ending.kind for ending in bench.endings] == ["too_long"]
     assert "2001" in bench.endings[0].reason
     assert "2000" in bench.endings[0].reason
-    assert bench.collector.slots == ([1] if introduced else [])
+    assert bench.collector.slots == ([1, 2] if before else [1] if introduced else [])
 
 
 def test_an_undecodable_event_is_counted_and_uses_up_its_id(bench: Bench) -> None:
