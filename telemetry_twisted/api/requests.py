@@ -19,6 +19,7 @@ METRICS_INTERVAL_MS = 1_000
 
 SHORTEST_INTERVAL_MS, LONGEST_INTERVAL_MS = 500, 10_000
 
+_SHOWN_LENGTH = 200
 _NODE_ID = re.compile(r"(?:0x)?([0-9a-f]{64})", re.IGNORECASE)
 
 
@@ -36,7 +37,7 @@ class Subscribe:
     """Replace the filter; ``given`` is the filter as the subscriber wrote it."""
 
     filter: Filter
-    given: Mapping[str, Any]
+    given: dict[str, Any]
 
 
 @frozen
@@ -97,16 +98,13 @@ def parse_request(payload: bytes, is_binary: bool = False) -> Request:
     """
     if is_binary:
         raise BadRequest("binary message; expected a text message that holds one JSON object")
-    try:
-        value = ujson.loads(payload)
-    except ValueError as error:
-        raise BadRequest(f"not JSON ({error}); expected one JSON object with a type") from error
+    value = _value(payload)
     if not isinstance(value, dict):
         raise BadRequest('expected one JSON object with a type, such as {"type":"Ping"}')
     kind = value.get("type")
     reader = _READERS.get(kind) if isinstance(kind, str) else None
     if reader is None:
-        given = "no type" if kind is None else f"unknown type {kind!r}"
+        given = "no type" if kind is None else f"unknown type {_shown(kind)}"
         raise BadRequest(
             f"{given}; expected one of {', '.join(_READERS)}",
             kind if isinstance(kind, str) else None,
@@ -117,22 +115,45 @@ def parse_request(payload: bytes, is_binary: bool = False) -> Request:
         raise BadRequest(error.message, kind) from None
 
 
+def _value(payload: bytes) -> Any:
+    """What ``payload`` holds, if it can be shown again: JSON, and not nested without end.
+
+    A filter comes back in ``subscribed`` and in ``stats``, up to three levels deeper than it came.
+    """
+    try:
+        value = ujson.loads(payload)
+        ujson.dumps([[[value]]], ensure_ascii=False, allow_nan=False).encode()
+    except (ValueError, OverflowError) as error:
+        raise BadRequest(f"not JSON ({error}); expected one JSON object with a type") from error
+    return value
+
+
+def _shown(value: Any) -> str:
+    """The beginning of ``value`` as the client wrote it."""
+    text = ujson.dumps(value, ensure_ascii=False, escape_forward_slashes=False)
+    return text if len(text) <= _SHOWN_LENGTH else f"{text[:_SHOWN_LENGTH]}…"
+
+
 def _subscribe(value: dict[str, Any]) -> Request:
-    given = value.get("filter")
-    return Subscribe(parse_filter(given), given or {})
+    given: Any = value.get("filter")
+    return Subscribe(parse_filter(given), given)
 
 
 def _recent(value: dict[str, Any]) -> Request:
-    limit = value.get("limit", MOST_RECENT_EVENTS)
+    limit = value.get("limit")
+    if limit is None:
+        limit = MOST_RECENT_EVENTS
     if not _is_int(limit) or limit < 0:
-        raise BadRequest(f"limit is {limit!r}; expected 0 to {MOST_RECENT_EVENTS}, or none")
+        raise BadRequest(f"limit is {_shown(limit)}; expected 0 to {MOST_RECENT_EVENTS}, or none")
     return GetRecentEvents(min(limit, MOST_RECENT_EVENTS))
 
 
 def _metrics(value: dict[str, Any]) -> Request:
-    interval = value.get("interval_ms", METRICS_INTERVAL_MS)
+    interval = value.get("interval_ms")
+    if interval is None:
+        interval = METRICS_INTERVAL_MS
     if not _is_int(interval):
-        raise BadRequest(f"interval_ms is {interval!r}; expected milliseconds, or none")
+        raise BadRequest(f"interval_ms is {_shown(interval)}; expected milliseconds, or none")
     return SubscribeMetrics(max(SHORTEST_INTERVAL_MS, min(interval, LONGEST_INTERVAL_MS)))
 
 
@@ -160,7 +181,7 @@ def parse_filter(value: Any) -> Filter:
     :raises BadRequest: if it describes none.
     """
     if not isinstance(value, dict):
-        raise BadRequest(f"filter is {value!r}; expected one of {_FILTERS_ACCEPTED}")
+        raise BadRequest(f"filter is {_shown(value)}; expected one of {_FILTERS_ACCEPTED}")
     kind = value.get("type")
     node_ids: frozenset[str] | None = None
     types: frozenset[int] | None = None
@@ -175,10 +196,10 @@ def parse_filter(value: Any) -> Filter:
             raise BadRequest(f"start {start} is after end {end}; expected start ≤ end")
         types = frozenset(range(start, end + 1))
     elif kind == "Node":
-        example = ujson.dumps({"type": "Nodes", "node_ids": [value.get("node_id", "…")]})
+        example = _shown({"type": "Nodes", "node_ids": [value.get("node_id", "…")]})
         raise BadRequest(f"filter type Node is no longer accepted; use {example}")
     elif kind != "All":
-        raise BadRequest(f"unknown filter type {kind!r}; expected one of {_FILTERS_ACCEPTED}")
+        raise BadRequest(f"unknown filter type {_shown(kind)}; expected one of {_FILTERS_ACCEPTED}")
     if value.get("event_types") is not None:
         narrowed = _event_types(value["event_types"])
         types = narrowed if types is None else types & narrowed
@@ -187,7 +208,7 @@ def parse_filter(value: Any) -> Filter:
 
 def _node_ids(value: Any) -> frozenset[str] | None:
     if not isinstance(value, list) or not value:
-        raise BadRequest(f'node_ids is {value!r}; expected a list of node IDs, or ["*"]')
+        raise BadRequest(f'node_ids is {_shown(value)}; expected a list of node IDs, or ["*"]')
     if "*" in value:
         return None
     found = set()
@@ -195,7 +216,7 @@ def _node_ids(value: Any) -> frozenset[str] | None:
         match = _NODE_ID.fullmatch(node_id) if isinstance(node_id, str) else None
         if match is None:
             raise BadRequest(
-                f'node ID {node_id!r}; expected 64 hex digits (an Ed25519 public key), or "*"'
+                f'node ID {_shown(node_id)}; expected 64 hex digits (an Ed25519 public key), or "*"'
             )
         found.add(match[1].lower())
     return frozenset(found)
@@ -203,13 +224,15 @@ def _node_ids(value: Any) -> frozenset[str] | None:
 
 def _event_types(value: Any) -> frozenset[int]:
     if not isinstance(value, list) or not value:
-        raise BadRequest(f"event_types is {value!r}; expected a list of event types, such as [11]")
+        raise BadRequest(
+            f"event_types is {_shown(value)}; expected a list of event types, such as [11]"
+        )
     return frozenset(_event_type("event_types", item) for item in value)
 
 
 def _event_type(name: str, value: Any) -> int:
     if not _is_int(value) or not 0 <= value <= 255:
-        raise BadRequest(f"{name} is {value!r}; expected an event type, 0 to 255")
+        raise BadRequest(f"{name} is {_shown(value)}; expected an event type, 0 to 255")
     return int(value)
 
 
