@@ -1,0 +1,383 @@
+"""A real server in processes of its own, and clients that share no code with it but the encoder."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import resource
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from http.client import HTTPConnection, HTTPResponse
+from itertools import count
+from pathlib import Path
+from typing import Any, Protocol
+
+import pytest
+from attrs import define, field
+from websockets.sync.client import ClientConnection, connect
+
+from telemetry_twisted.jip3.encoder import encode_event, encode_node_information, frame
+from telemetry_twisted.jip3.table import TABLE
+
+HOST = "127.0.0.1"
+
+DEADLINE = 40.0
+"""Seconds after which what has to happen counts as missing, far more than it takes."""
+
+ZERO_HASH = "0x" + "00" * 32
+
+Message = dict[str, Any]
+
+_PORT = re.compile(r"--(telemetry|api)-endpoint: listening on IPv4Address\(.*port=(\d+)\)")
+
+
+def await_true(condition: Callable[[], object], what: str, seconds: float = DEADLINE) -> None:
+    """Wait until ``condition`` holds."""
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, f"not within {seconds:.0f} s: {what}"
+        time.sleep(0.01)
+
+
+def best_block(slot: int) -> bytes:
+    """A ``BestBlockChanged`` of ``slot``, as it is sent."""
+    return frame(encode_event("BestBlockChanged", slot, {"slot": slot, "hash": ZERO_HASH}, cores=2))
+
+
+def information(
+    node_id: str, *, layout: str = "gp-0.7", version: int = 0, cores: int = 2, name: str = "test"
+) -> bytes:
+    """The first message of a node, as it is sent."""
+    parameters = {parameter: 0 for parameter, _ in TABLE.parameters[layout]}
+    told = {
+        "params": {**parameters, "core_count": cores},
+        "genesis": ZERO_HASH,
+        "details": {
+            "peer_id": f"0x{node_id}",
+            "peer_address": {"ipv6": "10.0.0.7", "port": 30333},
+        },
+        "flags": 0,
+        "implementation_name": name,
+        "implementation_version": "1",
+        "gp_version": f"{layout.removeprefix('gp-')}.2",
+        "additional_info": "",
+    }
+    return frame(encode_node_information(told, layout=layout, version=version))
+
+
+@define
+class Node:
+    """A node's connection, on a blocking socket."""
+
+    node_id: str
+    socket: socket.socket
+    version: int = 0
+
+    def send(self, *data: bytes) -> None:
+        """Send ``data`` as it is."""
+        self.socket.sendall(b"".join(data))
+
+    def report(self, event: str, **fields: Any) -> None:
+        """Send an event of two cores' network."""
+        self.send(frame(encode_event(event, 1, fields, cores=2, version=self.version)))
+
+    def report_best(self, slots: Iterable[int]) -> None:
+        """Send a ``BestBlockChanged`` for each of ``slots``."""
+        self.send(*map(best_block, slots))
+
+    def await_closed(self, seconds: float = DEADLINE) -> None:
+        """Wait until the server closes the connection."""
+        self.socket.settimeout(seconds)
+        with suppress(ConnectionError):
+            assert self.socket.recv(1) == b""
+
+    def close(self) -> None:
+        """End the connection."""
+        self.socket.close()
+
+
+@define
+class Subscriber:
+    """A WebSocket client that takes batches apart.
+
+    ``events`` are all that it was sent, ``widths`` how many came in each frame, ``skipped`` is the
+    sum of what it was told to have missed.
+    """
+
+    connection: ClientConnection
+    events: list[Message] = field(factory=list)
+    widths: list[int] = field(factory=list)
+    skipped: int = 0
+    greeting: Message = field(factory=dict)
+
+    def receive(self, seconds: float = DEADLINE) -> Message:
+        """The next message."""
+        text = self.connection.recv(seconds)
+        assert isinstance(text, str)
+        message: Message = json.loads(text)
+        if message["type"] == "event":
+            self._take([message])
+        elif message["type"] == "batch":
+            assert len(message["data"]) >= 2
+            self._take(message["data"])
+        elif message["type"] == "lagged":
+            self.skipped += message["data"]["skipped"]
+        return message
+
+    def _take(self, events: list[Message]) -> None:
+        self.events += events
+        self.widths.append(len(events))
+
+    def receive_events(self, number: int) -> list[Message]:
+        """The next ``number`` events."""
+        begin = len(self.events)
+        while len(self.events) < begin + number:
+            self.receive()
+        assert len(self.events) == begin + number
+        return self.events[begin:]
+
+    def ask(self, request: str | bytes | Message) -> Message:
+        """Send ``request``; the reply, before which all events are received that preceded it."""
+        self.connection.send(json.dumps(request) if isinstance(request, dict) else request)
+        while (reply := self.receive())["type"] in ("event", "batch", "lagged"):
+            pass
+        return reply
+
+    def subscribe(self, **filter: Any) -> Message:
+        """Ask for the events that match ``filter``."""
+        reply = self.ask({"type": "Subscribe", "filter": filter})
+        assert reply["type"] == "subscribed", reply
+        return reply
+
+    def slots(self) -> list[int]:
+        """The slots of all ``BestBlockChanged`` that were received."""
+        bodies = (event["data"]["event"] for event in self.events)
+        return [body["BestBlockChanged"]["slot"] for body in bodies if "BestBlockChanged" in body]
+
+    @property
+    def received_and_skipped(self) -> int:
+        """Events that were received, and those that it was told of as missed."""
+        return len(self.events) + self.skipped
+
+
+class Server:
+    """A server in processes of its own, with its ports, its log, and clients for it."""
+
+    def __init__(self, directory: Path, command: Iterable[str]) -> None:
+        self.ports: dict[str, int] = {}
+        self._stack = ExitStack()
+        self._output = directory / "output"
+        with self._output.open("wb") as output:
+            self.process = subprocess.Popen(
+                [*command],
+                cwd=directory,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
+                start_new_session=True,
+            )
+
+    @property
+    def log(self) -> str:
+        """What it has logged so far."""
+        return self._output.read_text()
+
+    def await_ready(self) -> Server:
+        """Wait until it listens and serves."""
+
+        def listens() -> bool:
+            assert self.process.poll() in (None, 0), f"the server ended:\n{self.log}"
+            self.ports = {kind: int(port) for kind, port in _PORT.findall(self.log)}
+            return len(self.ports) == 2
+
+        await_true(listens, "the server listens")
+        await_true(lambda: self.get("/api/health")[0] == 200, "the server answers")
+        return self
+
+    def get(self, path: str, method: str = "GET", **headers: str) -> tuple[int, Any, HTTPResponse]:
+        """Status, body if it is JSON, and response of a request."""
+        connection = HTTPConnection(HOST, self.ports["api"], timeout=DEADLINE)
+        try:
+            connection.request(method, path, headers=headers)
+            response = connection.getresponse()
+            body = response.read()
+            is_json = response.headers["content-type"] == "application/json"
+            return response.status, json.loads(body) if is_json and body else body, response
+        finally:
+            connection.close()
+
+    @property
+    def children(self) -> list[int]:
+        """Its ingestion processes."""
+        pid = self.process.pid
+        try:
+            text = Path(f"/proc/{pid}/task/{pid}/children").read_text()
+        except FileNotFoundError:
+            return []
+        return [int(child) for child in text.split() if alive(int(child))]
+
+    def await_log(self, text: str) -> None:
+        """Wait until the log holds ``text``."""
+        await_true(lambda: text in self.log, f"{text!r} in the log")
+
+    def connect_socket(self, kind: str = "telemetry", receive_buffer: int = 0) -> socket.socket:
+        """A socket that is connected to an endpoint, closed with the server."""
+        client = self._stack.enter_context(socket.socket())
+        client.settimeout(DEADLINE)
+        if receive_buffer:
+            client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
+        client.connect((HOST, self.ports[kind]))
+        return client
+
+    def connect_node(self, node_id: str, **told: Any) -> Node:
+        """A node that has sent its information, ``told`` as :func:`information` takes it."""
+        node = Node(node_id, self.connect_socket(), told.get("version", 0))
+        node.send(information(node_id, **told))
+        return node
+
+    @contextmanager
+    def subscriber(self, receive_buffer: int = 0, max_queue: int = 16) -> Iterator[Subscriber]:
+        """A subscriber that has been greeted."""
+        with connect(
+            f"ws://{HOST}:{self.ports['api']}/api/ws",
+            sock=self.connect_socket("api", receive_buffer),
+            compression=None,
+            open_timeout=DEADLINE,
+            close_timeout=DEADLINE,
+            ping_interval=None,
+            max_size=None,
+            max_queue=max_queue,
+        ) as connection:
+            subscriber = Subscriber(connection)
+            subscriber.greeting = subscriber.receive()
+            yield subscriber
+
+    def total_nodes(self) -> int:
+        """How many nodes are connected, as a new subscriber is told."""
+        with self.subscriber() as subscriber:
+            return int(subscriber.greeting["data"]["total_nodes"])
+
+    def await_nodes(self, number: int) -> None:
+        """Wait until so many nodes are connected."""
+        await_true(lambda: self.total_nodes() == number, f"{number} nodes are connected")
+
+    def stop(self, number: signal.Signals = signal.SIGTERM, seconds: float = DEADLINE) -> int:
+        """End it with a signal; its exit code. None of its processes may be left."""
+        children = self.children
+        self.process.send_signal(number)
+        code = self.process.wait(seconds)
+        assert [child for child in children if alive(child)] == []
+        return code
+
+    def close(self) -> None:
+        """End whatever is left of it. It may have been unhappy with clients, never with itself."""
+        self._stack.close()
+        try:
+            if self.process.poll() is None:
+                self.stop()
+        finally:
+            with suppress(ProcessLookupError):
+                os.killpg(self.process.pid, signal.SIGKILL)
+            self.process.wait()
+            print(self.log[-8000:])
+        assert "Traceback" not in self.log
+
+
+def alive(pid: int) -> bool:
+    """Whether a process runs: it is there, and not just because nobody has asked how it ended."""
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_text()
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+    return stat.rpartition(")")[2].split()[0] != "Z"
+
+
+def twistd(*options: str, procs: int = 2) -> list[str]:
+    """The command that runs a server in the foreground, on ports that are free."""
+    return [
+        str(Path(sys.executable).with_name("twistd")),
+        *("-n", "--pidfile=", "telemetry", "--no-database", "--ingestion-procs", str(procs)),
+        *("--telemetry-endpoint", f"tcp:0:interface={HOST}"),
+        *("--api-endpoint", f"tcp:0:interface={HOST}"),
+        *options,
+    ]
+
+
+class StartServer(Protocol):
+    """Starts a server with further options, and waits until it serves."""
+
+    def __call__(self, *options: str, procs: int = 2) -> Server: ...
+
+
+@contextmanager
+def running(directory: Path, *options: str, procs: int = 2) -> Iterator[Server]:
+    """A server that is ended afterwards."""
+    server = Server(directory, twistd(*options, procs=procs))
+    try:
+        yield server.await_ready()
+    finally:
+        server.close()
+
+
+@pytest.fixture
+def start_server(tmp_path: Path) -> Iterator[StartServer]:
+    """Starts servers of a test's own."""
+    numbers = count()
+    with ExitStack() as stack:
+
+        def start(*options: str, procs: int = 2) -> Server:
+            directory = tmp_path / f"server-{next(numbers)}"
+            directory.mkdir()
+            return stack.enter_context(running(directory, *options, procs=procs))
+
+        yield start
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """A server that the tests of a module share."""
+    with running(tmp_path_factory.mktemp("server")) as shared:
+        yield shared
+
+
+_node_numbers = count(1)
+
+
+@pytest.fixture
+def node_id() -> str:
+    """The ID of a node that no other test has."""
+    return f"{next(_node_numbers):064x}"
+
+
+@pytest.fixture
+def node_ids() -> list[str]:
+    """The IDs of a few more."""
+    return [f"{next(_node_numbers):064x}" for _ in range(4)]
+
+
+@pytest.fixture
+def node(server: Server, node_id: str) -> Iterator[Node]:
+    """A node of the shared server."""
+    node = server.connect_node(node_id)
+    yield node
+    node.close()
+
+
+@pytest.fixture
+def subscriber(server: Server) -> Iterator[Subscriber]:
+    """A subscriber of the shared server."""
+    with server.subscriber() as subscriber:
+        yield subscriber
+
+
+@pytest.fixture(scope="session")
+def many_files() -> None:
+    """Lets this process open as many files as the system allows it."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
