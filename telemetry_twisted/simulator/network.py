@@ -70,7 +70,7 @@ class Network:
     cores: int = field(default=341, validator=[ge(1), le(MAX_CORES)])
     rate: float = field(default=600.0, validator=[ge(MIN_RATE), le(MAX_RATE)])
     start: int = field(default=7 * 24 * 3600 * SECOND, validator=ge(EARLIEST_START))
-    connect_rate: float = field(default=1_000.0, validator=gt(0))
+    connect_rate: float = field(default=500.0, validator=gt(0))
     duration: float | None = field(default=None, validator=optional(gt(0)))
     events: int | None = field(default=None, validator=optional(ge(1)))
     gp: str = field(default="0.7", validator=in_(("0.7", "0.8")))

@@ -27,6 +27,9 @@ Play = Callable[[Moment], Sequence[Event]]
 
 _ORIGIN = Moment(time=0, first_id=0, assurance_id=0, slot=1_000, epoch=1, head_slot=1_000, head=0)
 
+_SLOTS = 0.5
+"""How much of a validator's slot is in a deck."""
+
 _RARE = 0.004
 """Share of the exchanges of a kind that get each of its less usual fates."""
 
@@ -111,7 +114,7 @@ class Passage:
 def make_deck(
     scene: Callable[[Random, Moment], Scene], encode: Encode, *, seed: str, size: int, span: int
 ) -> list[Passage]:
-    """Passages that together hold what a validator of a full network does in a slot.
+    """Passages that together hold what a validator of a full network does in half a slot.
 
     Every fate of every kind is in the deck. A passage has ``size`` exchanges and spans at most
     ``span`` microseconds. ``scene`` makes the scene that one plays in.
@@ -128,8 +131,8 @@ def make_deck(
 def _fates(kind: Kind) -> Iterator[str]:
     usual, *others = kind.fates
     for fate in others:
-        yield from (fate for _ in range(max(1, round(_RARE * kind.per_slot))))
-    yield from (usual for _ in range(round(kind.per_slot)))
+        yield from (fate for _ in range(max(1, round(_RARE * _SLOTS * kind.per_slot))))
+    yield from (usual for _ in range(max(1, round(_SLOTS * kind.per_slot))))
 
 
 def _play(
