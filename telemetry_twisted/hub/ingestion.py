@@ -61,7 +61,7 @@ class IngestionServer:
         self._settings = settings
         self._intake = intake
         self._clock = clock
-        self._last_id = 0
+        self._last_id = number + 1 - settings.id_step
         self._link: Link | None = None
         self._handover: socket.socket | None = None
 
@@ -75,10 +75,7 @@ class IngestionServer:
         here, there = socket.socketpair()
         here.setblocking(False)
         self._handover = here
-        step = self._settings.id_step
-        settings = evolve(
-            self._settings, first_id=max(self._last_id, self.number + 1 - step) + step
-        )
+        settings = evolve(self._settings, first_id=self._last_id + self._settings.id_step)
         arguments = ["-m", "telemetry_twisted.ingestion", settings.encode()]
         return arguments, {HANDOVER_FD: there.detach()}, self
 
