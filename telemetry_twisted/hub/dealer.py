@@ -7,12 +7,15 @@ import socket
 from collections.abc import Callable, Iterable
 from typing import Protocol
 
-from twisted.internet.interfaces import IReactorFDSet, IReadDescriptor
+from twisted.internet.interfaces import IDelayedCall, IReadDescriptor
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
+from telemetry_twisted.interfaces import IServerReactor
+
 _AT_ONCE = 64
+_AGAIN_SECONDS = 0.02
 
 
 class Player(Protocol):
@@ -29,18 +32,19 @@ class Dealer:
     """Gives each new connection to the process that has fewest.
 
     One process accepts, because the alternatives are uneven: processes that share one listening
-    socket race for it, and ``SO_REUSEPORT`` spreads by chance.
+    socket race for it, and ``SO_REUSEPORT`` spreads by chance. When none of them can take more, as
+    when all validators come at once, what is accepted is held and the rest wait in the backlog.
 
     :param listening: a listening, non-blocking socket, which stays the caller's.
     :param players: the processes that can take connections now.
-    :param lost: called when a connection could not be dealt, with the reason.
+    :param lost: called when a connection could not be accepted, with the reason.
     """
 
     _log = Logger()
 
     def __init__(
         self,
-        reactor: IReactorFDSet,
+        reactor: IServerReactor,
         listening: socket.socket,
         players: Callable[[], Iterable[Player]],
         lost: Callable[[str], None],
@@ -49,6 +53,8 @@ class Dealer:
         self._listening = listening
         self._players = players
         self._lost = lost
+        self._held: socket.socket | None = None
+        self._again: IDelayedCall | None = None
 
     def start(self) -> None:
         """Accept from now on."""
@@ -57,6 +63,12 @@ class Dealer:
     def stop(self) -> None:
         """Accept no more; the backlog keeps what comes."""
         self._reactor.removeReader(self)
+        if self._again is not None:
+            self._again.cancel()
+            self._again = None
+        if self._held is not None:
+            self._held.close()
+            self._held = None
 
     def doRead(self) -> None:
         for _ in range(_AT_ONCE):
@@ -69,14 +81,29 @@ class Dealer:
                     self._lost(f"cannot accept: {error.strerror}")
                     return
                 continue
-            with accepted:
-                self._deal(accepted)
+            accepted.setblocking(False)
+            if not self._deal(accepted):
+                self._reactor.removeReader(self)
+                self._hold(accepted)
+                return
 
-    def _deal(self, accepted: socket.socket) -> None:
-        accepted.setblocking(False)
+    def _deal(self, accepted: socket.socket) -> bool:
         players = sorted(self._players(), key=lambda player: player.connections)
         if not any(player.take(accepted) for player in players):
-            self._lost("no ingestion process can take it")
+            return False
+        accepted.close()
+        return True
+
+    def _hold(self, accepted: socket.socket) -> None:
+        self._held = accepted
+        self._again = self._reactor.callLater(_AGAIN_SECONDS, self._deal_again, accepted)
+
+    def _deal_again(self, accepted: socket.socket) -> None:
+        self._held = self._again = None
+        if self._deal(accepted):
+            self.start()
+        else:
+            self._hold(accepted)
 
     def fileno(self) -> int:
         return self._listening.fileno()
