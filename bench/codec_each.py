@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from attrs import evolve
+
 from telemetry_twisted.jip3.table import TABLE
 
 from .codec_mix import measure_of
+from .one_type import block_of_type
 from .rows import Measure, Report, Target, interleave
 from .settings import Settings
-from .traffic import block_of_type
+from .traffic import Traffic
 
 EVENTS = 500
 SECONDS = 0.004
@@ -17,11 +20,12 @@ def run(settings: Settings) -> Report:
     """Events per second of processor time, an event at a time."""
     systems = [system for system in settings.systems if system != "B"]
     cases = {f"{number} {event.name}": number for number, event in TABLE.events.items()}
+    traffic = Traffic.load(settings.traffic)
     measures: dict[tuple[str, str], Measure] = {}
     for case, number in cases.items():
-        block = block_of_type(number, EVENTS)
+        one_type = evolve(traffic, block=block_of_type(number, EVENTS))
         for system in systems:
-            measures[case, system] = measure_of(system, block, SECONDS)
+            measures[case, system] = measure_of(system, one_type, SECONDS)
     return Report(
         "codec_each",
         "Codec, each event, one core",

@@ -15,7 +15,7 @@ from telemetry_twisted.jip3.codec import Codec, Dialect, load_codec
 from .baselines.node import NodeReader, now
 from .rows import Measure, Report, Sample, Target, interleave
 from .settings import Settings
-from .traffic import CORES, Block, node_id, node_information, realistic_block
+from .traffic import CORES, Block, Traffic
 
 READ_BYTES = 65536
 """What a server takes from a socket at once."""
@@ -28,9 +28,9 @@ CASE = "realistic mix"
 
 def run(settings: Settings) -> Report:
     """Events per second of processor time."""
-    block = realistic_block()
+    traffic = Traffic.load(settings.traffic)
     measures: dict[tuple[str, str], Measure] = {
-        (CASE, system): measure_of(system, block, settings.seconds / 4)
+        (CASE, system): measure_of(system, traffic, settings.seconds / 8)
         for system in settings.systems
     }
     for measure in measures.values():
@@ -46,18 +46,18 @@ def run(settings: Settings) -> Report:
     )
 
 
-def measure_of(system: str, block: Block, seconds: float) -> Measure:
-    """Measures how fast ``system`` turns ``block`` into messages, for about ``seconds``."""
+def measure_of(system: str, traffic: Traffic, seconds: float) -> Measure:
+    """Measures how fast ``system`` turns ``traffic`` into messages, for about ``seconds``."""
     convert: Callable[[], int]
     match system:
         case "A":
             convert = baseline(
-                block, lambda message: ujson.dumps(message, escape_forward_slashes=False)
+                traffic, lambda message: ujson.dumps(message, escape_forward_slashes=False)
             )
         case "B":
-            convert = baseline(block, orjson.dumps)
+            convert = baseline(traffic, orjson.dumps)
         case _:
-            convert = ours(block, load_codec(system))
+            convert = ours(traffic, load_codec(system))
 
     def measure() -> Sample:
         events = 0
@@ -69,23 +69,22 @@ def measure_of(system: str, block: Block, seconds: float) -> Measure:
     return measure
 
 
-def baseline(block: Block, dumps: Callable[[dict[str, Any]], object]) -> Callable[[], int]:
+def baseline(traffic: Traffic, dumps: Callable[[dict[str, Any]], object]) -> Callable[[], int]:
     """Decode to a dict and dump it."""
-    reads = _reads(block)
-    information = node_information(0)
+    reads = _reads(traffic.block)
 
     def convert() -> int:
         reader = NodeReader(count(1))
-        reader.feed(information)
+        reader.feed(traffic.informations[0])
         return sum(len([dumps(event) for event in reader.feed(read)]) for read in reads)
 
     return convert
 
 
-def ours(block: Block, codec: Codec) -> Callable[[], int]:
+def ours(traffic: Traffic, codec: Codec) -> Callable[[], int]:
     """Decode straight to messages."""
-    reads = _reads(block)
-    dialect = Dialect(node_id(0).hex(), CORES)
+    reads = _reads(traffic.block)
+    dialect = Dialect(traffic.node_ids[0], CORES)
 
     def convert() -> int:
         stream = codec.open(dialect)

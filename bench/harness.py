@@ -18,6 +18,8 @@ from typing import IO, Any
 
 from attrs import frozen
 
+from telemetry_twisted.simulator.network import Network
+
 from .progress import Progress
 from .subscriber import greeting
 
@@ -152,8 +154,9 @@ def server(system: str, *options: str) -> Iterator[Server]:
     ]
     with _process("twistd", command, logs=True) as child:
         child.await_port(ws_port)
-        child.await_port(port)
-        yield Server(system, child.pid, port, ws_port)
+        started = Server(system, child.pid, port, ws_port)
+        _await_ingestion(started)
+        yield started
 
 
 @contextmanager
@@ -194,11 +197,11 @@ def feed(system: str, progress: Progress, **options: Any) -> Iterator[Server]:
         yield Server(system, child.pid, **json.loads(child.line()))
 
 
-def await_true(condition: Callable[[], bool], seconds: float) -> bool:
+def await_true(condition: Callable[[], bool], seconds: float, every: float = 0.01) -> bool:
     """Whether ``condition`` comes true within so many seconds."""
     end = time.monotonic() + seconds
     while not (true := condition()) and time.monotonic() < end:
-        time.sleep(0.01)
+        time.sleep(every)
     return true
 
 
@@ -287,6 +290,16 @@ def _end(process: subprocess.Popen[str]) -> None:
         process.wait(END_SECONDS)
     with suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGKILL)
+
+
+def _await_ingestion(server: Server) -> None:
+    """Wait until every ingestion process serves nodes, which are dealt to them in turn."""
+    network = Network(nodes=INGESTION_PROCESSES)
+    with ExitStack() as stack:
+        for index in range(network.nodes):
+            node = stack.enter_context(socket.create_connection((HOST, server.port)))
+            node.sendall(network.node_information(index))
+        server.await_nodes(network.nodes)
 
 
 def _arguments(options: Mapping[str, Any]) -> list[str]:

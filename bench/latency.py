@@ -19,15 +19,12 @@ P50, P99 = "p50", "p99"
 
 def run(settings: Settings) -> Report:
     """Milliseconds from the time stamped into an event when it is sent."""
-    systems = [system for system in settings.systems if system != "python"]
+    systems = settings.fastest
     with harness.servers(systems) as servers:
         rows = interleave(
             settings.repeats,
             "ms",
-            {
-                (P50, system): _measure_of(server, settings.seconds)
-                for system, server in servers.items()
-            },
+            {(P50, system): _measure_of(server, settings) for system, server in servers.items()},
         )
     return Report(
         "latency",
@@ -42,13 +39,20 @@ def run(settings: Settings) -> Report:
     )
 
 
-def _measure_of(server: Server, seconds: float) -> Measure:
+def _measure_of(server: Server, settings: Settings) -> Measure:
     def measure() -> Sample:
+        seconds = settings.seconds
         duration = SETTLE_SECONDS + seconds
         with (
             harness.subscribers(server.ws_port, latency=True, seconds=duration + 30) as subscriber,
             harness.load(
-                server, nodes=NODES, rate=RATE, burst=BURST, stamp=True, seconds=duration
+                server,
+                traffic=settings.traffic,
+                nodes=NODES,
+                rate=RATE,
+                burst=BURST,
+                stamp=True,
+                seconds=duration,
             ) as load,
         ):
             time.sleep(SETTLE_SECONDS)

@@ -1,8 +1,8 @@
 """The load generator: many nodes in one process, at as little cost as Python allows.
 
-``python -m bench.load --nodes 1024 HOST:PORT`` floods; ``--rate`` holds it to so many events a
-second; ``--ahead N --progress FILE`` lets it send N events more than the subscriber has read.
-Events are encoded before it starts, and all nodes send slices of the same block, in turn.
+``python -m bench.load --traffic FILE --nodes 1024 HOST:PORT`` floods; ``--rate`` holds it to so
+many events a second; ``--ahead N --progress FILE`` lets it send N events more than the subscriber
+has read. Events are encoded before it starts: all nodes send slices of the same block, in turn.
 
 It prints ``ready`` when all nodes have sent their node information, and with ``--wait`` goes on
 when it reads a line. At the end it prints a JSON object: ``sent`` events from the monotonic time
@@ -27,7 +27,7 @@ from pathlib import Path
 from types import FrameType
 
 from .progress import Progress
-from .traffic import Block, node_information, realistic_block
+from .traffic import Traffic
 
 FLOOD_SLICE = 65536
 """Bytes that a node sends at once in a flood."""
@@ -49,14 +49,14 @@ class Node:
     it may still send.
     """
 
-    def __init__(self, index: int, at: int, host: str, port: int) -> None:
+    def __init__(self, information: bytes, at: int, host: str, port: int) -> None:
         self.at = at
         self.sent = 0
         self.left = sys.maxsize
         self.socket = socket.create_connection((host, port))
         self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER)
         self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        self.socket.sendall(node_information(index))
+        self.socket.sendall(information)
         self.socket.setblocking(False)
 
     def send(self, data: memoryview) -> bool:
@@ -77,9 +77,10 @@ class Node:
 
 
 class Load:
-    """``nodes`` connections that send ``block``, each from another event of it on."""
+    """``nodes`` connections that send the block of ``traffic``, each from another event on."""
 
-    def __init__(self, host: str, port: int, nodes: int, block: Block, stamp: bool) -> None:
+    def __init__(self, host: str, port: int, nodes: int, traffic: Traffic, stamp: bool) -> None:
+        block = traffic.block
         self.sent = 0
         self.blocked = 0
         self.stopped = False
@@ -90,8 +91,8 @@ class Load:
         self._stamp = stamp
         self._begins = [index * block.count // nodes for index in range(nodes)]
         self._nodes = [
-            Node(index, block.offsets[begin], host, port)
-            for index, begin in enumerate(self._begins)
+            Node(information, block.offsets[begin], host, port)
+            for information, begin in zip(traffic.informations, self._begins, strict=False)
         ]
 
     def flood(self, seconds: float, events: int | None = None) -> None:
@@ -171,6 +172,7 @@ def main() -> None:
     """Run the load that the command line asks for."""
     parser = argparse.ArgumentParser(prog="bench.load", description=__doc__)
     parser.add_argument("target", metavar="HOST:PORT", help="where nodes connect")
+    parser.add_argument("--traffic", type=Path, required=True, help="as recorded by bench.traffic")
     parser.add_argument("--nodes", type=int, default=64, help="connections (default 64)")
     parser.add_argument("--seconds", type=float, default=10.0, help="how long (default 10)")
     parser.add_argument("--events", type=int, help="end a flood after so many events")
@@ -184,7 +186,7 @@ def main() -> None:
     options = parser.parse_args()
     host, _, port = options.target.rpartition(":")
     raise_file_limit()
-    load = Load(host, int(port), options.nodes, realistic_block(), options.stamp)
+    load = Load(host, int(port), options.nodes, Traffic.load(options.traffic), options.stamp)
 
     def stop(_signal: int, _frame: FrameType | None) -> None:
         load.stopped = True

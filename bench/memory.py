@@ -40,7 +40,7 @@ def run(settings: Settings) -> Report:
 def _measure(server: Server, settings: Settings) -> tuple[Row, ...]:
     with (
         harness.subscribers(server.ws_port, connections=SUBSCRIBERS, seconds=60),
-        harness.load(server, nodes=NODES, seconds=40),
+        harness.load(server, traffic=settings.traffic, nodes=NODES, seconds=40),
     ):
         if not harness.await_true(lambda: server.ring() > 1.5 * RING_EVENTS, 20):
             raise BenchError(f"only {server.ring()} events came, too few to fill the ring")

@@ -19,10 +19,10 @@ NOBODY = "nobody"
 
 def run(settings: Settings) -> Report:
     """Microseconds of the hub for an event delivered, beyond what it costs when nobody reads."""
-    systems = [system for system in settings.systems if system != "python"]
+    systems = settings.fastest
     with harness.servers(systems) as servers:
         measures: dict[tuple[str, str], Measure] = {
-            (_case(count), system): _measure_of(server, count, settings.seconds)
+            (_case(count), system): _measure_of(server, count, settings)
             for count in (0, *COUNTS)
             for system, server in servers.items()
         }
@@ -48,16 +48,24 @@ def _case(count: int) -> str:
     return f"{count} subscribers" if count else NOBODY
 
 
-def _measure_of(server: Server, count: int, seconds: float) -> Measure:
+def _measure_of(server: Server, count: int, settings: Settings) -> Measure:
     """Measures the cores that the hub takes."""
 
     def measure() -> Sample:
+        seconds = settings.seconds
         duration = SETTLE_SECONDS + seconds
         with (
             harness.subscribers(
-                server.ws_port, connections=count, channels=NODES, seconds=duration + 30
+                server.ws_port, connections=count, channels=settings.traffic, seconds=duration + 30
             ) as subscriber,
-            harness.load(server, nodes=NODES, rate=RATE, burst=BURST, seconds=duration + 5) as load,
+            harness.load(
+                server,
+                traffic=settings.traffic,
+                nodes=NODES,
+                rate=RATE,
+                burst=BURST,
+                seconds=duration + 5,
+            ) as load,
         ):
             time.sleep(SETTLE_SECONDS)
             watch = harness.Watch.of(server, load=load, subscriber=subscriber)

@@ -11,7 +11,7 @@ from .rows import Measure, Report, Sample, Target, interleave
 from .settings import Settings
 
 PROBE_EVENTS = 100_000
-"""Events of the run that says how many to send in those that count."""
+"""Events of the first run, which says how many to send in those that count."""
 
 LIMIT = 20.0
 """Seconds after which a run has failed."""
@@ -25,9 +25,8 @@ def run(settings: Settings) -> Report:
         for case, nodes in ((few, 64), (many, 1024)):
             for system, server in servers.items():
                 if (case, system) != (many, "python"):
-                    probe = _measure_of(server, nodes, PROBE_EVENTS)()
-                    events = int(probe.figure * settings.seconds)
-                    measures[case, system] = _measure_of(server, nodes, events)
+                    events = _events_in(server, nodes, settings)
+                    measures[case, system] = _measure_of(server, nodes, events, settings)
         rows = interleave(settings.repeats, "events/s", measures)
     return Report(
         "nodes_to_ring",
@@ -42,16 +41,33 @@ def run(settings: Settings) -> Report:
     )
 
 
-def _measure_of(server: Server, nodes: int, events: int) -> Measure:
+def _events_in(server: Server, nodes: int, settings: Settings) -> int:
+    """About how many events the server takes in the time of one measurement."""
+    events = PROBE_EVENTS
+    while True:
+        rate = _measure_of(server, nodes, events, settings)().figure
+        if events >= rate * settings.seconds / 3:
+            return int(rate * settings.seconds)
+        events *= 4
+
+
+def _measure_of(server: Server, nodes: int, events: int, settings: Settings) -> Measure:
     """Measures how long it takes until ``events`` are all in the ring."""
 
     def measure() -> Sample:
         before = server.ring()
-        with harness.load(server, nodes=nodes, events=events, seconds=LIMIT, linger=LIMIT) as load:
+        with harness.load(
+            server,
+            traffic=settings.traffic,
+            nodes=nodes,
+            events=events,
+            seconds=LIMIT,
+            linger=LIMIT,
+        ) as load:
             watch = harness.Watch.of(server, load=load)
             result = json.loads(load.line())
             goal = before + result["sent"]
-            complete = harness.await_true(lambda: server.ring() >= goal, LIMIT)
+            complete = harness.await_true(lambda: server.ring() >= goal, LIMIT, every=0.03)
             seconds = time.monotonic() - result["start"]
             if not complete:
                 raise BenchError(f"{server.system}: {goal - server.ring()} events did not arrive")

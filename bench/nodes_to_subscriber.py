@@ -26,12 +26,14 @@ def run(settings: Settings) -> Report:
     """Events per second that the subscriber reads; none may be missed."""
     with harness.servers(settings.systems) as servers:
         measures: dict[tuple[str, str], Measure] = {
-            (CASE, system): measure_of(server, settings.seconds)
+            (CASE, system): measure_of(server, settings, settings.seconds)
             for system, server in servers.items()
         }
         rows = interleave(settings.repeats, "events/s", measures)
         if "compiled" in servers:
-            sample = measure_of(servers["compiled"], settings.long_seconds, to_the_end=True)()
+            sample = measure_of(
+                servers["compiled"], settings, settings.long_seconds, to_the_end=True
+            )()
             rows += (Row(SUSTAINED, "compiled", "events/s", (sample,)),)
     return Report(
         "nodes_to_subscriber",
@@ -46,7 +48,7 @@ def run(settings: Settings) -> Report:
 
 
 def measure_of(
-    server: Server, seconds: float, stalled: int = 0, to_the_end: bool = False
+    server: Server, settings: Settings, seconds: float, stalled: int = 0, to_the_end: bool = False
 ) -> Measure:
     """Measures the rate to one subscriber, beside ``stalled`` ones that never read.
 
@@ -61,6 +63,7 @@ def measure_of(
             ) as subscriber,
             harness.load(
                 server,
+                traffic=settings.traffic,
                 nodes=NODES,
                 ahead=AHEAD,
                 burst=BURST,

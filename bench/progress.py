@@ -1,6 +1,7 @@
-"""A number shared between processes: how many events the slowest subscriber has read.
+"""A number shared between processes: how many events the slowest subscriber has read, plus 1.
 
-The load that is to be as fast as possible without loss sends only so far ahead of it.
+It is 0 while there is none. A load that is to be as fast as possible without loss sends only so
+many events more.
 """
 
 from __future__ import annotations

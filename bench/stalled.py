@@ -13,12 +13,14 @@ ALONE, BESIDE = "alone", f"beside {STALLED} stalled"
 
 def run(settings: Settings) -> Report:
     """Events per second to the one that reads, as fast as it goes without loss."""
-    systems = [system for system in settings.systems if system != "python"]
+    systems = settings.fastest
     measures: dict[tuple[str, str], Measure] = {}
     with harness.servers(systems) as servers:
         for system, server in servers.items():
-            measures[ALONE, system] = measure_of(server, settings.seconds)
-            measures[BESIDE, system] = measure_of(server, settings.seconds, stalled=STALLED)
+            measures[ALONE, system] = measure_of(server, settings, settings.seconds)
+            measures[BESIDE, system] = measure_of(
+                server, settings, settings.seconds, stalled=STALLED
+            )
         rows = interleave(settings.repeats, "events/s", measures)
     return Report(
         "stalled",

@@ -1,8 +1,8 @@
 """WebSocket subscribers in one process that count events without parsing them.
 
 ``python -m bench.subscriber --connections 100 HOST:PORT`` opens connections that subscribe to all
-events; with ``--channels N`` the first subscribes to node 0 alone, the second to node 1, and so on,
-again from 0 after N. ``--stalled`` opens as many more that never read.
+events; with ``--channels`` of recorded traffic, each to one of its nodes, in turn. ``--stalled``
+opens as many more that never read.
 
 It prints ``ready`` when all are subscribed, and a JSON object when it is told to stop (SIGTERM) or
 ``--seconds`` have passed: ``samples`` of (monotonic time, events read by all, bytes read by all),
@@ -22,13 +22,14 @@ import signal
 import socket
 import time
 from array import array
+from collections.abc import Sequence
 from pathlib import Path
 from types import FrameType
 from typing import Any
 
 from .load import JAM_EPOCH, cpu_seconds, raise_file_limit
 from .progress import Progress
-from .traffic import node_id
+from .traffic import Traffic
 
 EVENT = b'{"type":"event","data":{"id":'
 """Begins each event message, alone or in a batch, and cannot stand inside of one."""
@@ -149,10 +150,19 @@ class Subscriber:
 
 
 class Subscribers:
-    """``connections`` that read and ``stalled`` ones that do not."""
+    """``connections`` that read and ``stalled`` ones that do not.
+
+    Those that read want one node each of ``channels``, which are node IDs, or all if it is empty.
+    """
 
     def __init__(
-        self, host: str, port: int, connections: int, channels: int, stalled: int, measure: bool
+        self,
+        host: str,
+        port: int,
+        connections: int,
+        channels: Sequence[str],
+        stalled: int,
+        measure: bool,
     ) -> None:
         self.stopped = False
         self.latencies = array("q")
@@ -163,7 +173,7 @@ class Subscribers:
         self._stalled = [Subscriber(host, port, receive_buffer=4096) for _ in range(stalled)]
         for index, reader in enumerate(self._readers):
             if channels:
-                name = node_id(index % channels).hex()
+                name = channels[index % len(channels)]
                 reader.send({"type": "Subscribe", "filter": {"type": "Nodes", "node_ids": [name]}})
                 reader.await_message("subscribed")
             else:
@@ -188,7 +198,7 @@ class Subscribers:
                 if reader.closed:
                     poller.unregister(file)
             if progress:
-                progress.value = min(reader.events + reader.skipped for reader in self._readers)
+                progress.value = 1 + min(reader.events + reader.skipped for reader in self._readers)
             if now - sampled >= SAMPLE_SECONDS:
                 self._sample()
                 sampled = now
@@ -239,7 +249,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="bench.subscriber", description=__doc__)
     parser.add_argument("target", metavar="HOST:PORT", help="the server's API")
     parser.add_argument("--connections", type=int, default=1, help="that read (default 1)")
-    parser.add_argument("--channels", type=int, default=0, help="nodes to subscribe to, one each")
+    parser.add_argument(
+        "--channels", type=Path, help="recorded traffic whose nodes to subscribe to"
+    )
     parser.add_argument("--stalled", type=int, default=0, help="more that never read")
     parser.add_argument("--latency", action="store_true", help="measure the age of events")
     parser.add_argument("--progress", type=Path, help="file to keep what all have read in")
@@ -247,8 +259,9 @@ def main() -> None:
     options = parser.parse_args()
     host, _, port = options.target.rpartition(":")
     raise_file_limit()
+    channels = Traffic.load(options.channels).node_ids if options.channels else ()
     subscribers = Subscribers(
-        host, int(port), options.connections, options.channels, options.stalled, options.latency
+        host, int(port), options.connections, channels, options.stalled, options.latency
     )
 
     def stop(_signal: int, _frame: FrameType | None) -> None:

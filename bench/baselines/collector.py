@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, Generic, TypeVar, cast
 
 from bench.progress import Progress
-from bench.traffic import node_id, node_information, realistic_block
+from bench.traffic import simulate
 
 from .decode import DecodeError
 from .node import NodeReader, now
@@ -158,16 +158,16 @@ async def serve(collector: Collector[C], options: argparse.Namespace) -> None:
 
 async def feed(collector: Collector[C], progress: Progress, ahead: int) -> None:
     """Publish events that are encoded already, ``ahead`` of the slowest subscriber at most."""
-    reader = NodeReader(collector.ids)
-    events = reader.feed(node_information(0) + realistic_block(1000).data)
+    traffic = simulate()
+    events = NodeReader(collector.ids).feed(traffic.informations[0] + traffic.block.take(1000).data)
     encoded = collector.encode(events)
     parts = [encoded[begin : begin + 100] for begin in range(0, len(encoded), 100)]
-    name = node_id(0).hex()
+    name = traffic.node_ids[0]
     published = 0
     while True:
-        if not progress.value:
+        if not (read := progress.value):
             published = 0
-        if not progress.value or published - progress.value > ahead:
+        if not read or published - read > ahead:
             await asyncio.sleep(0.0005)
             continue
         for part in parts:
