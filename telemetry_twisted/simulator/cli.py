@@ -82,6 +82,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         network=network,
         flood=options.profile == "flood",
         reconnect=options.reconnect,
+        keeps_times=options.json,
     )
     summary = run(reactor, fleet)
     if options.json:

@@ -51,7 +51,7 @@ class Fleet:
 
     In a ``flood`` nodes send as fast as they can, otherwise as their events fall due. With
     ``reconnect`` a node whose connection is lost or refused tries again until the run ends, and
-    begins anew with event ID 0 (JIP-3, Event IDs).
+    begins anew with event ID 0 (JIP-3, Event IDs). ``keeps_times`` is for the tallies.
 
     ``trouble`` says why a connection was refused first. ``refused`` counts attempts that failed,
     ``lost`` connections that ended before everything was sent.
@@ -62,6 +62,7 @@ class Fleet:
     network: Network
     flood: bool = False
     reconnect: bool = False
+    keeps_times: bool = True
 
     trouble: str | None = field(default=None, init=False)
     refused: int = field(default=0, init=False)
@@ -146,6 +147,7 @@ class Fleet:
 
     async def _send(self, index: int, node: Node) -> bool:
         """Send what ``node`` has; whether all of it was."""
+        node.tally.keeps_times = self.keeps_times
         connection = NodeConnection(node, self._horizon)
         try:
             await connectProtocol(self.endpoint, connection)

@@ -80,32 +80,34 @@ class Node:
         ``until`` is in microseconds of the JAM Common Era. No more is begun once there are ``most``
         bytes. ``finished`` is set once there is nothing left to come.
         """
-        messages = []
-        room = most
+        pieces: list[bytes] = []
+        size = 0
         until = min(until, self.ends)
-        while room > 0:
-            if self.tally.events == self._limit:
-                self.finished = True
+        while size < most and not self.finished:
+            piece = self._next(until)
+            if piece is None:
+                self.finished = until == self.ends
                 break
+            pieces.append(piece)
+            size += len(piece)
+            self.finished = self.tally.events == self._limit
+        return b"".join(pieces)
+
+    def _next(self, until: int) -> bytes | None:
+        """The next event or passage, if it begins before ``until``.
+
+        A passage is one piece, so it waits until nothing else falls due within it.
+        """
+        while True:
             turn = min(self._agenda.time, self._slot_begins)
             passage_time = max(self._passage_due(), self.now)
             if passage_time + self._passage.span <= min(turn, self.ends):
-                if passage_time >= until:
-                    break
-                message = self._take_passage(passage_time)
-            elif turn >= until:
-                break
-            elif turn == self._slot_begins:
-                self._enter_slot()
-                continue
-            else:
-                message = self._take_event()
-            messages.append(message)
-            room -= len(message)
-        else:
-            return b"".join(messages)
-        self.finished = self.finished or until == self.ends
-        return b"".join(messages)
+                return self._take_passage(passage_time) if passage_time < until else None
+            if turn >= until:
+                return None
+            if turn < self._slot_begins:
+                return self._take_event()
+            self._enter_slot()
 
     def _take_event(self) -> bytes:
         event = self._agenda.emit(self._next_id)

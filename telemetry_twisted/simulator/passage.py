@@ -51,10 +51,11 @@ def failure_of(event: Event) -> Failure | None:
 
 
 class Passage:
-    """Some events with IDs in a row, which tell the same at any moment.
+    """Some events with IDs in a row, the same at any moment but for the moment's numbers.
 
-    ``events`` are their names in order, ``failures`` what each reports, ``ends`` where each ends in
-    the bytes, ``span`` the microseconds from the first to the last.
+    ``names`` are theirs in order, ``failures`` what each reports, ``ends`` where each ends in the
+    ``size`` bytes, ``span`` the microseconds from the first to the last; ``counts`` and
+    ``failure_counts`` say how many of each name and failure there are.
     """
 
     def __init__(self, play: Play, encode: Encode) -> None:

@@ -20,9 +20,11 @@ class Tally:
 
     ``events`` and ``bytes`` count messages without node information. ``best`` and ``finalized``
     hold, for each slot, the time of ``BestBlockChanged`` and ``FinalizedBlockChanged`` in
-    microseconds of the JAM Common Era; ``failures`` counts the events that have a reason.
+    microseconds of the JAM Common Era, unless ``keeps_times`` is off, which a run without end needs
+    to be.
     """
 
+    keeps_times: bool = True
     events: int = 0
     bytes: int = 0
     best: dict[int, int] = Factory(dict)
@@ -38,6 +40,8 @@ class Tally:
         self._names[event.name] += 1
         if (failure := failure_of(event)) is not None:
             self._failures[failure] += 1
+        if not self.keeps_times:
+            return
         if event.name == "BestBlockChanged":
             self.best[event.fields["slot"]] = event.time
         elif event.name == "FinalizedBlockChanged":

@@ -65,6 +65,15 @@ def test_the_json_holds_all_of_it() -> None:
     )
 
 
+def test_times_need_not_be_kept() -> None:
+    node = Node(Network(nodes=1, cores=20, rate=10, duration=20), 0)
+    node.tally.keeps_times = False
+    node.advance(FOREVER)
+    assert node.tally.names()["BestBlockChanged"] > 0
+    assert not node.tally.best
+    assert not node.tally.finalized
+
+
 def test_the_text_adds_up() -> None:
     summary, _ = summary_of(Network(nodes=4, seed=3, cores=20, rate=40, duration=20))
     head, *rows = summary.as_text().splitlines()
