@@ -9,21 +9,32 @@ from typing import Any
 
 from attrs import frozen
 from twisted.application.service import Service
-from twisted.internet.defer import Deferred, gatherResults, maybeDeferred
-from twisted.internet.interfaces import IListeningPort, IProtocolFactory, IStreamServerEndpoint
+from twisted.internet.address import IPv4Address, IPv6Address
+from twisted.internet.defer import Deferred, gatherResults, maybeDeferred, succeed
+from twisted.internet.interfaces import (
+    IListeningPort,
+    IProtocolFactory,
+    IReactorTime,
+    IStreamServerEndpoint,
+)
 from twisted.internet.protocol import ServerFactory
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from telemetry_twisted.api.audience import Audience
+from telemetry_twisted.hub.archive import Archive
 from telemetry_twisted.hub.dealer import Dealer
 from telemetry_twisted.hub.hub import Hub
 from telemetry_twisted.hub.ingestion import IngestionServer
 from telemetry_twisted.hub.supervisor import Supervisor
+from telemetry_twisted.hub.watch import Watch
 from telemetry_twisted.interfaces import IServerReactor
 
-DRAIN_SECONDS = 2.0
+DRAIN_SECONDS = 1.5
 """How long ingestion processes may take to send what they have read, before they are killed."""
+
+STORE_SECONDS = 2.5
+"""How long the store process may take to write what is left, before it is killed."""
 
 FAREWELL_SECONDS = 1.5
 """How long subscribers may take to read what is left and to answer the close, together."""
@@ -62,6 +73,7 @@ class TelemetryServer(Service):
         nodes_entrance: Entrance,
         api_entrance: Entrance,
         site: IProtocolFactory,
+        history: HistoryService | None,
     ) -> None:
         self._reactor = reactor
         self._hub = hub
@@ -75,13 +87,14 @@ class TelemetryServer(Service):
             for server in servers
         ]
         self._ports: list[IListeningPort] = []
+        self._history = history
 
     def startService(self) -> None:
         """Listen, and start the ingestion processes.
 
         :raises CannotListen: if an endpoint cannot be listened on; nothing has been started then.
         """
-        nodes_port = self._listen(self._nodes_entrance, ServerFactory())
+        nodes_port = self._listen(self._nodes_entrance, _AcceptedElsewhere())
         self._listen(self._api_entrance, self._site)
         Service.startService(self)
         self._dealer = Dealer(
@@ -90,6 +103,8 @@ class TelemetryServer(Service):
             lambda: [server for server in self._servers if server.running],
             self._hub.connection_lost_before_service,
         )
+        if self._history is not None:
+            self._history.startService()
         for supervisor in self._supervisors:
             supervisor.startService()
         self._dealer.start()
@@ -102,7 +117,7 @@ class TelemetryServer(Service):
         if isinstance(port, Failure):
             raise CannotListen(entrance.option, entrance.text, port.getErrorMessage())
         self._ports.append(port)
-        self._log.info("{option}: listening on {host}", option=entrance.option, host=port.getHost())
+        self._log.info("{option}: {place}", option=entrance.option, place=_place(port.getHost()))
         return port
 
     def stopService(self) -> Deferred[None]:
@@ -117,22 +132,66 @@ class TelemetryServer(Service):
         for server in self._servers:
             server.drain()
         drained = gatherResults([supervisor.stopService() for supervisor in self._supervisors])
-        await self._with_patience(drained, DRAIN_SECONDS, self._kill_processes)
-        await self._with_patience(self._audience.finish(), FAREWELL_SECONDS, self._audience.abort)
+        await with_patience(drained, DRAIN_SECONDS, self._kill_ingestion, self._reactor)
+        stored = succeed(None) if self._history is None else self._history.stopService()
+        farewell = self._audience.finish()
+        await with_patience(farewell, FAREWELL_SECONDS, self._audience.abort, self._reactor)
+        await stored
 
-    async def _with_patience(
-        self, event: Deferred[Any], seconds: float, force: Callable[[], None]
-    ) -> None:
-        """Wait for ``event``, and after ``seconds`` use ``force`` to make it happen."""
-        call = self._reactor.callLater(seconds, force)
-        await event
-        if call.active():
-            call.cancel()
-
-    def _kill_processes(self) -> None:
+    def _kill_ingestion(self) -> None:
         self._log.warn("ingestion processes did not end in time and are killed")
         for supervisor in self._supervisors:
             supervisor.kill()
+
+
+class HistoryService(Service):
+    """The store process, and what looks at the server for its sake."""
+
+    def __init__(self, archive: Archive, watch: Watch, reactor: IServerReactor) -> None:
+        self._archive = archive
+        self._watch = watch
+        self._reactor = reactor
+        self._supervisor = Supervisor(reactor, "store process", archive.birth)
+
+    def startService(self) -> None:
+        Service.startService(self)
+        self._supervisor.startService()
+        self._watch.startService()
+
+    def stopService(self) -> Deferred[None]:
+        """Have what is left written; fires when the store process is gone."""
+        Service.stopService(self)
+        self._watch.stopService()
+        stored = self._supervisor.stopService()
+        self._archive.drain()
+        return Deferred.fromCoroutine(
+            with_patience(stored, STORE_SECONDS, self._supervisor.kill, self._reactor)
+        )
+
+
+async def with_patience(
+    event: Deferred[Any], seconds: float, force: Callable[[], None], clock: IReactorTime
+) -> None:
+    """Wait for ``event``, and after ``seconds`` use ``force`` to make it happen."""
+    call = clock.callLater(seconds, force)
+    await event
+    if call.active():
+        call.cancel()
+
+
+class _AcceptedElsewhere(ServerFactory):
+    """For a port whose connections the dealer accepts."""
+
+    noisy = False
+
+
+def _place(address: object) -> str:
+    """An address as people write it."""
+    if isinstance(address, IPv6Address):
+        return f"[{address.host}]:{address.port}"
+    if isinstance(address, IPv4Address):
+        return f"{address.host}:{address.port}"
+    return str(getattr(address, "name", address))
 
 
 def _accepting_socket(port: IListeningPort) -> socket.socket:

@@ -9,6 +9,7 @@ from twisted.logger import Logger
 
 from telemetry_twisted.hub.ring import Ring
 
+from .frames import encode
 from .subscriber import Figures, Gauges, Subscriber
 
 STATS_SECONDS = 5.0
@@ -72,7 +73,7 @@ class Audience:
 
     def _look_after(self) -> None:
         now = self.clock.seconds()
-        stats = None if self.gauges is None else self.gauges.stats()
+        stats = None if self.gauges is None else encode(self.gauges.stats())
         for subscriber in list(self._members):
             if subscriber.stalled_for(now) >= STALLED_SECONDS:
                 self._log.info(
@@ -83,6 +84,10 @@ class Audience:
                 subscriber.abort()
             elif stats is not None:
                 subscriber.send_stats(stats)
+
+    def lagged(self) -> dict[str, int]:
+        """What each subscriber has missed, in events, by its address."""
+        return {subscriber.peer: subscriber.lagged_total for subscriber in self._members}
 
     def alerts_changed(self) -> None:
         """Tell those who asked for alerts."""

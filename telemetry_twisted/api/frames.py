@@ -42,10 +42,14 @@ def event_renderer(now: Callable[[], float]) -> Render:
     return render
 
 
+def encode(value: Any) -> bytes:
+    """``value`` as JSON."""
+    return ujson.dumps(value, escape_forward_slashes=False, ensure_ascii=False).encode()
+
+
 def message(kind: str, data: Any, now: float) -> bytes:
     """A server message of type ``kind``, sent at Unix time ``now``."""
-    whole = {"type": kind, "data": data, "timestamp": rfc3339(now)}
-    return ujson.dumps(whole, escape_forward_slashes=False, ensure_ascii=False).encode()
+    return encode({"type": kind, "data": data, "timestamp": rfc3339(now)})
 
 
 _DATA_BEGIN = len(b'{"type":"event","data":')

@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
+from http import HTTPStatus
 from typing import Any
 
-import ujson
 from klein import Klein
+from klein.resource import KleinResource
 from twisted.python.failure import Failure
-from twisted.web.http import SERVICE_UNAVAILABLE
 from twisted.web.iweb import IRequest
 from twisted.web.resource import IResource, Resource
 from twisted.web.server import Site
-from werkzeug.exceptions import HTTPException
+from werkzeug.exceptions import BadHost, HTTPException
 
 from telemetry_twisted import __version__
 
 from .audience import Audience
+from .frames import encode
 from .websocket import web_socket_resource
 
 
@@ -23,7 +24,7 @@ def json_answer(request: IRequest, code: int, value: Any) -> bytes:
     """Answer ``request`` with ``value`` as JSON."""
     request.setResponseCode(code)
     request.setHeader(b"content-type", b"application/json")
-    return ujson.dumps(value, escape_forward_slashes=False, ensure_ascii=False).encode()
+    return encode(value)
 
 
 def json_error(request: IRequest, code: int, message: str) -> bytes:
@@ -42,11 +43,14 @@ class Door(Resource):
         self._web_socket = web_socket_resource(audience)
 
     def render(self, request: IRequest) -> Any:
+        if not request.requestHeaders.hasHeader(b"upgrade"):
+            request.setHeader(b"upgrade", b"websocket")
+            return json_error(request, HTTPStatus.UPGRADE_REQUIRED, "expected a WebSocket client")
         if self._audience.full:
             most = self._audience.max_subscribers
             return json_error(
                 request,
-                SERVICE_UNAVAILABLE,
+                HTTPStatus.SERVICE_UNAVAILABLE,
                 f"{most} subscribers are connected, as many as --max-subscribers allows",
             )
         return self._web_socket.render(request)
@@ -57,7 +61,7 @@ def basic_routes(audience: Audience) -> Klein:
     app = Klein()
     door = Door(audience)
 
-    @app.route("/api/ws", branch=True)
+    @app.route("/api/ws")
     def web_socket(_request: IRequest) -> IResource:
         return door
 
@@ -79,8 +83,27 @@ def basic_routes(audience: Audience) -> Klein:
     return app
 
 
+class Routes(KleinResource):
+    """The routes of an application, behind what Klein would log as failures of the server.
+
+    Those are paths and host names, clients' to choose, that are no text or no names.
+    """
+
+    def render(self, request: IRequest) -> Any:
+        try:
+            b"/".join(request.postpath).decode()
+        except UnicodeDecodeError:
+            path = request.path.decode("utf-8", "replace")
+            return json_error(request, HTTPStatus.NOT_FOUND, f"there is nothing at {path}")
+        try:
+            request.getRequestHostname().decode()
+            return super().render(request)
+        except (UnicodeDecodeError, BadHost):
+            return json_error(request, HTTPStatus.BAD_REQUEST, "the Host header names no host")
+
+
 def api_site(app: Klein) -> Site:
     """The site that the API endpoint serves."""
-    site = Site(app.resource())
+    site = Site(Routes(app))
     site.noisy = False
     return site

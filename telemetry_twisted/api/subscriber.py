@@ -26,7 +26,6 @@ from collections import deque
 from collections.abc import Callable, Iterable
 from typing import Any, Protocol
 
-import ujson
 from attrs import define
 from twisted.internet.interfaces import IDelayedCall, IPushProducer, IReactorTime
 from zope.interface import implementer
@@ -36,7 +35,7 @@ from telemetry_twisted.hub.ring import Ring
 from telemetry_twisted.timestamps import rfc3339
 
 from . import requests
-from .frames import frame_header, message, recent_event, sample
+from .frames import encode, frame_header, message, recent_event, sample
 from .progress import Progress
 
 GREETING_SAMPLES = 200
@@ -65,8 +64,8 @@ class Gauges(Protocol):
     def metrics(self) -> dict[str, Any]:
         """The data of ``metrics``."""
 
-    def alerts(self) -> list[dict[str, Any]]:
-        """The alerts that hold now."""
+    def alerts(self) -> dict[str, Any]:
+        """The data of ``alert``."""
 
 
 NO_HISTORY = (
@@ -191,8 +190,9 @@ class Subscriber:
             '{"type":"Subscribe","filter":…} to narrow them.',
             **self._desk.figures.greeting(),
         }
-        head = ujson.dumps(data, escape_forward_slashes=False, ensure_ascii=False).encode()
-        self._tell_raw("connected", head[:-1] + b',"recent_event_samples":[' + samples + b"]}")
+        self._tell_raw(
+            "connected", encode(data)[:-1] + b',"recent_event_samples":[' + samples + b"]}"
+        )
 
     def _tell(self, kind: str, data: Any) -> None:
         payload = message(kind, data, self._desk.clock.seconds())
@@ -334,16 +334,16 @@ class Subscriber:
             self._metrics_call.cancel()
             self._metrics_call = None
 
-    def alerts_changed(self, alerts: list[dict[str, Any]]) -> None:
+    def alerts_changed(self, alerts: dict[str, Any]) -> None:
         """Tell the alerts that hold now, if that was asked for."""
         if self._wants_alerts:
-            self._in_turn(lambda: self._tell("alert", {"alerts": alerts, "count": len(alerts)}))
+            self._in_turn(lambda: self._tell("alert", alerts))
 
-    def send_stats(self, stats: dict[str, Any]) -> None:
-        """Tell how the server and this subscriber are doing."""
+    def send_stats(self, stats: bytes) -> None:
+        """Tell how the server, in a JSON object made for all, and this subscriber are doing."""
         if self._flowing:
-            websocket = {**self.counters(), "current_filter": self._legs[-1].given}
-            self._tell("stats", {**stats, "websocket": websocket})
+            mine = {**self.counters(), "current_filter": self._legs[-1].given}
+            self._tell_raw("stats", stats[:-1] + b',"websocket":' + encode(mine) + b"}")
 
     def finish(self) -> None:
         """Send what is in the ring so far, then close: the server shuts down."""

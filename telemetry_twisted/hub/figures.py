@@ -5,14 +5,22 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from twisted.internet.interfaces import IReactorTime
+
+from .alerts import AlertBook
+from .archive import Archive
 from .hub import Hub
 from .ingestion import IngestionServer
 
+RATE_SECONDS = 5.0
+"""Over how long rates are taken."""
+
 
 class HubFigures:
-    """The figures that subscribers are greeted with.
+    """The figures that subscribers are greeted with, in every server.
 
-    :param subscribers: tells how many there are, :param missed: how many events they missed.
+    :param subscribers: tells how many there are.
+    :param missed: tells how many events they missed, over all of them.
     """
 
     def __init__(
@@ -22,8 +30,8 @@ class HubFigures:
         subscribers: Callable[[], int],
         missed: Callable[[], int],
     ) -> None:
-        self._hub = hub
-        self._servers = servers
+        self.hub = hub
+        self.servers = servers
         self._subscribers = subscribers
         self._missed = missed
 
@@ -33,20 +41,88 @@ class HubFigures:
         ``dropped_events`` are those above ``--rate-limit``, ``undelivered_events`` those that
         subscribers were told of as lagged, over all subscribers.
         """
-        ring = self._hub.ring
+        ring = self.hub.ring
         return {
             "total_events_broadcast": ring.total,
             "active_subscribers": self._subscribers(),
             "node_channels": ring.node_channels,
             "events_in_buffer": ring.events,
-            "dropped_events": sum(server.counter("rate_limited") for server in self._servers),
+            "dropped_events": self.total("rate_limited"),
             "undelivered_events": self._missed(),
         }
+
+    def total(self, counter: str) -> int:
+        """A counter of the ingestion processes, over all of them."""
+        return sum(server.counter(counter) for server in self.servers)
 
     def greeting(self) -> dict[str, Any]:
         """What ``connected`` holds beside its message and samples."""
         return {
-            "recent_events": self._hub.ring.events,
-            "total_nodes": len(self._hub.nodes),
+            "recent_events": self.hub.ring.events,
+            "total_nodes": len(self.hub.nodes),
             "broadcaster_stats": self.broadcaster(),
+        }
+
+
+class HubGauges:
+    """What only a server that keeps history tells its subscribers (``stats``, ``metrics``)."""
+
+    def __init__(
+        self, figures: HubFigures, archive: Archive, book: AlertBook, clock: IReactorTime
+    ) -> None:
+        self._figures = figures
+        self._archive = archive
+        self._book = book
+        self._clock = clock
+        self._started = clock.seconds()
+        self._marks = [(self._started, 0)]
+
+    def tick(self) -> None:
+        """Note how many events there were; to be called every second."""
+        now = self._clock.seconds()
+        self._marks.append((now, self._figures.hub.ring.total))
+        while len(self._marks) > 2 and now - self._marks[1][0] >= RATE_SECONDS:
+            del self._marks[0]
+
+    def events_per_second(self) -> float:
+        """Events that came lately, per second."""
+        (then, before), (now, after) = self._marks[0], self._marks[-1]
+        return (after - before) / (now - then) if now > then else 0.0
+
+    def stats(self) -> dict[str, Any]:
+        """The data of ``stats``, but for the subscriber's own part."""
+        nodes = [node.node_id for node in self._figures.hub.nodes]
+        return {
+            "database": dict(self._archive.status),
+            "broadcaster": self._figures.broadcaster(),
+            "connections": {"total": len(nodes), "nodes": nodes},
+        }
+
+    def alerts(self) -> dict[str, Any]:
+        """The data of ``alert``: those that hold, and those that have just ended."""
+        alerts = self._book.current
+        return {"alerts": alerts, "count": len(alerts), "ended": self._book.ended}
+
+    def metrics(self) -> dict[str, Any]:
+        """The data of ``metrics``."""
+        hub = self._figures.hub
+        ring = hub.ring
+        return {
+            "uptime_seconds": int(self._clock.seconds() - self._started),
+            "events_per_second": round(self.events_per_second(), 1),
+            "broadcaster": self._figures.broadcaster(),
+            "nodes": len(hub.nodes),
+            "decode_errors": hub.faults["decode_error"],
+            "violations": hub.faults["violation"],
+            "ring": {
+                "events": ring.events,
+                "bytes": ring.bytes,
+                "max_events": ring.max_events,
+                "max_bytes": ring.max_bytes,
+            },
+            "ingestion": [
+                {"pid": server.pid, "connections": server.connections, **server.pulse}
+                for server in self._figures.servers
+            ],
+            "store": dict(self._archive.status),
         }

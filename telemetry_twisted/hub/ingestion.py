@@ -81,7 +81,7 @@ class IngestionServer:
 
     def process_started(self, pid: int) -> None:
         self.pid = pid
-        self._log.debug("ingestion process {number} has pid {pid}", number=self.number, pid=pid)
+        self._log.info("ingestion process {number}: pid {pid}", number=self.number, pid=pid)
 
     def process_ended(self, reason: str) -> None:
         self.pid = None

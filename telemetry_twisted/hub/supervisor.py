@@ -19,6 +19,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from telemetry_twisted.interfaces import IServerReactor
+from telemetry_twisted.link.child import LINK_FD
 from telemetry_twisted.link.protocol import RecordHandler, link_factory
 
 FIRST_DELAY = 0.1
@@ -26,9 +27,6 @@ FIRST_DELAY = 0.1
 
 LONGEST_DELAY = 10.0
 """Seconds that the delay grows to, and the age at which a child that dies did not die young."""
-
-LINK_FD = 3
-"""Descriptor of the link in a child process."""
 
 
 class Child(RecordHandler, Protocol):

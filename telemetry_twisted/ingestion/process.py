@@ -32,9 +32,6 @@ from .rate import RateLimit
 REPORT_SECONDS = 1.0
 """How often the counters of a process are sent to the hub."""
 
-LINK_FD = 3
-"""Descriptor of the link to the hub."""
-
 HANDOVER_FD = 4
 """Descriptor on which the sockets of nodes come."""
 
@@ -106,6 +103,7 @@ class IngestionProcess:
         )
         link.register_producer(self._gate)
         self._receiver.start()
+        self._log.info("the {codec} codec decodes", codec=self._codec.name)
         self._reports.start(REPORT_SECONDS, now=False).addErrback(
             lambda failure: self._log.failure("reports to the hub have stopped", failure)
         )

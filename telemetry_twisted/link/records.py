@@ -14,6 +14,7 @@ record                direction       body
 ``ADMIT``             hub to child    JSON ``{connection, slot, after_id}``
 ``DISMISS``           hub to child    JSON ``{connection, reason}``
 ``DRAIN``             hub to child    empty: read no more, send what was read, end
+``SETTINGS``          hub to store    JSON of what the store process is to do, its first record
 ``NODE_CONNECTED``    hub to store    JSON ``{slot, node_id, connection, address, info, cores,
                                       version, connected}``, the last in microseconds of Unix time
 ``NODE_GONE``         hub to store    JSON ``{slot, node_id, connection, disconnected, reason}``
@@ -49,11 +50,12 @@ from attrs import define, frozen
     ADMIT,
     DISMISS,
     DRAIN,
+    SETTINGS,
     NODE_CONNECTED,
     NODE_GONE,
     SAMPLED,
     STORE_STATUS,
-) = range(15)
+) = range(16)
 
 PREFIX = struct.Struct("<IB")
 _CHUNK = struct.Struct("<QHH")

@@ -1,0 +1,207 @@
+"""The hub's side of the store process: hands it what history keeps, and never waits for it."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+from twisted.internet.interfaces import IPushProducer, IReactorTime
+from twisted.internet.task import LoopingCall
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+from zope.interface import implementer
+
+from telemetry_twisted.link import records
+from telemetry_twisted.link.protocol import Link
+
+from .nodes import Node
+from .supervisor import Child
+
+WAITING_BYTES = 64 << 20
+"""How much waits here for a store process that does not read, at most."""
+
+SAMPLED_SECONDS = 1.0
+
+
+class _Record(NamedTuple):
+    """A record for the store; one about a node's coming or going says in which ``slot``."""
+
+    whole: bytes
+    slot: int = -1
+    connects: bool = False
+
+
+@implementer(IPushProducer)
+class Archive:
+    """Passes records on to the store process, through all of its lives.
+
+    Raw events are handed over as far as the store has said that it has room for them; the rest is
+    counted as seen. Everything else waits its turn when the link is down or full, in order, up to
+    :data:`WAITING_BYTES`; what goes beyond that is counted in ``records_lost``.
+
+    :param settings: for the store process; they go over the link, since they may hold a password.
+    :param raw_events: whether raw events are kept at all.
+    """
+
+    _log = Logger()
+
+    def __init__(self, settings: bytes, raw_events: bool, clock: IReactorTime) -> None:
+        self.status: Mapping[str, Any] = {"state": "starting"}
+        self.records_lost = 0
+        self.pid: int | None = None
+        self._settings = settings
+        self._raw_events = raw_events
+        self._clock = clock
+        self._link: Link | None = None
+        self._flowing = False
+        self._draining = False
+        self._waiting: deque[_Record] = deque()
+        self._waiting_bytes = 0
+        self._told: dict[int, bytes] = {}
+        self._room = 0
+        self._seen = 0
+        self._kept = 0
+        self._troubled_since: float | None = clock.seconds()
+        self._tally = LoopingCall(self._send_tally)
+        self._tally.clock = clock
+
+    def birth(self) -> tuple[list[str], Mapping[int, int], Child]:
+        """What the next life of the store process needs (:data:`~.supervisor.Birth`)."""
+        return ["-m", "telemetry_twisted.store"], {}, self
+
+    def process_started(self, pid: int) -> None:
+        self.pid = pid
+        if not self._tally.running:
+            self._tally.start(SAMPLED_SECONDS, now=False).addErrback(
+                lambda failure: self._log.failure("raw events are not tallied any more", failure)
+            )
+
+    def process_ended(self, reason: str) -> None:
+        self.pid = None
+        self._note({"state": "restarting", "last_error": f"the store process ended: {reason}"})
+
+    def link_made(self, link: Link) -> None:
+        self._link = link
+        self._flowing = True
+        link.register_producer(self)
+        link.send(records.encode_record(records.SETTINGS, self._settings))
+        # It must read what waits as the store process before it would have.
+        link.send(*self._told.values())
+        self._send_waiting()
+
+    def link_lost(self, reason: Failure) -> None:
+        self._link = None
+        self._flowing = False
+        self._room = 0
+
+    def record_received(self, kind: int, body: memoryview) -> None:
+        if kind == records.STORE_STATUS:
+            self._note(records.decode_json(body))
+            self._room = self.status["raw_room"] if self._raw_events else 0
+
+    def _note(self, status: Mapping[str, Any]) -> None:
+        self.status = status
+        if status["state"] == "ok":
+            self._troubled_since = None
+        elif self._troubled_since is None:
+            self._troubled_since = self._clock.seconds()
+
+    def trouble(self, now: float) -> float:
+        """For how many seconds the store has not written as it should."""
+        return 0.0 if self._troubled_since is None else now - self._troubled_since
+
+    def records_done(self) -> None:
+        pass
+
+    def pauseProducing(self) -> None:
+        self._flowing = False
+
+    def resumeProducing(self) -> None:
+        self._flowing = True
+        self._send_waiting()
+
+    def stopProducing(self) -> None:
+        self._flowing = False
+
+    def node_connected(self, node: Node) -> None:
+        record = records.encode_json(
+            records.NODE_CONNECTED,
+            {
+                "slot": node.slot,
+                "node_id": node.node_id,
+                "connection": node.connection,
+                "address": node.address,
+                "info": node.info,
+                "cores": node.info["params"]["core_count"],
+                "version": node.info["version"],
+                "connected": int(node.connected * 1_000_000),
+            },
+        )
+        self._pass_on(_Record(record, node.slot, connects=True))
+
+    def node_gone(self, node: Node, kind: str, reason: str) -> None:
+        record = records.encode_json(
+            records.NODE_GONE,
+            {
+                "slot": node.slot,
+                "node_id": node.node_id,
+                "connection": node.connection,
+                "disconnected": int(self._clock.seconds() * 1_000_000),
+                "reason": reason,
+            },
+        )
+        self._pass_on(_Record(record, node.slot))
+
+    def chunk(self, chunk: records.Chunk) -> None:
+        self._seen += chunk.count
+        if self._flowing and chunk.count <= self._room:
+            assert self._link is not None
+            self._room -= chunk.count
+            self._kept += chunk.count
+            self._link.send(*chunk.encode())
+
+    def record(self, kind: int, body: bytes) -> None:
+        self._pass_on(_Record(records.encode_record(kind, body)))
+
+    def _send_tally(self) -> None:
+        if self._raw_events:
+            tally = {"received": self._clock.seconds(), "seen": self._seen, "kept": self._kept}
+            self._seen = self._kept = 0
+            self._pass_on(_Record(records.encode_json(records.SAMPLED, tally)))
+
+    def _pass_on(self, record: _Record) -> None:
+        if self._flowing and not self._waiting:
+            self._send(record)
+        elif self._waiting_bytes + len(record.whole) > WAITING_BYTES:
+            if not self.records_lost:
+                self._log.error("the store process does not read; history has gaps from now on")
+            self.records_lost += 1
+        else:
+            self._waiting.append(record)
+            self._waiting_bytes += len(record.whole)
+
+    def _send_waiting(self) -> None:
+        while self._flowing and self._waiting:
+            record = self._waiting.popleft()
+            self._waiting_bytes -= len(record.whole)
+            self._send(record)
+        if self._draining and not self._waiting:
+            self.drain()
+
+    def _send(self, record: _Record) -> None:
+        assert self._link is not None
+        self._link.send(record.whole)
+        if record.connects:
+            self._told[record.slot] = record.whole
+        elif record.slot >= 0:
+            del self._told[record.slot]
+
+    def drain(self) -> None:
+        """Have the store process write what it was given, and end."""
+        self._draining = True
+        if self._tally.running:
+            self._send_tally()
+            self._tally.stop()
+        if self._link is not None and not self._waiting:
+            self._link.send(records.encode_record(records.DRAIN))

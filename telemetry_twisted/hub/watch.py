@@ -1,0 +1,74 @@
+"""Looks at the server every second and raises alerts."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+from twisted.application.service import Service
+from twisted.internet.interfaces import IReactorTime
+from twisted.internet.task import LoopingCall
+from twisted.logger import Logger
+
+from .alerts import AlertBook, Situation
+from .archive import Archive
+from .figures import HubGauges
+from .hub import Hub
+
+LOOK_SECONDS = 1.0
+
+
+class Watch(Service):
+    """Takes stock every second.
+
+    :param lagged: tells what each subscriber has missed in events, by its address.
+    :param changed: called when the set of alerts has changed.
+    """
+
+    _log = Logger()
+
+    def __init__(
+        self,
+        book: AlertBook,
+        hub: Hub,
+        gauges: HubGauges,
+        archive: Archive,
+        lagged: Callable[[], Mapping[str, int]],
+        changed: Callable[[], None],
+        clock: IReactorTime,
+    ) -> None:
+        self._book = book
+        self._hub = hub
+        self._gauges = gauges
+        self._archive = archive
+        self._lagged = lagged
+        self._changed = changed
+        self._clock = clock
+        self._look_call = LoopingCall(self._look)
+        self._look_call.clock = clock
+
+    def startService(self) -> None:
+        Service.startService(self)
+        self._look_call.start(LOOK_SECONDS, now=False).addErrback(
+            lambda failure: self._log.failure("nothing looks for alerts any more", failure)
+        )
+
+    def stopService(self) -> None:
+        Service.stopService(self)
+        if self._look_call.running:
+            self._look_call.stop()
+
+    def _look(self) -> None:
+        self._gauges.tick()
+        now = self._clock.seconds()
+        situation = Situation(
+            now=now,
+            nodes=self._hub.nodes,
+            decode_errors=self._hub.faults["decode_error"],
+            lagged=dict(self._lagged()),
+            store_trouble=self._archive.trouble(now),
+            store_state=str(self._archive.status["state"]),
+        )
+        if self._book.look(situation):
+            for alert in self._book.ended:
+                self._log.info("alert ended: {message}", message=alert["message"])
+            self._changed()

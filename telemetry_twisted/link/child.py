@@ -1,0 +1,82 @@
+"""What all child processes of the hub do alike."""
+
+from __future__ import annotations
+
+import gc
+import os
+import signal
+import socket
+import sys
+from collections.abc import Callable
+from typing import Protocol, cast
+
+from twisted.internet.defer import Deferred
+from twisted.logger import (
+    FileLogObserver,
+    FilteringLogObserver,
+    ILogObserver,
+    LogEvent,
+    LogLevel,
+    LogLevelFilterPredicate,
+    eventAsText,
+    globalLogBeginner,
+)
+
+from telemetry_twisted.interfaces import IServerReactor
+
+from .protocol import RecordHandler, link_factory
+
+LINK_FD = 3
+"""Descriptor of the link in a child process."""
+
+
+class ChildProcess(RecordHandler, Protocol):
+    """What runs in a child; ``ended`` fires when it has nothing left to do."""
+
+    ended: Deferred[None]
+
+    def drain(self) -> object:
+        """Finish what was begun, then let go of the link."""
+
+
+def run_child(build: Callable[[IServerReactor], ChildProcess]) -> None:
+    """Run what ``build`` makes until the hub says so, or is gone, or SIGTERM comes.
+
+    A terminal's Ctrl-C reaches children as well, but it is the hub's to act on.
+    """
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    globalLogBeginner.beginLoggingTo([_observer()], redirectStandardIO=False)
+    from twisted.internet import reactor as installed
+
+    reactor = cast(IServerReactor, installed)
+    process = build(reactor)
+    reactor.adoptStreamConnection(LINK_FD, socket.AF_UNIX, link_factory(process))
+    os.close(LINK_FD)
+    stopping: list[bool] = []
+
+    def stop(_: object) -> None:
+        if not stopping:
+            reactor.stop()
+
+    def finish() -> object:
+        stopping.append(True)
+        process.drain()
+        return process.ended
+
+    process.ended.addCallback(stop)
+    reactor.addSystemEventTrigger("before", "shutdown", finish)
+    gc.freeze()
+    reactor.run()
+
+
+def _observer() -> ILogObserver:
+    """Writes one line for each event to standard error, where the hub adds who says it and when."""
+    levels = LogLevelFilterPredicate(LogLevel.info)
+    levels.setLogLevelForNamespace("twisted", LogLevel.warn)
+    lines = FileLogObserver(sys.stderr, _line)
+    return FilteringLogObserver(lines, [levels])
+
+
+def _line(event: LogEvent) -> str:
+    text = eventAsText(event, includeTimestamp=False, includeSystem=False)
+    return f"{text}\n"
