@@ -96,7 +96,7 @@ cdef bint make_room(Buffer* buffer, uint64_t more) noexcept nogil:
     cdef char* start
     if needed <= buffer.capacity:
         return True
-    needed += needed // 2 + 1024
+    needed = max(needed, 2 * <uint64_t> buffer.capacity)
     if needed > UINT32_MAX or needed > SIZE_MAX // 2:
         return False
     start = <char*> realloc(buffer.start, needed + SLACK)
