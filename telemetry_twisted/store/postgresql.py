@@ -137,6 +137,7 @@ class PostgresqlDatabase:
         self._address = address
         self._reactor = reactor
         self._writing = Threads(reactor, 1, "store-writer")
+        self._closed = False
         self._writer: Any = None
         self._busy = False
         self._readers = DeferredSemaphore(READERS)
@@ -267,6 +268,9 @@ class PostgresqlDatabase:
         return await outcome
 
     async def close(self) -> None:
+        if self._closed:
+            return
+        self._closed = True
         await self._writing.run(self._forget_writer)
         self._writing.stop()
         while self._idle:

@@ -16,7 +16,6 @@ from telemetry_twisted.interfaces import IServerReactor
 
 from .database import (
     QUERY_SECONDS,
-    TRANSACTION_SECONDS,
     DatabaseAddress,
     DatabaseError,
     DatabaseFull,
@@ -42,6 +41,9 @@ T = TypeVar("T")
 
 READERS = 3
 """Threads that read, each with a connection of its own."""
+
+BUSY_SECONDS = 5.0
+"""How long to wait for another server that writes to the same file."""
 
 PROGRESS_INSTRUCTIONS = 100_000
 """How often a query looks whether its time is up, in instructions of SQLite's machine."""
@@ -96,6 +98,7 @@ class SqliteDatabase:
         self._reactor = reactor
         self._writing = Threads(reactor, 1, "store-writer")
         self._reading = Threads(reactor, READERS, "store-reader")
+        self._closed = False
         self._writer: sqlite3.Connection | None = None
         self._readers = threading.local()
         self._reader_connections: list[sqlite3.Connection] = []
@@ -108,7 +111,7 @@ class SqliteDatabase:
         with _translated():
             connection = sqlite3.connect(
                 self._path,
-                timeout=TRANSACTION_SECONDS,
+                timeout=BUSY_SECONDS,
                 isolation_level=None,
                 check_same_thread=False,
             )
@@ -169,6 +172,9 @@ class SqliteDatabase:
             self._writer.interrupt()
 
     async def close(self) -> None:
+        if self._closed:
+            return
+        self._closed = True
         await self._writing.run(self._forget_writer)
         self._writing.stop()
         self._reading.stop()

@@ -117,11 +117,15 @@ class ThrowawayPostgresql:
             with suppress(ProcessLookupError):
                 os.kill(int(child), number)
 
-    def remove(self) -> None:
-        """Stop, if it runs, and leave nothing behind."""
+    def kill(self) -> None:
+        """Stop at once, if it runs, frozen or not."""
         if (self._data / "postmaster.pid").exists():
             self.thaw()
             self.stop("immediate")
+
+    def remove(self) -> None:
+        """Stop, if it runs, and leave nothing behind."""
+        self.kill()
         shutil.rmtree(self._directory)
 
     def create_database(self, name: str) -> str:

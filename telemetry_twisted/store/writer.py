@@ -73,6 +73,7 @@ class Writer:
         self._since = clock.seconds()
         self._last_error: str | None = None
         self._last_commit: float | None = None
+        self._commits = 0
         self._rows_written = 0
         self._raw_written = 0
 
@@ -132,7 +133,8 @@ class Writer:
                 pause = self._next_commit - self._clock.seconds()
             except Exception as error:
                 pause = self._note_failure(error)
-            await self._pause(pause)
+            if not self._abandoned:
+                await self._pause(pause)
 
     async def _connect(self) -> None:
         await self._database.open()
@@ -173,6 +175,7 @@ class Writer:
             for section, items in taken:
                 section.source.put_back(items)
             raise
+        self._commits += 1
         self._rows_written += sum(len(written) for _, written in rows)
         gathering.settle(self._clock.seconds())
         self._last_commit = self._clock.seconds()
@@ -266,6 +269,7 @@ class Writer:
         ``since``. ``raw_kept_share`` is how much of the last half minute's events was kept, None
         where none came.
         """
+        in_hand = sum(item.chunk.count for item in self._batch[1]) if self._batch else 0
         share = Share()
         for recent in self._gathering.share.open_values():
             share.update(recent)
@@ -280,7 +284,8 @@ class Writer:
             "database": self._database.name,
             "last_error": self._last_error,
             "last_commit": None if self._last_commit is None else rfc3339(self._last_commit),
-            "queue_events": self._raw.events,
+            "commits": self._commits,
+            "queue_events": self._raw.events + in_hand,
             "queue_bytes": self._raw.bytes,
             "rows_written": self._rows_written,
             "raw_events_written": self._raw_written,

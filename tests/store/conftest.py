@@ -3,19 +3,29 @@
 from __future__ import annotations
 
 import os
+import struct
 from collections.abc import Callable, Iterator
 from itertools import count
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 import pytest_twisted
+from attrs import define
 from twisted.internet import reactor
 from twisted.internet.defer import Deferred
-from twisted.internet.task import deferLater
+from twisted.internet.task import Clock, deferLater
 
+from telemetry_twisted.interfaces import IServerReactor
+from telemetry_twisted.jip3.encoder import encode_event, frame
+from telemetry_twisted.jip3.table import TABLE
+from telemetry_twisted.link import records
 from telemetry_twisted.store.database import Database, open_database
+from telemetry_twisted.store.policy import Policy
+from telemetry_twisted.store.raw import Waiting
 from telemetry_twisted.store.testing import PostgresqlMissing, ThrowawayPostgresql
+from telemetry_twisted.store.writer import COMMIT_SECONDS, Writer
+from telemetry_twisted.timestamps import rfc3339
 
 _numbers = count()
 
@@ -56,7 +66,7 @@ def make_database() -> Iterator[Callable[[str], Database]]:
     made: list[Database] = []
 
     def make(url: str) -> Database:
-        database = open_database(url, reactor)
+        database = open_database(url, cast(IServerReactor, reactor))
         made.append(database)
         return database
 
@@ -71,17 +81,191 @@ def database(database_url: str, make_database: Callable[[str], Database]) -> Dat
     return make_database(database_url)
 
 
-Until = Callable[..., Any]
-
-
 @pytest.fixture
-def until() -> Until:
+def until() -> Callable[..., Any]:
     """Waits until a condition holds, for at most so many seconds."""
 
     async def wait(condition: Callable[[], object], seconds: float = 20) -> None:
-        deadline = reactor.seconds() + seconds  # type: ignore[attr-defined]
+        clock = cast(IServerReactor, reactor)
+        deadline = clock.seconds() + seconds
         while not condition():
-            assert reactor.seconds() < deadline, "the condition did not come true"
-            await deferLater(reactor, 0.01)
+            assert clock.seconds() < deadline, "the condition did not come true"
+            await deferLater(clock, 0.01)
 
     return wait
+
+
+NOW = 1_795_506_120
+"""Unix time at which tests begin: a whole minute."""
+
+COMMON_ERA = 1_735_732_800
+CORES = 2
+ZERO = "0x" + 64 * "0"
+
+
+def _body(record: bytes) -> bytes:
+    return record[records.PREFIX.size :]
+
+
+@define
+class Feed:
+    """Gives a writer the records that a hub would."""
+
+    take: Callable[[int, bytes], None]
+    next_id: int = 1
+
+    def _json(self, kind: int, value: object) -> None:
+        self.take(kind, _body(records.encode_json(kind, value)))
+
+    @staticmethod
+    def node_id(slot: int) -> str:
+        """The ID of the node that is always under ``slot``."""
+        return f"{slot:02x}" * 32
+
+    def connect(self, slot: int, at: float = NOW, **info: object) -> None:
+        """A node comes."""
+        known = {
+            "implementation_name": "PolkaJam",
+            "implementation_version": "0.1",
+            "gp_version": "0.7.1",
+            "flags": 0,
+        }
+        self._json(
+            records.NODE_CONNECTED,
+            {
+                "slot": slot,
+                "node_id": self.node_id(slot),
+                "connection": 1,
+                "address": f"127.0.0.1:{5000 + slot}",
+                "info": {**known, **info},
+                "cores": CORES,
+                "version": 0,
+                "connected": int(at * 1_000_000),
+            },
+        )
+
+    def gone(self, slot: int, at: float = NOW, reason: str = "left") -> None:
+        """It goes."""
+        self._json(
+            records.NODE_GONE,
+            {
+                "slot": slot,
+                "node_id": self.node_id(slot),
+                "connection": 1,
+                "disconnected": int(at * 1_000_000),
+                "reason": reason,
+            },
+        )
+
+    def counts(self, counts: dict[int, dict[int, int]], at: float = NOW) -> None:
+        """Counts by slot and type."""
+        self._json(records.COUNTS, {"received": at, "counts": counts})
+
+    def fact(self, slot: int, event: str, at: float = NOW, /, **fields: object) -> None:
+        """A message, stamped by the node and read by the server ``at`` the same time."""
+        self.fact_stamped(slot, event, at, at, **fields)
+
+    def fact_stamped(
+        self, slot: int, event: str, at: float, stamp: float, /, **fields: object
+    ) -> None:
+        """A message read ``at`` a time, with another ``stamp`` of the node's own clock."""
+        time = round((stamp - COMMON_ERA) * 1_000_000)
+        content = frame(encode_event(event, time, fields, cores=CORES))
+        received = round(at * 1_000_000)
+        self.take(records.FACTS, _body(records.Facts(received, ((slot, content),)).encode()))
+
+    def faults(self, *faults: dict[str, object]) -> None:
+        """Faults."""
+        self._json(records.FAULTS, faults)
+
+    def sampled(self, seen: int, kept: int, at: float = NOW) -> None:
+        """How many events were seen, and how many of them the store was given."""
+        self._json(records.SAMPLED, {"received": at, "seen": seen, "kept": kept})
+
+    def chunk(self, *events: tuple[int, int], at: float = NOW) -> None:
+        """A chunk of events, each ``(slot, type)``."""
+        messages = []
+        for number, (slot, kind) in enumerate(events, self.next_id):
+            name = TABLE.events[kind].name
+            messages.append(
+                f'{{"type":"event","data":{{"id":{number},"node_id":"{self.node_id(slot)}",'
+                f'"event_id":{number},"event_type":{kind},"event":{{"{name}":{{"timestamp":1}}}}}},'
+                f'"timestamp":"{rfc3339(at)}"}}'.encode()
+            )
+        chunk = records.Chunk(
+            self.next_id,
+            len(events),
+            records.encode_runs((slot, 1) for slot, _ in events),
+            bytes(kind for _, kind in events),
+            struct.pack(f"<{len(messages)}I", *map(len, messages)),
+            b",".join(messages),
+        )
+        self.next_id += len(events)
+        self.take(records.CHUNK, _body(b"".join(chunk.encode())))
+
+
+@pytest.fixture
+def clock() -> Clock:
+    """The time that writers live in."""
+    clock = Clock()
+    clock.advance(NOW)
+    return clock
+
+
+@pytest.fixture
+def make_writer(clock: Clock) -> Iterator[Callable[..., Writer]]:
+    """Starts writers that are stopped when the test is over."""
+    made: list[Writer] = []
+
+    def make(database: Database, **policy: Any) -> Writer:
+        writer = Writer(database, clock, Policy(**policy))
+        writer.start()
+        made.append(writer)
+        return writer
+
+    yield make
+    for writer in made:
+        stopped = Deferred.fromCoroutine(writer.stop(5))
+        deadline = cast(IServerReactor, reactor).callLater(5, clock.advance, 5)
+        pytest_twisted.blockon(stopped)
+        if deadline.active():
+            deadline.cancel()
+
+
+@pytest.fixture
+def make_feed() -> Callable[[Writer], Feed]:
+    """Feeds a writer."""
+    return lambda writer: Feed(writer.take)
+
+
+@pytest.fixture
+def commit(clock: Clock, until: Callable[..., Any]) -> Callable[[Writer], Any]:
+    """Lets a writer commit what it was given, and waits for it."""
+
+    async def commit_now(writer: Writer) -> None:
+        await until(lambda: writer.status()["commits"])
+        before = writer.status()["commits"]
+        clock.advance(COMMIT_SECONDS)
+        await until(lambda: writer.status()["commits"] > before)
+        await until(lambda: not writer.status()["queue_events"])
+
+    return commit_now
+
+
+@pytest.fixture
+def gather_chunks() -> Callable[..., list[Waiting]]:
+    """Chunks as they wait to be written, a second and a half apart, each of ``(slot, type)``."""
+
+    def gather(*chunks: list[tuple[int, int]]) -> list[Waiting]:
+        gathered: list[Waiting] = []
+
+        def take(_: int, body: bytes) -> None:
+            chunk = records.Chunk.decode(body)
+            gathered.append(Waiting(chunk, tuple(Feed.node_id(slot) for slot, _ in chunk.runs)))
+
+        feed = Feed(take)
+        for number, events in enumerate(chunks):
+            feed.chunk(*events, at=NOW + 1.5 * number)
+        return gathered
+
+    return gather

@@ -1,0 +1,88 @@
+"""Counts, and the buckets that they are added up in."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from telemetry_twisted.store.counts import MOST_WAITING, Buckets, Sum, pack, unpack_into
+
+by_type = st.dictionaries(st.integers(0, 255), st.integers(1, 2**63 - 1))
+
+
+@given(by_type, by_type)
+def test_packed_counts_add_up(first: dict[int, int], second: dict[int, int]) -> None:
+    totals: dict[int, int] = {}
+    unpack_into(totals, pack(first))
+    assert totals == first
+    unpack_into(totals, pack(second))
+    assert totals == Counter(first) + Counter(second)
+
+
+def test_most_counts_take_two_bytes() -> None:
+    assert len(pack({10: 5, 11: 100, 131: 127})) == 6
+
+
+def test_value_is_whole_each_time_it_is_taken() -> None:
+    buckets: Buckets[str, Sum] = Buckets(10, Sum)
+    buckets.at(105, "a").value += 1
+    assert buckets.take() == [(100, "a", Sum(1))]
+    assert buckets.take() == []
+    buckets.at(109, "a").value += 2
+    buckets.at(110, "a").value += 4
+    assert sorted(buckets.take(), key=lambda row: row[0]) == [
+        (100, "a", Sum(3)),
+        (110, "a", Sum(4)),
+    ]
+
+
+def test_what_is_put_back_is_taken_again() -> None:
+    buckets: Buckets[str, Sum] = Buckets(10, Sum)
+    buckets.at(105, "a").value += 1
+    taken = buckets.take()
+    buckets.at(105, "a").value += 1
+    buckets.put_back(taken)
+    assert buckets.take() == [(100, "a", Sum(2))]
+
+
+def test_late_value_goes_to_the_oldest_open_bucket() -> None:
+    buckets: Buckets[str, Sum] = Buckets(10, Sum)
+    buckets.at(105, "a").value += 1
+    buckets.take()
+    buckets.settle(124)
+    buckets.at(105, "a").value += 1
+    assert buckets.take() == [(100, "a", Sum(2))]
+    buckets.settle(125)
+    buckets.at(105, "a").value += 1
+    assert buckets.take() == [(110, "a", Sum(1))]
+
+
+def test_bucket_that_waits_stays_open() -> None:
+    buckets: Buckets[str, Sum] = Buckets(10, Sum)
+    buckets.at(105, "a").value += 1
+    buckets.settle(10_000)
+    assert buckets.take() == [(100, "a", Sum(1))]
+
+
+def test_an_outage_merges_buckets_and_loses_nothing() -> None:
+    buckets: Buckets[str, Sum] = Buckets(10, Sum)
+    buckets.at(5, "a").value += 1
+    buckets.put_back(buckets.take())
+    for bucket in range(1, 100):
+        buckets.at(10 * bucket, "a").value += 1
+        buckets.settle(10 * bucket)
+    taken = sorted((bucket, value.value) for bucket, _, value in buckets.take())
+    assert len(taken) == MOST_WAITING + 1
+    assert taken[0] == (0, 1), "what may be in the database stays as it is"
+    assert taken[1] == (10, 100 - MOST_WAITING)
+    assert sum(value for _, value in taken) == 100
+
+
+def test_crowded() -> None:
+    buckets: Buckets[str, Sum] = Buckets(10, Sum)
+    buckets.at(0, "a").value += 1
+    assert buckets.crowded(5, "b", 1)
+    assert not buckets.crowded(5, "a", 1)
+    assert not buckets.crowded(10, "b", 1)
