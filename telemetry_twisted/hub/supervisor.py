@@ -20,7 +20,7 @@ from twisted.python.failure import Failure
 
 from telemetry_twisted.interfaces import IServerReactor
 from telemetry_twisted.link.child import LINK_FD
-from telemetry_twisted.link.protocol import RecordHandler, link_factory
+from telemetry_twisted.link.protocol import LINK_BYTES, RecordHandler, link_factory
 
 FIRST_DELAY = 0.1
 """Seconds until a child that died is replaced; doubled each time it dies young."""
@@ -71,6 +71,7 @@ class Supervisor(Service):
         self._restart = None
         arguments, descriptors, child = self._birth()
         here, there = socket.socketpair()
+        there.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, LINK_BYTES)
         life = self._life = _Life(self, child, self._reactor.seconds())
         with here, there:
             self._reactor.spawnProcess(
