@@ -140,7 +140,7 @@ class Child:
 def server(system: str, *options: str) -> Iterator[Server]:
     """A server that runs inside the ``with`` block. ``options`` are further ones of ours."""
     if system in BASELINES:
-        with _module(f"bench.baselines.{system.lower()}") as child:
+        with module(f"bench.baselines.{system.lower()}") as child:
             yield Server(system, child.pid, **json.loads(child.line()))
         return
     port, ws_port = _free_port(), _free_port()
@@ -174,7 +174,7 @@ def load(target: Server, **options: Any) -> Iterator[Child]:
     """
     nodes = options["nodes"]
     target.await_nodes(0)
-    with _module("bench.load", *_arguments(options), "--wait", f"{HOST}:{target.port}") as child:
+    with module("bench.load", *_arguments(options), "--wait", f"{HOST}:{target.port}") as child:
         child.line()
         target.await_nodes(nodes)
         child.go()
@@ -184,7 +184,7 @@ def load(target: Server, **options: Any) -> Iterator[Child]:
 @contextmanager
 def subscribers(ws_port: int, **options: Any) -> Iterator[Child]:
     """Subscribers that are subscribed; ``options`` are those of their command."""
-    with _module("bench.subscriber", *_arguments(options), f"{HOST}:{ws_port}") as child:
+    with module("bench.subscriber", *_arguments(options), f"{HOST}:{ws_port}") as child:
         child.line()
         yield child
 
@@ -192,8 +192,8 @@ def subscribers(ws_port: int, **options: Any) -> Iterator[Child]:
 @contextmanager
 def feed(system: str, progress: Progress, **options: Any) -> Iterator[Server]:
     """A server whose ring is fed inside its process, without nodes."""
-    module = f"bench.baselines.{system.lower()}" if system in BASELINES else "bench.feed"
-    with _module(module, "--feed", str(progress.path), *_arguments(options)) as child:
+    name = f"bench.baselines.{system.lower()}" if system in BASELINES else "bench.feed"
+    with module(name, "--feed", str(progress.path), *_arguments(options)) as child:
         yield Server(system, child.pid, **json.loads(child.line()))
 
 
@@ -258,13 +258,17 @@ def resident_bytes(pid: int) -> int:
 
 
 @contextmanager
-def _module(module: str, *arguments: str) -> Iterator[Child]:
-    with _process(module, [sys.executable, "-m", module, *arguments]) as child:
+def module(name: str, *arguments: str, pass_fds: Sequence[int] = ()) -> Iterator[Child]:
+    """The Python module ``name`` run as a program, with ``arguments`` and descriptors."""
+    command = [sys.executable, "-m", name, *arguments]
+    with _process(name, command, pass_fds=pass_fds) as child:
         yield child
 
 
 @contextmanager
-def _process(name: str, command: list[str], logs: bool = False) -> Iterator[Child]:
+def _process(
+    name: str, command: list[str], logs: bool = False, pass_fds: Sequence[int] = ()
+) -> Iterator[Child]:
     """A process in a session of its own; ``logs`` if it prints nothing that is to be read."""
     with (
         TemporaryFile("w+") as errors,
@@ -275,6 +279,7 @@ def _process(name: str, command: list[str], logs: bool = False) -> Iterator[Chil
             stdout=errors if logs else subprocess.PIPE,
             stderr=errors,
             text=True,
+            pass_fds=pass_fds,
             start_new_session=True,
         ) as process,
     ):

@@ -1,0 +1,213 @@
+"""Tables for people, JSON for programs, and plots."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import matplotlib as mpl
+from matplotlib import pyplot
+from rich.console import Console
+from rich.table import Table
+
+from .harness import BASELINES
+from .rows import Report, Row, Target
+
+MANY_ROWS = 40
+"""A report with more rows is shown with a line for each case, not for each row."""
+
+LABELS = {
+    "A": "baseline A",
+    "B": "baseline B",
+    "python": "ours, Python codec",
+    "compiled": "ours, compiled codec",
+}
+_COLOURS = {"A": "#9aa5b1", "B": "#52606d", "python": "#7db8e8", "compiled": "#1f6fb2"}
+_OTHER_COLOURS = ("#d08c2f", "#7a9e4f", "#8a6bb1")
+
+
+def show_machine(console: Console, machine: dict[str, Any]) -> None:
+    """Print what the figures are taken on."""
+    packages = ", ".join(f"{name} {version}" for name, version in machine["packages"].items())
+    load = " ".join(f"{value:.2f}" for value in machine["load_average"])
+    others = ", ".join(f"{name} {share:.2f}" for name, share in machine["others"].items())
+    console.print(
+        f"{machine['cpu']}, {machine['cores']} cores{' (virtual)' if machine['virtual'] else ''}, "
+        f"{machine['memory']}, {machine['kernel']}, {machine['python']}\n{packages}\n"
+        f"commit {machine['commit']}, load average {load}, "
+        f"other processes (cores): {others or 'none'}\n",
+        highlight=False,
+    )
+
+
+def show(console: Console, report: Report) -> None:
+    """Print a report as a table."""
+    table = Table(title=report.title, title_justify="left", title_style="bold")
+    if len(report.rows) > MANY_ROWS:
+        _fill_by_case(table, report)
+    else:
+        _fill_by_row(table, report)
+    console.print(table)
+    for note in report.notes:
+        console.print(f"  {note}", highlight=False)
+    if len(report.targets) < MANY_ROWS:
+        for target in report.targets:
+            console.print(f"  {target_line(report, target)}", highlight=False)
+    console.print()
+
+
+def _fill_by_row(table: Table, report: Report) -> None:
+    table.add_column("case")
+    table.add_column("system")
+    table.add_column("median", justify="right")
+    table.add_column("least .. most", justify="right")
+    for baseline in BASELINES:
+        table.add_column(f"x {baseline}", justify="right")
+    table.add_column("beside it")
+    for row in report.rows:
+        figures = [sample.figure for sample in row.samples]
+        table.add_row(
+            row.case,
+            LABELS.get(row.system, row.system),
+            f"{number(row.figure)} {row.unit}",
+            f"{number(min(figures))} .. {number(max(figures))}",
+            *(_times(report.ratio(row, baseline)) for baseline in BASELINES),
+            ", ".join(f"{name} {number(value)}" for name, value in row.details.items()),
+        )
+
+
+def _fill_by_case(table: Table, report: Report) -> None:
+    systems = list(dict.fromkeys(row.system for row in report.rows))
+    table.add_column("case")
+    for system in systems:
+        table.add_column(f"{LABELS.get(system, system)}, {report.rows[0].unit}", justify="right")
+    compared = [system for system in systems if system not in BASELINES]
+    for system in compared:
+        table.add_column(f"{system} x A", justify="right")
+    for case in dict.fromkeys(row.case for row in report.rows):
+        rows = {system: report.row(case, system) for system in systems}
+        figures = (number(row.figure) if row else "" for row in rows.values())
+        ratios = (_ratio(report, rows[system]) for system in compared)
+        table.add_row(case, *figures, *map(_times, ratios))
+
+
+def _ratio(report: Report, row: Row | None) -> float | None:
+    return None if row is None else report.ratio(row, "A")
+
+
+def target_line(report: Report, target: Target) -> str:
+    """What a target asks for and whether it was reached."""
+    outcome = report.reached(target)
+    of = ""
+    if target.against is not None:
+        case, system = target.against
+        of = f" x {LABELS.get(system, system)}" + ("" if case == target.case else f" at {case}")
+    unit = "" if target.against or not report.rows else f" {report.rows[0].unit}"
+    wanted = f"{'≤' if target.at_most else '≥'} {number(target.bound)}{of}{unit}"
+    who = f"{target.case}, {LABELS.get(target.system, target.system)}"
+    if outcome is None:
+        return f"[dim]-[/] {who}: {wanted}: not measured"
+    value, reached = outcome
+    mark = "[green]reached[/]" if reached else "[red]missed[/]"
+    return f"{mark} {who}: {wanted}: {number(value)}"
+
+
+def save(directory: Path, report: Report, machine: dict[str, Any]) -> None:
+    """Write ``NAME.json`` and ``NAME.svg``."""
+    directory.mkdir(parents=True, exist_ok=True)
+    content = json.dumps(as_json(report, machine), indent=1, ensure_ascii=False)
+    (directory / f"{report.name}.json").write_text(content + "\n")
+    plot(directory / f"{report.name}.svg", report)
+
+
+def as_json(report: Report, machine: dict[str, Any]) -> dict[str, Any]:
+    """A report with all its samples."""
+    return {
+        "name": report.name,
+        "title": report.title,
+        "less_is_better": report.less_is_better,
+        "notes": report.notes,
+        "machine": machine,
+        "rows": [_row_as_json(report, row) for row in report.rows],
+        "targets": [_target_as_json(report, target) for target in report.targets],
+    }
+
+
+def _row_as_json(report: Report, row: Row) -> dict[str, Any]:
+    return {
+        "case": row.case,
+        "system": row.system,
+        "unit": row.unit,
+        "median": row.figure,
+        "samples": [sample.figure for sample in row.samples],
+        "ratios": {baseline: report.ratio(row, baseline) for baseline in BASELINES},
+        "details": row.details,
+    }
+
+
+def _target_as_json(report: Report, target: Target) -> dict[str, Any]:
+    value, reached = report.reached(target) or (None, None)
+    return {
+        "case": target.case,
+        "system": target.system,
+        "at_most" if target.at_most else "at_least": target.bound,
+        "against": target.against,
+        "value": value,
+        "reached": reached,
+    }
+
+
+def plot(path: Path, report: Report) -> None:
+    """A bar for each row; of many rows, only for those of the compiled codec, against A."""
+    mpl.use("svg")
+    mpl.rcParams["svg.fonttype"] = "none"
+    mpl.rcParams["svg.hashsalt"] = report.name
+    groups = _bars(report)
+    heights = [0.28 * len(bars) + 0.9 for bars in groups.values()]
+    figure, all_axes = pyplot.subplots(
+        len(groups), 1, figsize=(9, sum(heights)), height_ratios=heights, squeeze=False
+    )
+    for axes, (unit, bars) in zip(all_axes[:, 0], groups.items(), strict=True):
+        labels, figures, colours = zip(*bars, strict=True)
+        drawn = axes.barh(labels, figures, color=colours)
+        axes.bar_label(drawn, list(map(number, figures)), padding=3, fontsize=8)
+        axes.invert_yaxis()
+        axes.set_xlabel(f"{unit} ({'less' if report.less_is_better else 'more'} is better)")
+        axes.tick_params(labelsize=8)
+        axes.spines[["top", "right"]].set_visible(False)
+        if min(figures) > 0 and max(figures) > 30 * min(figures):
+            axes.set_xscale("log")
+        axes.margins(x=0.12, y=0.01)
+    figure.suptitle(report.title, fontsize=11)
+    figure.tight_layout()
+    figure.savefig(path, metadata={"Date": None})
+    pyplot.close(figure)
+
+
+def _bars(report: Report) -> dict[str, list[tuple[str, float, str]]]:
+    """(label, figure, colour) by unit."""
+    groups: dict[str, list[tuple[str, float, str]]] = {}
+    if len(report.rows) > MANY_ROWS:
+        for row in report.rows:
+            if row.system == "compiled" and (ratio := report.ratio(row, "A")) is not None:
+                bar = (row.case, ratio, _COLOURS["compiled"])
+                groups.setdefault("times baseline A", []).append(bar)
+    else:
+        colours = dict(_COLOURS)
+        spare = iter(_OTHER_COLOURS)
+        for row in report.rows:
+            if row.system not in colours:
+                colours[row.system] = next(spare)
+            label = f"{row.case}: {LABELS.get(row.system, row.system)}"
+            groups.setdefault(row.unit, []).append((label, row.figure, colours[row.system]))
+    return groups
+
+
+def number(value: float) -> str:
+    """``value`` with three digits that count, or all before the point."""
+    return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}"
+
+
+def _times(ratio: float | None) -> str:
+    return "" if ratio is None else f"{ratio:.1f}"
