@@ -27,8 +27,10 @@ BENCHMARKS = (
     "latency",
     "stalled",
     "node_channels",
+    "with_history",
     "memory",
     "accept",
+    "store_rows",
 )
 SYSTEMS = ("A", "B", "python", "compiled")
 RESULTS = Path(__file__).parent / "results"
@@ -63,7 +65,7 @@ def main() -> int:
         settings = (
             Settings(1, 1.0, 5.0, SYSTEMS, traffic)
             if options.quick
-            else Settings(5, 2.0, 30.0, SYSTEMS, traffic)
+            else Settings(5, 1.2, 30.0, SYSTEMS, traffic)
         )
         reports = []
         failed = []

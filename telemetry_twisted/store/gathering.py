@@ -218,7 +218,7 @@ def _node_row(item: tuple[str, Node], _: Numbers) -> Row:
 def _connection_row(item: tuple[tuple[str, int], Connection], numbers: Numbers) -> Row:
     _, made = item
     node = numbers.nodes[made.node_id]
-    return (numbers.run, node, made.started, made.address, made.ended, made.reason)
+    return (node, made.started, numbers.run, made.address, made.ended, made.reason)
 
 
 def _count_row(item: tuple[int, str, Counter[int]], numbers: Numbers) -> Row:

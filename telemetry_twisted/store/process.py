@@ -11,7 +11,7 @@ from twisted.python.failure import Failure
 
 from telemetry_twisted.interfaces import IServerReactor
 from telemetry_twisted.link import records
-from telemetry_twisted.link.protocol import Link
+from telemetry_twisted.link.link import Link
 
 from .database import open_database
 from .policy import Policy

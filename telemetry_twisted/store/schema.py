@@ -101,15 +101,14 @@ NODES = Table(
 CONNECTIONS = Table(
     "connections",
     {
-        "run": INTEGER,
         "node": INTEGER,
         "started": INTEGER,
+        "run": INTEGER,
         "address": TEXT,
         "ended": INTEGER,
         "reason": TEXT,
     },
-    ("run", "node", "started"),
-    indexes=(("node", "started"),),
+    ("node", "started"),
 )
 """Each connection of a node. ``ended`` and ``reason`` are null while it lasts."""
 

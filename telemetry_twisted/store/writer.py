@@ -200,7 +200,7 @@ class Writer:
         run, numbers, policy = self._run, self._gathering.nodes, self._policy
 
         def write(transaction: Transaction) -> None:
-            if _write_batch(transaction, (number, run), make_batch(waiting, numbers)):
+            if write_batch(transaction, (number, run), make_batch(waiting, numbers)):
                 trim_raw(transaction, policy.raw_events, policy.raw_bytes)
 
         await self._database.transact(write)
@@ -322,7 +322,7 @@ def _write_rows(
     transaction.execute("UPDATE runs SET seen = ? WHERE run = ?", (now, run))
 
 
-def _write_batch(transaction: Transaction, key: tuple[int, int], batch: Batch) -> bool:
+def write_batch(transaction: Transaction, key: tuple[int, int], batch: Batch) -> bool:
     """Write ``batch`` under ``key``, unless it is there from a try whose answer was lost."""
     if transaction.query("SELECT 1 FROM raw_batches WHERE batch = ? AND run = ?", key):
         return False
