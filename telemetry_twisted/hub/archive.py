@@ -13,7 +13,7 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from telemetry_twisted.link import records
-from telemetry_twisted.link.protocol import Link
+from telemetry_twisted.link.link import Link
 
 from .nodes import Node
 from .supervisor import Child

@@ -14,7 +14,7 @@ from twisted.python.failure import Failure
 from telemetry_twisted.ingestion.handover import send_socket
 from telemetry_twisted.ingestion.process import HANDOVER_FD, Settings
 from telemetry_twisted.link import records
-from telemetry_twisted.link.protocol import Link
+from telemetry_twisted.link.link import Link
 
 from .nodes import NodeTable
 from .supervisor import Child

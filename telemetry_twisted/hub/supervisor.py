@@ -20,7 +20,7 @@ from twisted.python.failure import Failure
 
 from telemetry_twisted.interfaces import IServerReactor
 from telemetry_twisted.link.child import LINK_FD
-from telemetry_twisted.link.protocol import LINK_BYTES, RecordHandler, link_factory
+from telemetry_twisted.link.link import LINK_BYTES, Link, RecordHandler
 
 FIRST_DELAY = 0.1
 """Seconds until a child that died is replaced; doubled each time it dies young."""
@@ -73,7 +73,7 @@ class Supervisor(Service):
         here, there = socket.socketpair()
         there.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, LINK_BYTES)
         life = self._life = _Life(self, child, self._reactor.seconds())
-        with here, there:
+        with there:
             self._reactor.spawnProcess(
                 life,
                 sys.executable,
@@ -81,8 +81,7 @@ class Supervisor(Service):
                 env=os.environ,
                 childFDs={0: 0, 1: 1, 2: "r", LINK_FD: there.fileno(), **descriptors},
             )
-            here.setblocking(False)
-            self._reactor.adoptStreamConnection(here.fileno(), socket.AF_UNIX, link_factory(life))
+        Link(self._reactor, here, life).start()
         for descriptor in descriptors.values():
             os.close(descriptor)
 

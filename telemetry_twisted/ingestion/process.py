@@ -20,7 +20,7 @@ from telemetry_twisted.jip3.codec import FACT_TYPES, Dialect, load_codec
 from telemetry_twisted.jip3.node_information import NodeInformation
 from telemetry_twisted.jip3.values import decode_event
 from telemetry_twisted.link import records
-from telemetry_twisted.link.protocol import Link
+from telemetry_twisted.link.link import Link
 
 from .assembler import Assembler, Source
 from .faults import FaultLedger

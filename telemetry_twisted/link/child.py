@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gc
-import os
 import signal
 import socket
 import sys
@@ -24,7 +23,7 @@ from twisted.logger import (
 
 from telemetry_twisted.interfaces import IServerReactor
 
-from .protocol import RecordHandler, link_factory
+from .link import Link, RecordHandler
 
 LINK_FD = 3
 """Descriptor of the link in a child process."""
@@ -50,8 +49,7 @@ def run_child(build: Callable[[IServerReactor], ChildProcess]) -> None:
 
     reactor = cast(IServerReactor, installed)
     process = build(reactor)
-    reactor.adoptStreamConnection(LINK_FD, socket.AF_UNIX, link_factory(process))
-    os.close(LINK_FD)
+    Link(reactor, socket.socket(fileno=LINK_FD), process).start()
     stopping: list[bool] = []
 
     def stop(_: object) -> None:

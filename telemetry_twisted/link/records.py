@@ -119,8 +119,8 @@ class Chunk:
     def encode(self) -> list[bytes]:
         """The chunk as a record, in pieces that a transport can join for itself."""
         head = _CHUNK.pack(self.first_id, self.count, len(self.run_table) // _RUN.size)
-        body = (head, self.run_table, self.types, self.lengths, self.events)
-        return [PREFIX.pack(1 + sum(map(len, body)), CHUNK), *body]
+        beside = b"".join((head, self.run_table, self.types, self.lengths))
+        return [PREFIX.pack(1 + len(beside) + len(self.events), CHUNK) + beside, self.events]
 
     @classmethod
     def decode(cls, body: bytes | memoryview) -> Chunk:

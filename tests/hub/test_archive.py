@@ -4,45 +4,36 @@ from __future__ import annotations
 
 from typing import Any
 
-from attrs import define, field
+from twisted.internet.interfaces import IPushProducer
 from twisted.internet.task import Clock
-from twisted.internet.testing import StringTransport
 from twisted.python.failure import Failure
 
 from telemetry_twisted.hub import archive as archive_module
 from telemetry_twisted.hub.archive import Archive
 from telemetry_twisted.hub.nodes import Node
 from telemetry_twisted.link import records
-from telemetry_twisted.link.protocol import Link
+from telemetry_twisted.link.link import Link, hand_over
 
 
-@define
-class Reader:
-    """Reads the records that were written to a transport."""
-
-    seen: list[tuple[int, bytes]] = field(factory=list)
-
-    def record_received(self, kind: int, body: memoryview) -> None:
-        self.seen.append((kind, bytes(body)))
-
-    def records_done(self) -> None:
-        pass
-
-
-class Life:
-    """One life of the store process: the link that the archive writes to."""
+class Life(Link):
+    """One life of the store process: the link that the archive writes to, without a socket."""
 
     def __init__(self, archive: Archive) -> None:
-        self.archive = archive
-        self.transport = StringTransport()
-        self.link = Link(archive)
-        self.link.makeConnection(self.transport)
+        self._sent = b""
+        archive.link_made(self)
+        self._archive = archive
+
+    def send(self, *pieces: bytes) -> None:
+        self._sent += b"".join(pieces)
+
+    def register_producer(self, producer: IPushProducer) -> None:
+        assert IPushProducer.providedBy(producer)
 
     def said(self) -> list[tuple[int, bytes]]:
         """What the archive has sent since the last call."""
         reader = Reader()
-        Link(reader).dataReceived(self.transport.value())  # type: ignore[arg-type]
-        self.transport.clear()
+        assert hand_over(memoryview(self._sent), reader) == len(self._sent)
+        self._sent = b""
         return reader.seen
 
     def kinds(self) -> list[int]:
@@ -50,7 +41,27 @@ class Life:
 
     def status(self, room: int, state: str = "ok") -> None:
         status = {"raw_room": room, "state": state}
-        self.link.dataReceived(records.encode_json(records.STORE_STATUS, status))
+        record = records.encode_json(records.STORE_STATUS, status)
+        hand_over(memoryview(record), self._archive)
+
+
+class Reader:
+    """Notes the records that it is handed."""
+
+    def __init__(self) -> None:
+        self.seen: list[tuple[int, bytes]] = []
+
+    def link_made(self, link: Link) -> None:
+        raise AssertionError
+
+    def record_received(self, kind: int, body: memoryview) -> None:
+        self.seen.append((kind, bytes(body)))
+
+    def records_done(self) -> None:
+        raise AssertionError
+
+    def link_lost(self, reason: Failure) -> None:
+        raise AssertionError
 
 
 def make_archive(raw_events: bool = True) -> tuple[Archive, Clock]:

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from twisted.internet.address import IPv4Address
 from twisted.internet.task import Clock
 from twisted.internet.testing import StringTransport
+from twisted.python.failure import Failure
 
 from telemetry_twisted.ingestion.assembler import Assembler, Source
 from telemetry_twisted.ingestion.faults import FaultLedger
@@ -22,7 +23,7 @@ from telemetry_twisted.jip3.codec import Dialect, load_codec
 from telemetry_twisted.jip3.encoder import encode_event, encode_node_information, frame
 from telemetry_twisted.jip3.node_information import NodeInformation
 from telemetry_twisted.jip3.table import TABLE
-from telemetry_twisted.link.protocol import Link
+from telemetry_twisted.link.link import Link, hand_over
 from telemetry_twisted.link.records import CHUNK, Chunk
 
 NODE_ID = "ab" * 32
@@ -72,14 +73,20 @@ class Collector:
     chunks: list[Chunk] = field(factory=list)
 
     def send(self, *pieces: bytes) -> None:
-        Link(self).dataReceived(b"".join(pieces))  # type: ignore[arg-type]
+        hand_over(memoryview(b"".join(pieces)), self)
 
     def record_received(self, kind: int, body: memoryview) -> None:
         if kind == CHUNK:
             self.chunks.append(Chunk.decode(body))
 
+    def link_made(self, link: Link) -> None:
+        raise AssertionError
+
     def records_done(self) -> None:
         pass
+
+    def link_lost(self, reason: Failure) -> None:
+        raise AssertionError
 
     @property
     def events(self) -> list[dict[str, Any]]:

@@ -1,0 +1,178 @@
+"""What carries records over a stream, in the hub and in its child processes alike.
+
+Most of what the server does passes through here, so a link reads into one buffer that it keeps and
+writes pieces as they are, where a transport of Twisted's would allocate and join for each.
+"""
+
+from __future__ import annotations
+
+import socket
+from collections import deque
+from itertools import islice
+from typing import Protocol
+
+from twisted.internet.interfaces import (
+    IPushProducer,
+    IReactorFDSet,
+    IReadDescriptor,
+    IWriteDescriptor,
+)
+from twisted.internet.main import CONNECTION_DONE, CONNECTION_LOST
+from twisted.python.failure import Failure
+from zope.interface import implementer
+
+from .records import PREFIX
+
+LINK_BYTES = 1 << 20
+"""How much a link reads at once, and lets wait before it pauses its producer."""
+
+_RESUME_BYTES = LINK_BYTES // 4
+_PIECES_AT_ONCE = 512
+
+
+class RecordHandler(Protocol):
+    """What is told of a link's records."""
+
+    def link_made(self, link: Link) -> None:
+        """The link can be written to."""
+
+    def record_received(self, kind: int, body: memoryview) -> None:
+        """A record has come; ``body`` is good until this returns."""
+
+    def records_done(self) -> None:
+        """The records of one read have all been handed over."""
+
+    def link_lost(self, reason: Failure) -> None:
+        """No more records will come."""
+
+
+def hand_over(data: memoryview, handler: RecordHandler) -> int:
+    """Hand over the whole records in ``data``.
+
+    :returns: the offset where a record begins that is not whole.
+    """
+    at = 0
+    while len(data) - at >= PREFIX.size:
+        length, kind = PREFIX.unpack_from(data, at)
+        end = at + PREFIX.size + length - 1
+        if end > len(data):
+            break
+        handler.record_received(kind, data[at + PREFIX.size : end])
+        at = end
+    return at
+
+
+@implementer(IReadDescriptor, IWriteDescriptor)
+class Link:
+    """One end of a stream of records.
+
+    :param connected: a connected stream socket, which the link closes in the end.
+    """
+
+    def __init__(
+        self, reactor: IReactorFDSet, connected: socket.socket, handler: RecordHandler
+    ) -> None:
+        connected.setblocking(False)
+        self._reactor = reactor
+        self._socket = connected
+        self._handler = handler
+        self._incoming = bytearray(LINK_BYTES)
+        self._held = 0
+        self._outgoing: deque[bytes | memoryview] = deque()
+        self._outgoing_bytes = 0
+        self._producer: IPushProducer | None = None
+        self._paused = False
+        self._closing = False
+        self._lost = False
+
+    def start(self) -> None:
+        """Read and write from now on."""
+        self._reactor.addReader(self)
+        self._handler.link_made(self)
+
+    def register_producer(self, producer: IPushProducer) -> None:
+        """Have ``producer`` told when enough waits here, and when there is room again."""
+        self._producer = producer
+
+    def send(self, *pieces: bytes) -> None:
+        """Send records, whole or in pieces."""
+        if self._lost or self._closing:
+            return
+        if not self._outgoing:
+            self._reactor.addWriter(self)
+        self._outgoing += pieces
+        self._outgoing_bytes += sum(map(len, pieces))
+        if self._outgoing_bytes > LINK_BYTES and self._producer is not None and not self._paused:
+            self._paused = True
+            self._producer.pauseProducing()
+
+    def close(self) -> None:
+        """End the link once what was sent is out."""
+        self._closing = True
+        if not self._outgoing:
+            self._lose()
+
+    def _lose(self) -> None:
+        self._reactor.removeReader(self)
+        self._reactor.removeWriter(self)
+        self.connectionLost(Failure(CONNECTION_DONE))
+
+    # The interfaces say Failure; what reactors take is an exception, as from Twisted's transports.
+    def doRead(self) -> Exception | None:  # type: ignore[override]
+        view = memoryview(self._incoming)
+        try:
+            count = self._socket.recv_into(view[self._held :])
+        except BlockingIOError:
+            return None
+        except OSError:
+            return CONNECTION_LOST
+        if not count:
+            return CONNECTION_DONE
+        filled = self._held + count
+        at = hand_over(view[:filled], self._handler)
+        self._held = filled - at
+        rest = bytes(view[at:filled])
+        if self._held >= PREFIX.size:
+            whole = PREFIX.size - 1 + PREFIX.unpack_from(rest)[0]
+            if whole > len(self._incoming):
+                self._incoming = bytearray(whole)
+        self._incoming[: self._held] = rest
+        self._handler.records_done()
+        return None
+
+    def doWrite(self) -> Exception | None:  # type: ignore[override]
+        outgoing = self._outgoing
+        try:
+            count = self._socket.sendmsg(list(islice(outgoing, _PIECES_AT_ONCE)))
+        except BlockingIOError:
+            return None
+        except OSError:
+            return CONNECTION_LOST
+        self._outgoing_bytes -= count
+        while outgoing and count >= len(outgoing[0]):
+            count -= len(outgoing.popleft())
+        if count:
+            outgoing[0] = memoryview(outgoing[0])[count:]
+        if not outgoing:
+            self._reactor.removeWriter(self)
+        if self._paused and self._outgoing_bytes <= _RESUME_BYTES:
+            self._paused = False
+            assert self._producer is not None
+            self._producer.resumeProducing()
+        if self._closing and not outgoing:
+            self._lose()
+        return None
+
+    def connectionLost(self, reason: Failure) -> None:
+        if self._lost:
+            return
+        self._lost = True
+        self._outgoing.clear()
+        self._socket.close()
+        self._handler.link_lost(reason)
+
+    def fileno(self) -> int:
+        return self._socket.fileno()
+
+    def logPrefix(self) -> str:
+        return "link"
