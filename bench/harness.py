@@ -133,26 +133,26 @@ class Child:
     def failed(self, what: str) -> BenchError:
         """The error to raise, with what the process has said."""
         self.errors.seek(0)
-        return BenchError(f"{self.name} {what}\n{self.errors.read()[-4000:]}")
+        return BenchError(f"{self.name} {what}\n{self.errors.read()[-2000:]}")
 
 
 @contextmanager
-def server(system: str, *options: str) -> Iterator[Server]:
-    """A server that runs inside the ``with`` block. ``options`` are further ones of ours."""
+def server(system: str, database: str | None = None) -> Iterator[Server]:
+    """A server that runs inside the ``with`` block; ours keeps history only in ``database``."""
     if system in BASELINES:
-        with module(f"bench.baselines.{system.lower()}") as child:
+        with module(f"bench.baselines.{system.lower()}") as child, _blaming(child):
             yield Server(system, child.pid, **json.loads(child.line()))
         return
     port, ws_port = _free_port(), _free_port()
     command = [
         str(Path(sys.executable).with_name("twistd")),
-        *("-n", "--pidfile=", "telemetry", "--no-database"),
+        *("-n", "--pidfile=", "telemetry"),
+        *(["--database", database] if database else ["--no-database"]),
         *("--codec", system, "--ingestion-procs", str(INGESTION_PROCESSES)),
         *("--telemetry-endpoint", f"tcp:{port}:interface={HOST}"),
         *("--api-endpoint", f"tcp:{ws_port}:interface={HOST}"),
-        *options,
     ]
-    with _process("twistd", command, logs=True) as child:
+    with _process("twistd", command, logs=True) as child, _blaming(child):
         child.await_port(ws_port)
         started = Server(system, child.pid, port, ws_port)
         _await_ingestion(started)
@@ -224,10 +224,8 @@ class Watch:
 
     @classmethod
     def of(cls, server: Server, **others: Child) -> Watch:
-        """Watch the hub and the ingestion processes of ``server``, and ``others`` by name."""
-        hub, *ingestion = family(server.pid)
-        roles = {"hub": [hub], "ingestion": ingestion} if ingestion else {"process": [hub]}
-        return cls({**roles, **{role: [child.pid] for role, child in others.items()}})
+        """Watch the processes of ``server`` by what they do, and ``others`` by name."""
+        return cls({**family(server), **{role: [child.pid] for role, child in others.items()}})
 
     def shares(self) -> dict[str, float]:
         """Cores taken by each role since the beginning; 1.0 is a whole core."""
@@ -239,10 +237,15 @@ class Watch:
         return {role: sum(map(cpu_seconds, pids)) for role, pids in self._roles.items()}
 
 
-def family(pid: int) -> list[int]:
-    """A process and its children."""
-    children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
-    return [pid, *map(int, children)]
+def family(server: Server) -> dict[str, list[int]]:
+    """The processes of a server: those of ours by ``hub``, ``ingestion`` and ``store``."""
+    children = Path(f"/proc/{server.pid}/task/{server.pid}/children").read_text().split()
+    roles: dict[str, list[int]] = {"hub" if children else "process": [server.pid]}
+    for child in children:
+        command = Path(f"/proc/{child}/cmdline").read_bytes()
+        role = "store" if b"telemetry_twisted.store" in command else "ingestion"
+        roles.setdefault(role, []).append(int(child))
+    return roles
 
 
 def cpu_seconds(pid: int) -> float:
@@ -255,6 +258,15 @@ def resident_bytes(pid: int) -> int:
     """Memory of a process that is resident, in bytes."""
     pages = int(Path(f"/proc/{pid}/statm").read_text().split()[1])
     return pages * os.sysconf("SC_PAGE_SIZE")
+
+
+@contextmanager
+def _blaming(server: Child) -> Iterator[None]:
+    """Have a connection that fails raise what the server has said."""
+    try:
+        yield
+    except OSError as error:
+        raise server.failed(f"broke a connection: {error}") from error
 
 
 @contextmanager

@@ -12,14 +12,14 @@ from .settings import Settings
 NODES = 1024
 RATE = 50_000
 BURST = 10
-SETTLE_SECONDS = 1.0
+SETTLE_SECONDS = 0.7
 COUNTS = (250, 1000)
 NOBODY = "nobody"
 
 
 def run(settings: Settings) -> Report:
     """Microseconds of the hub for an event delivered, beyond what it costs when nobody reads."""
-    systems = settings.fastest
+    systems = [system for system in settings.fastest if system != "A"]
     with harness.servers(systems) as servers:
         measures: dict[tuple[str, str], Measure] = {
             (_case(count), system): _measure_of(server, count, settings)

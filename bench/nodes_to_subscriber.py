@@ -19,7 +19,7 @@ AHEAD = 50_000
 """Events on the way, at most: the load stops there until the subscriber has read more."""
 
 BURST = 50
-SETTLE_SECONDS = 1.0
+SETTLE_SECONDS = 0.7
 
 
 def run(settings: Settings) -> Report:

@@ -12,11 +12,11 @@ from .rows import Measure, Report, Sample, Target, interleave
 from .settings import Settings
 
 COUNTS = (1, 10, 100, 500)
-COMPARED = (1, 100)
+COMPARED = {"A": (1,), "B": (1, 100)}
 """The numbers of subscribers for which the baselines are measured too."""
 
 ONE_BY_ONE = "compiled, --ws-batch 1"
-SETTLE_SECONDS = 0.5
+SETTLE_SECONDS = 0.3
 
 
 def run(settings: Settings) -> Report:
@@ -34,7 +34,7 @@ def run(settings: Settings) -> Report:
             (_case(count), system): _measure_of(*feed, count, settings.seconds)
             for count in COUNTS
             for system, feed in feeds.items()
-            if system == "compiled" or (count in COMPARED and system != ONE_BY_ONE) or count == 1
+            if system == "compiled" or count in COMPARED.get(system, (1,))
         }
         rows = interleave(settings.repeats, "events/s", measures)
     one, *more = map(_case, COUNTS)
