@@ -34,7 +34,7 @@ ZERO_HASH = "0x" + "00" * 32
 
 Message = dict[str, Any]
 
-_PORT = re.compile(r"--(telemetry|api)-endpoint: listening on IPv4Address\(.*port=(\d+)\)")
+_PORT = re.compile(r"--(telemetry|api)-endpoint: .*:(\d+)$", re.MULTILINE)
 
 
 def await_true(condition: Callable[[], object], what: str, seconds: float = DEADLINE) -> None:
