@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import struct
 import subprocess
@@ -114,6 +115,9 @@ class TestBounds:
                 stream.decode(b"", 0, 1, number, 1, RECEIVED)
             with pytest.raises(OverflowError):
                 stream.next_event_id = number
+        for discriminator in (-1, 256, 2**70):
+            with pytest.raises(OverflowError):
+                CompiledCodec().open(dialect(fact_types=frozenset({discriminator})))
         with pytest.raises(TypeError):
             _kernel.Stream(None, _kernel.Buffers(), dialect())  # type: ignore[arg-type]
 
@@ -223,6 +227,35 @@ class TestManyStreams:
         for stream, right in streams:
             assert stream.next_event_id == right.next_event_id
             assert stream.take_counts() == right.take_counts()
+
+    def test_a_finalizer_that_decodes(self) -> None:
+        """Making faults may run the garbage collector, and that any code."""
+        codec = CompiledCodec()
+        stream, other = codec.open(dialect()), codec.open(dialect())
+        data = b"".join(frame(bytes(8) + bytes([1, number])) for number in range(200))
+        right = decode(PythonCodec().open(dialect()), data)
+        runs = 0
+
+        class Cycle:
+            def __init__(self) -> None:
+                self.itself = self
+
+            def __del__(self) -> None:
+                nonlocal runs
+                runs += decode(other, data + data).faults[0].excerpt == bytes(8) + b"\x01\0"
+
+        thresholds = gc.get_threshold()
+        try:
+            for threshold in range(1, 200, 9):
+                gc.collect()
+                Cycle()
+                gc.set_threshold(threshold)
+                assert decode(stream, data) == right
+                gc.set_threshold(*thresholds)
+        finally:
+            gc.set_threshold(*thresholds)
+        gc.collect()
+        assert runs > 0
 
     def test_types_of_facts(self) -> None:
         small = frame(bytes(8) + b"\x1a" + bytes(8))
