@@ -64,6 +64,9 @@ _FACTS = struct.Struct("<Q")
 _FACT_RUN = struct.Struct("<HI")
 _LENGTH = struct.Struct("<I")
 
+_OBJECTS_BYTES = 512
+"""What the objects around a chunk's bytes take; it counts when chunks are of one event."""
+
 CHUNK_EVENTS = 100
 """Most events in a chunk."""
 
@@ -108,8 +111,8 @@ class Chunk:
 
     @property
     def size(self) -> int:
-        """Bytes that the chunk holds in memory, without the objects around them."""
-        return len(self.events) + 5 * self.count + len(self.run_table)
+        """Bytes that the chunk takes in memory, in the ring and its place in a channel."""
+        return len(self.events) + 5 * self.count + len(self.run_table) + _OBJECTS_BYTES
 
     @property
     def runs(self) -> tuple[tuple[int, int], ...]:

@@ -160,10 +160,10 @@ def test_an_event_cut_off_within_its_chunk_is_missed_too() -> None:
 
 
 def test_the_ring_is_bounded_in_bytes() -> None:
-    ring = make_ring(max_bytes=100)
+    ring = make_ring(max_bytes=10_000)
     for number in range(100):
         ring.publish(chunk([(number, A, 11)]))
-        assert ring.bytes <= 100
+        assert ring.bytes <= 10_000
     assert 0 < ring.events < 100
     assert ring.newest(3) == [b"<97>", b"<98>", b"<99>"]
 
