@@ -28,6 +28,7 @@ BENCHMARKS = (
     "stalled",
     "node_channels",
     "with_history",
+    "store_rows",
     "memory",
     "accept",
     "store_rows",
