@@ -236,7 +236,7 @@ class Subscriber:
 
     def _write_frame(self, leg: _Leg, until: int | None) -> bool:
         """Write the next frame before position ``until``; False if there is none."""
-        skipped = leg.channel.catch_up(leg.cursor)
+        skipped = leg.channel.catch_up(leg.cursor, until)
         if skipped:
             self.lagged_total += skipped
             self._desk.missed(skipped)

@@ -124,17 +124,21 @@ class Channel:
         for reader in waiting:
             reader.wake()
 
-    def catch_up(self, cursor: Cursor) -> int:
+    def catch_up(self, cursor: Cursor, until: int | None = None) -> int:
         """Move ``cursor`` to the oldest event still held if it is behind that.
 
+        :param until: move to this position at most.
         :returns: the number of matching events that it missed.
         """
         entries = self._entries
         if cursor.index >= entries.start:
             return 0
         oldest = entries[entries.start].before if len(entries) else self.total
+        if until is not None and until < oldest:
+            oldest = until
+        else:
+            cursor.index = entries.start
         skipped = oldest - cursor.position
-        cursor.index = entries.start
         cursor.position = oldest
         return skipped
 
