@@ -32,11 +32,6 @@ class Block:
         """The number of events."""
         return len(self.offsets) - 1
 
-    def take(self, events: int) -> Block:
-        """The first ``events`` of them."""
-        offsets = self.offsets[: events + 1]
-        return Block(self.data[: offsets[-1]], offsets)
-
 
 @frozen
 class Traffic:

@@ -7,7 +7,7 @@ import asyncio
 import json
 from collections import deque
 from collections.abc import Iterable, Sequence
-from itertools import count
+from itertools import count, cycle, islice
 from pathlib import Path
 from typing import Any, Generic, TypeVar, cast
 
@@ -23,6 +23,9 @@ RECENT_EVENTS = 10_000
 QUEUE_EVENTS = 200_000
 """Events that wait for one subscriber; above it the oldest are dropped and it is told."""
 
+
+PARTS_A_TURN = 10
+"""How often up to 100 made-up events are published in a turn of the loop."""
 
 C = TypeVar("C")
 """A subscriber, as a baseline has it."""
@@ -159,9 +162,9 @@ async def serve(collector: Collector[C], options: argparse.Namespace) -> None:
 async def feed(collector: Collector[C], progress: Progress, ahead: int) -> None:
     """Publish events that are encoded already, ``ahead`` of the slowest subscriber at most."""
     traffic = simulate()
-    events = NodeReader(collector.ids).feed(traffic.informations[0] + traffic.block.take(1000).data)
+    events = NodeReader(collector.ids).feed(traffic.informations[0] + traffic.block.data)
     encoded = collector.encode(events)
-    parts = [encoded[begin : begin + 100] for begin in range(0, len(encoded), 100)]
+    forever = cycle([encoded[begin : begin + 100] for begin in range(0, len(encoded), 100)])
     name = traffic.node_ids[0]
     published = 0
     while True:
@@ -170,8 +173,8 @@ async def feed(collector: Collector[C], progress: Progress, ahead: int) -> None:
         if not read or published - read > ahead:
             await asyncio.sleep(0.0005)
             continue
-        for part in parts:
+        for part in islice(forever, PARTS_A_TURN):
             collector.total += len(part)
             collector.publish(name, part)
-        published += len(encoded)
+            published += len(part)
         await asyncio.sleep(0)
