@@ -29,6 +29,7 @@ from telemetry_twisted.hub.ingestion import IngestionServer
 from telemetry_twisted.hub.supervisor import Supervisor
 from telemetry_twisted.hub.watch import Watch
 from telemetry_twisted.interfaces import IServerReactor
+from telemetry_twisted.link.limits import raise_descriptor_limit
 
 DRAIN_SECONDS = 1.5
 """How long ingestion processes may take to send what they have read, before they are killed."""
@@ -94,6 +95,7 @@ class TelemetryServer(Service):
 
         :raises CannotListen: if an endpoint cannot be listened on; nothing has been started then.
         """
+        raise_descriptor_limit()
         nodes_port = self._listen(self._nodes_entrance, _AcceptedElsewhere())
         self._listen(self._api_entrance, self._site)
         Service.startService(self)

@@ -77,10 +77,13 @@ class Dealer:
             except BlockingIOError:
                 return
             except OSError as error:
-                if error.errno not in (errno.ECONNABORTED, errno.EINTR):
-                    self._lost(f"cannot accept: {error.strerror}")
-                    return
-                continue
+                if error.errno in (errno.ECONNABORTED, errno.EINTR):
+                    continue
+                # Without descriptors the port stays readable, so trying at once would spin.
+                self._lost(f"cannot accept: {error.strerror}")
+                self._reactor.removeReader(self)
+                self._again = self._reactor.callLater(_AGAIN_SECONDS, self._accept_again)
+                return
             accepted.setblocking(False)
             if not self._deal(accepted):
                 self._reactor.removeReader(self)
@@ -97,6 +100,10 @@ class Dealer:
     def _hold(self, accepted: socket.socket) -> None:
         self._held = accepted
         self._again = self._reactor.callLater(_AGAIN_SECONDS, self._deal_again, accepted)
+
+    def _accept_again(self) -> None:
+        self._again = None
+        self.start()
 
     def _deal_again(self, accepted: socket.socket) -> None:
         self._held = self._again = None

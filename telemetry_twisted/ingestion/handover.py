@@ -31,7 +31,8 @@ def send_socket(channel: socket.socket, accepted: socket.socket) -> bool:
 class SocketReceiver:
     """Takes up the sockets that come over ``channel``.
 
-    :param received: called with each, as a non-blocking socket that is the callee's.
+    :param received: called with each, as a non-blocking socket that is the callee's, or with None
+        for one that this process has no descriptor left for.
     """
 
     _log = Logger()
@@ -40,7 +41,7 @@ class SocketReceiver:
         self,
         reactor: IReactorFDSet,
         channel: socket.socket,
-        received: Callable[[socket.socket], None],
+        received: Callable[[socket.socket | None], None],
     ) -> None:
         self._reactor = reactor
         self._channel = channel
@@ -61,11 +62,12 @@ class SocketReceiver:
                 data, descriptors, _, _ = socket.recv_fds(self._channel, 1, 1)
             except BlockingIOError:
                 return
+            except ConnectionError:
+                data = b""
             if not data:
                 self.stop()
                 return
-            for descriptor in descriptors:
-                self._received(socket.socket(fileno=descriptor))
+            self._received(socket.socket(fileno=descriptors[0]) if descriptors else None)
 
     def fileno(self) -> int:
         return self._channel.fileno()

@@ -26,7 +26,7 @@ from .assembler import Assembler, Source
 from .faults import FaultLedger
 from .gate import Gate
 from .handover import SocketReceiver
-from .node import Ending, NodeProtocol
+from .node import LEFT, Ending, NodeProtocol
 from .rate import RateLimit
 
 REPORT_SECONDS = 1.0
@@ -34,6 +34,10 @@ REPORT_SECONDS = 1.0
 
 HANDOVER_FD = 4
 """Descriptor on which the sockets of nodes come."""
+
+NO_DESCRIPTOR = Ending(
+    "unserved", "no file descriptors are left; raise the limit on open files (ulimit -n)"
+)
 
 TOO_MANY_WAITING = Ending("refused", "too many connections that have not introduced themselves yet")
 
@@ -129,14 +133,21 @@ class IngestionProcess:
             self._log.warn("the hub is gone, so this process ends")
         self.ended.callback(None)
 
-    def _socket_received(self, accepted: socket.socket) -> None:
+    def _socket_received(self, accepted: socket.socket | None) -> None:
         self._connections += 1
+        if accepted is None:
+            self._send_gone(self._connections, NO_DESCRIPTOR)
+            return
         with accepted:
-            if self._waiting < self._settings.max_waiting:
-                factory = _NodeFactory(self, self._connections)
-                self._reactor.adoptStreamConnection(accepted.fileno(), accepted.family, factory)
-            else:
+            if self._waiting >= self._settings.max_waiting:
                 self._send_gone(self._connections, TOO_MANY_WAITING)
+                return
+            factory = _NodeFactory(self, self._connections)
+            try:
+                self._reactor.adoptStreamConnection(accepted.fileno(), accepted.family, factory)
+            except OSError:
+                # A connection that was reset while it was handed over has no peer any more.
+                self._send_gone(self._connections, LEFT)
 
     def build_node(self, connection: int) -> NodeProtocol:
         """The protocol of a new connection."""

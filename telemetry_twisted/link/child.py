@@ -23,6 +23,7 @@ from twisted.logger import (
 
 from telemetry_twisted.interfaces import IServerReactor
 
+from .limits import raise_descriptor_limit
 from .link import Link, RecordHandler
 
 LINK_FD = 3
@@ -44,6 +45,7 @@ def run_child(build: Callable[[IServerReactor], ChildProcess]) -> None:
     A terminal's Ctrl-C reaches children as well, but it is the hub's to act on.
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    raise_descriptor_limit()
     globalLogBeginner.beginLoggingTo([_observer()], redirectStandardIO=False)
     from twisted.internet import reactor as installed
 

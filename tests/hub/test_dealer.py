@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import errno
 import socket
 from collections.abc import Iterator
 from typing import Any, cast
@@ -87,3 +88,17 @@ def test_what_is_held_is_closed_when_it_stops(listening: socket.socket) -> None:
     assert client.recv(1) == b""
     assert reactor.getDelayedCalls() == []
     assert reactor.getReaders() == []
+
+
+def test_a_port_that_cannot_accept_is_left_alone_for_a_while() -> None:
+    class OutOfDescriptors:
+        def accept(self) -> None:
+            raise OSError(errno.EMFILE, "Too many open files")
+
+    reactor = MemoryReactorClock()
+    dealer, lost = make_dealer(reactor, cast(Any, OutOfDescriptors()), Player(1))
+    dealer.doRead()
+    assert lost == ["cannot accept: Too many open files"]
+    assert dealer not in reactor.getReaders()
+    reactor.advance(1)
+    assert dealer in reactor.getReaders()

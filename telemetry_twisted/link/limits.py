@@ -1,0 +1,12 @@
+"""What the system allows a process."""
+
+from __future__ import annotations
+
+import resource
+
+
+def raise_descriptor_limit() -> None:
+    """Allow as many open files as the system lets us: each node and subscriber is one."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft != hard:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
