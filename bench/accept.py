@@ -184,7 +184,8 @@ def serve(accept: int | None, take: int | None) -> None:
         reactor.adoptStreamPort(accept, socket.AF_INET, factory)
     elif take is not None:
 
-        def taken(accepted: socket.socket) -> None:
+        def taken(accepted: socket.socket | None) -> None:
+            assert accepted is not None
             with accepted:
                 reactor.adoptStreamConnection(accepted.fileno(), socket.AF_INET, factory)
 

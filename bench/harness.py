@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -35,6 +36,9 @@ END_SECONDS = 10.0
 INGESTION_PROCESSES = 2
 
 BASELINES = ("A", "B")
+
+_TIED = ("setpriv", "--pdeathsig", "TERM") if shutil.which("setpriv") else ()
+"""Has a process end also when the one that started it is killed."""
 
 _TICKS = os.sysconf("SC_CLK_TCK")
 
@@ -285,7 +289,7 @@ def _process(
     with (
         TemporaryFile("w+") as errors,
         subprocess.Popen(
-            command,
+            [*_TIED, *command],
             cwd=ROOT,
             stdin=subprocess.PIPE,
             stdout=errors if logs else subprocess.PIPE,

@@ -178,6 +178,7 @@ def plot(path: Path, report: Report) -> None:
         axes.spines[["top", "right"]].set_visible(False)
         if min(figures) > 0 and max(figures) > 30 * min(figures):
             axes.set_xscale("log")
+        axes.xaxis.set_major_formatter(lambda value, _: number(value))
         axes.margins(x=0.12, y=0.01)
     figure.suptitle(report.title, fontsize=11)
     figure.tight_layout()
