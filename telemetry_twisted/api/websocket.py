@@ -38,6 +38,13 @@ class SubscriberProtocol(WebSocketServerProtocol):
         # sendClose would refuse the code, which is a server's to send, not an application's.
         self.sendCloseFrame(code, reason)
 
+    def dropConnection(self, abort: bool = False) -> None:
+        # Nothing may follow a close frame, and the transport, which has no producer from here on,
+        # would hold whatever a client that takes nothing is sent.
+        if self._subscriber is not None:
+            self._subscriber.stopProducing()
+        super().dropConnection(abort)
+
     def onClose(self, wasClean: bool, code: int | None, reason: str | None) -> None:
         if self._subscriber is not None:
             self._subscriber.gone()
