@@ -99,11 +99,15 @@ class Wire(StringTransport):
         assert self.producer is not None
         self.producer.resumeProducing()
 
-    def messages(self) -> list[Message]:
-        """What was sent since the last call."""
+    def frames(self) -> list[tuple[int, bytes]]:
+        """The opcode and payload of each frame that was sent since the last call."""
         data = self.value()
         self.clear()
-        return [json.loads(payload) for opcode, payload in frames_in(data) if opcode == 1]
+        return list(frames_in(data))
+
+    def messages(self) -> list[Message]:
+        """What was sent as text since the last call."""
+        return [json.loads(payload) for opcode, payload in self.frames() if opcode == 1]
 
 
 @define
@@ -167,6 +171,12 @@ class Stage:
         self.ring.publish(make_chunk(self.published, count, node, kind))
         self.published += count
         self.ring.wake()
+
+
+@pytest.fixture
+def wire() -> Wire:
+    """A transport that nobody writes to yet."""
+    return Wire()
 
 
 @pytest.fixture

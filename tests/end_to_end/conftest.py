@@ -242,8 +242,13 @@ class Server:
         return node
 
     @contextmanager
-    def subscriber(self, receive_buffer: int = 0, max_queue: int = 16) -> Iterator[Subscriber]:
-        """A subscriber that has been greeted."""
+    def subscriber(
+        self, receive_buffer: int = 0, max_queue: int | None = 16
+    ) -> Iterator[Subscriber]:
+        """A subscriber that has been greeted.
+
+        It reads ahead ``max_queue`` frames, or, if that is None, all that there is.
+        """
         with connect(
             f"ws://{HOST}:{self.ports['api']}/api/ws",
             sock=self.connect_socket("api", receive_buffer),
