@@ -1,4 +1,4 @@
-"""What nodes got wrong, by the hour."""
+"""What nodes got wrong."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from attrs import define
 from .counts import Buckets
 
 MOST_FAULTS = 20_000
-"""Combinations that an hour tells apart; a node has some hundreds at most, if it tries."""
+"""Combinations that a bucket tells apart; a node has some hundreds at most, if it tries."""
 
 OTHER_REASONS = "(other reasons)"
 
@@ -43,8 +43,8 @@ FaultKey = tuple[str, str, int, str]
 class Faults(Buckets[FaultKey, FaultCount]):
     """Decode errors and violations by node, kind, discriminator and reason."""
 
-    def __init__(self) -> None:
-        super().__init__(3600, FaultCount)
+    def __init__(self, width: int) -> None:
+        super().__init__(width, FaultCount)
 
     def enter(self, fault: dict[str, Any], now: int) -> None:
         """Count an item of a ``FAULTS`` record at ``now``, in microseconds of Unix time."""

@@ -102,7 +102,7 @@ class Gathering:
             width: Buckets(width, Counter) for width in COUNTS
         }
         self._facts = Facts()
-        self._faults = Faults()
+        self._faults = {width: Faults(width) for width in FAULTS}
         self.sections = (
             Section(self._nodes, NODES, _node_row),
             Section(self._connections, CONNECTIONS, _connection_row),
@@ -114,7 +114,7 @@ class Gathering:
                 Section(self._facts.failures[width], table, _failure_row)
                 for width, table in FAILURES.items()
             ),
-            Section(self._faults, FAULTS, _fault_row),
+            *(Section(self._faults[width], table, _fault_row) for width, table in FAULTS.items()),
             Section(self.share, RAW_SHARE, _share_row),
         )
 
@@ -158,7 +158,8 @@ class Gathering:
 
     def _take_faults(self, faults: list[dict[str, Any]], now: int) -> None:
         for fault in faults:
-            self._faults.enter(fault, now)
+            for faults_by_time in self._faults.values():
+                faults_by_time.enter(fault, now)
             self._refer_to(fault["node_id"] or "")
 
     def _refer_to(self, node_id: str) -> None:

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import struct
 from array import array
 from bisect import bisect_left
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 BOUNDS: tuple[int, ...] = tuple(sorted({round(1000 * 2 ** (step / 4)) for step in range(-8, 72)}))
 """Upper bounds of the bins in microseconds, four to an octave: from 0.25 ms to over three minutes.
 
 What is above the last bound is in one more bin. A percentile is off by at most 19 %.
 """
+
+
+_BIN = struct.Struct("<BI")
 
 
 class Histogram:
@@ -23,17 +27,24 @@ class Histogram:
     def decode(cls, encoded: bytes) -> Histogram:
         """The histogram that :meth:`encode` made ``encoded`` of."""
         histogram = cls()
-        for at in range(0, len(encoded), 5):
-            histogram._bins[encoded[at]] = int.from_bytes(encoded[at + 1 : at + 5], "little")
+        histogram.add_encoded(encoded)
         return histogram
+
+    def bins(self) -> Iterator[tuple[int, int]]:
+        """The bins that are not empty: which one, at most the last of :data:`BOUNDS`, and how many
+        delays."""
+        top = len(BOUNDS) - 1
+        return ((min(index, top), count) for index, count in enumerate(self._bins) if count)
 
     def encode(self) -> bytes:
         """The bins that are not empty: a byte for which one, and a u32 for how many."""
-        return b"".join(
-            bytes((index,)) + count.to_bytes(4, "little")
-            for index, count in enumerate(self._bins)
-            if count
-        )
+        return b"".join(_BIN.pack(index, count) for index, count in enumerate(self._bins) if count)
+
+    def add_encoded(self, encoded: bytes) -> None:
+        """Add the counts that :meth:`encode` made ``encoded`` of."""
+        bins = self._bins
+        for index, count in _BIN.iter_unpack(encoded):
+            bins[index] += count
 
     def add(self, delays: Iterable[int]) -> None:
         """Count ``delays``, in microseconds."""

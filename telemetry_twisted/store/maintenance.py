@@ -10,7 +10,7 @@ from attrs import define, field
 from .database import Database, Transaction
 from .histogram import Histogram
 from .policy import DAY, Policy
-from .schema import COUNTS, FAILURES, SPREADS
+from .schema import COUNTS, FAILURES, FAULTS, SPREADS
 
 SPREAD_WIDTHS = (600, 3600)
 """Windows into which the spread of slots is merged, in seconds."""
@@ -69,7 +69,7 @@ class Maintenance:
             (FAILURES[60].name, "bucket", 1, policy.slots),
             (FAILURES[3600].name, "bucket", 1, policy.yearly),
             (FAILURES[DAY].name, "bucket", 1, policy.yearly),
-            ("faults", "bucket", 1, policy.yearly),
+            *((table.name, "bucket", 1, policy.yearly) for table in FAULTS.values()),
             ("spreads", "bucket", 1, policy.yearly),
             ("slots", "first", 1_000_000, policy.slots),
             ("connections", "ended", 1_000_000, policy.yearly),

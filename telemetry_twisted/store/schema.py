@@ -70,6 +70,25 @@ def _failures(resolution: str) -> Table:
     )
 
 
+def _faults(resolution: str) -> Table:
+    return Table(
+        f"faults_{resolution}",
+        {
+            "bucket": INTEGER,
+            "node": INTEGER,
+            "kind": TEXT,
+            "discriminator": INTEGER,
+            "reason": TEXT,
+            "run": INTEGER,
+            "faults": INTEGER,
+            "last_seen": INTEGER,
+            "last_offset": INTEGER,
+            "excerpt": BLOB,
+        },
+        ("bucket", "node", "kind", "discriminator", "reason", "run"),
+    )
+
+
 RUNS = Table(
     "runs",
     {"run": AUTOMATIC, "started": INTEGER, "seen": INTEGER, "ended": INTEGER},
@@ -187,23 +206,8 @@ SPREADS = Table(
 FAILURES = {60: _failures("1m"), 3600: _failures("1h"), 86400: _failures("1d")}
 """Events with a reason, by the width of the bucket in seconds."""
 
-FAULTS = Table(
-    "faults",
-    {
-        "bucket": INTEGER,
-        "node": INTEGER,
-        "kind": TEXT,
-        "discriminator": INTEGER,
-        "reason": TEXT,
-        "run": INTEGER,
-        "faults": INTEGER,
-        "last_seen": INTEGER,
-        "last_offset": INTEGER,
-        "excerpt": BLOB,
-    },
-    ("bucket", "node", "kind", "discriminator", "reason", "run"),
-)
-"""Decode errors and violations by the hour; ``discriminator`` is -1 where there was none."""
+FAULTS = {3600: _faults("1h"), 86400: _faults("1d")}
+"""Decode errors and violations; ``discriminator`` is -1 where there was none."""
 
 RAW_SHARE = Table(
     "raw_share",
@@ -269,7 +273,7 @@ TABLES = (
     SLOTS,
     SPREADS,
     *FAILURES.values(),
-    FAULTS,
+    *FAULTS.values(),
     RAW_SHARE,
     RAW_BATCHES,
     RAW_CHUNKS,

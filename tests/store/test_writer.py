@@ -236,7 +236,7 @@ async def test_what_nodes_got_wrong(
     await commit(writer)
     assert await database.query(
         "SELECT bucket, node_id, kind, discriminator, reason, faults, f.last_seen, last_offset, "
-        "excerpt FROM faults f LEFT JOIN nodes n ON n.node = f.node ORDER BY discriminator"
+        "excerpt FROM faults_1h f LEFT JOIN nodes n ON n.node = f.node ORDER BY discriminator"
     ) == [
         (NOW - NOW % 3600, None, "decode_error", -1, "cut short", 3, MICROS, 9, b"\0\xff"),
         (NOW - NOW % 3600, feed.node_id(1), "decode_error", 11, "cut short", 5, MICROS + 2_000_000,

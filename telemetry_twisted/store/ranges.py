@@ -1,0 +1,65 @@
+"""Which buckets answer a question about a range of time."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from attrs import frozen
+
+STEPS = (10, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 14400, 21600, 43200, 86400, 604800)
+"""Distances that the points of a chart may have, in seconds."""
+
+MOST_POINTS = 360
+"""Points of a chart, at most."""
+
+
+@frozen
+class Span:
+    """A range of time in steps: ``begin`` to ``end`` in seconds of Unix time, whole ``step`` s.
+
+    ``width`` is that of the buckets to read; ``step`` is a multiple of it.
+    """
+
+    begin: int
+    end: int
+    step: int
+    width: int
+
+    @property
+    def buckets(self) -> range:
+        """Where the buckets begin that are to be read."""
+        return range(self.begin, self.end, self.width)
+
+    @property
+    def times(self) -> range:
+        """Where the steps begin."""
+        return range(self.begin, self.end, self.step)
+
+    def index(self, bucket: int) -> int:
+        """The number of the step that a bucket belongs to."""
+        return (bucket - self.begin) // self.step
+
+
+def span_of(
+    begin: float, end: float, now: float, kept: Mapping[int, int], most_buckets: int
+) -> Span:
+    """The finest span that covers ``begin`` to ``end`` and can be answered quickly.
+
+    :param kept: for how many seconds buckets are kept, by their width.
+    :param most_buckets: how many buckets may be read.
+    """
+    spans = [_span(begin, end, step, max(w for w in kept if step % w == 0)) for step in STEPS]
+    for span in spans:
+        if (
+            len(span.times) <= MOST_POINTS
+            and len(span.buckets) <= most_buckets
+            and begin >= now - kept[span.width]
+        ):
+            return span
+    coarse = [span for span in spans if span.width == max(kept)]
+    return next((span for span in coarse if len(span.times) <= MOST_POINTS), coarse[-1])
+
+
+def _span(begin: float, end: float, step: int, width: int) -> Span:
+    first = int(begin // step * step)
+    return Span(first, max(int(-(-end // step) * step), first + step), step, width)
