@@ -32,6 +32,9 @@ from .rate import RateLimit
 INFORMATION_TIMEOUT = 10.0
 """Seconds within which a node has to introduce itself (protocol, "What bad input gets")."""
 
+READ_BYTES = 1 << 15
+"""How much is read from a node at once, which is also what it may hold while the hub is busy."""
+
 _LENGTH = struct.Struct("<I")
 
 
@@ -94,6 +97,7 @@ class NodeProtocol(Protocol):
 
     def connectionMade(self) -> None:
         self._transport = cast(Connection, self.transport)
+        self._transport.bufferSize = READ_BYTES
         self._transport.setTcpKeepAlive(True)
         self._timeout = self._clock.callLater(INFORMATION_TIMEOUT, self._timed_out)
 
