@@ -209,6 +209,7 @@ class Subscriber:
 
     def resumeProducing(self) -> None:
         self._flowing = True
+        self._progress.moved()
         self._transport.resumeProducing()
         self._go_on()
 
