@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import socket
 import struct
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -71,6 +72,7 @@ class Wire(StringTransport):
 
     bufferSize = 1 << 16
     SEND_LIMIT = 1 << 17
+    family = socket.AF_UNIX
 
     def __init__(self) -> None:
         super().__init__(peerAddress=IPv4Address("TCP", "127.0.0.1", 5))
@@ -82,6 +84,9 @@ class Wire(StringTransport):
 
     def fileno(self) -> int:
         return -1
+
+    def getHandle(self) -> Wire:
+        return self
 
     def setTcpNoDelay(self, _enabled: bool) -> None:
         pass
@@ -177,6 +182,12 @@ class Stage:
 def wire() -> Wire:
     """A transport that nobody writes to yet."""
     return Wire()
+
+
+@pytest.fixture
+def make_wire() -> Callable[[], Wire]:
+    """Makes a transport that nobody writes to yet."""
+    return Wire
 
 
 @pytest.fixture
