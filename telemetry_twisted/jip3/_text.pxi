@@ -1,7 +1,8 @@
 """Values as JSON text, for the kernel.
 
 Each function writes at ``out`` and returns where the next byte goes. There must be room for what it
-writes and for ``SLACK`` bytes more, since it is quicker to copy too much than to count.
+writes and ``SLACK`` bytes more, and as many bytes after a text that it copies: to copy whole blocks
+is quicker than to count.
 """
 
 from libc.stdint cimport uint8_t, uint32_t, uint64_t
