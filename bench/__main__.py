@@ -31,7 +31,6 @@ BENCHMARKS = (
     "store_rows",
     "memory",
     "accept",
-    "store_rows",
 )
 SYSTEMS = ("A", "B", "python", "compiled")
 RESULTS = Path(__file__).parent / "results"

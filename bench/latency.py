@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 
 from . import harness
-from .harness import Server
+from .harness import BenchError, Server
 from .rows import Measure, Report, Row, Sample, Target, interleave
 from .settings import Settings
 
@@ -61,16 +61,16 @@ def _measure_of(server: Server, settings: Settings) -> Measure:
             time.sleep(seconds)
             shares, end = watch.shares(), time.monotonic()
             result = subscriber.stop()
+        if not result["latency"]:
+            raise BenchError(f"{server.system}: no event was read in time to be measured")
         milliseconds = {f"p{percent}": value / 1000 for percent, value in result["latency"].items()}
         delivered = harness.rate(result["samples"], start, end)
         details = {**milliseconds, "delivered events/s": delivered, **shares}
-        return Sample(milliseconds.get(P50, float("inf")), details)
+        return Sample(milliseconds[P50], details)
 
     return measure
 
 
 def _p99(row: Row) -> Row:
-    samples = [
-        Sample(sample.details.get(P99, float("inf")), sample.details) for sample in row.samples
-    ]
+    samples = [Sample(sample.details[P99], sample.details) for sample in row.samples]
     return Row(P99, row.system, row.unit, tuple(samples))

@@ -180,7 +180,7 @@ def plot(path: Path, report: Report) -> None:
             axes.set_xscale("log")
         axes.xaxis.set_major_formatter(lambda value, _: number(value))
         axes.margins(x=0.12, y=0.01)
-    figure.suptitle(report.title, fontsize=11)
+    all_axes[0, 0].set_title(report.title, loc="left", fontsize=11)
     figure.tight_layout()
     figure.savefig(path, metadata={"Date": None})
     pyplot.close(figure)
