@@ -151,13 +151,13 @@ class NodeProtocol(Protocol):
         self._transport.pauseProducing()
 
     def go_on(self) -> None:
-        """Consume what was held and read on."""
+        """Consume what was held and read on, unless that was the node's introduction."""
+        was_reading, self._reading = self._reading, True
         if self._held:
             data = b"".join(self._held)
             self._held.clear()
             self._take(data)
-        if not self._reading:
-            self._reading = True
+        if self._reading and not was_reading:
             self._transport.resumeProducing()
 
     def _node_information(self, data: bytes) -> int:

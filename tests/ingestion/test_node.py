@@ -296,6 +296,21 @@ def test_a_closed_gate_holds_a_node_after_one_read(bench: Bench) -> None:
     assert bench.collector.slots == [1, 2]
 
 
+def test_a_node_that_introduced_itself_behind_a_closed_gate_waits_for_the_hub_too(
+    bench: Bench,
+) -> None:
+    """If it read on, the end of the connection would come before its events were consumed."""
+    bench.gate.pauseProducing()
+    bench.receive(hello() + best_block(1))
+    bench.gate.resumeProducing()
+    assert len(bench.introduced) == 1
+    assert bench.transport.producerState == "paused"
+    bench.admit()
+    assert bench.transport.producerState == "producing"
+    bench.end_turn()
+    assert bench.collector.slots == [1]
+
+
 def test_a_large_message_in_small_reads_is_joined_once(bench: Bench) -> None:
     """A trickling node does not make the server copy what it holds with every read."""
     bench.receive(hello())
