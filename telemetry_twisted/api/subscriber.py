@@ -14,21 +14,20 @@ UnsubscribeAlerts     alerts_unsubscribed
 anything else         error; the connection stays as it is
 ====================  ===========================================================
 
-A subscriber reads the ring at its own cursor for as long as its transport takes bytes. When the
-transport says pause it stops; when the transport resumes, it goes on where it was, or, where the
-ring has moved past that, it is told how much it missed. What it asks for meanwhile waits its turn
+A subscriber reads the ring at its own cursor for as long as its outlet takes bytes. When that is
+full it stops; when it flows again, it goes on where it was, or, where the ring has moved past that,
+it is told how much it missed. What it asks for meanwhile waits its turn
 in the stream, so that a reply always stands between the events before and after it.
 """
 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import Any, Protocol
 
 from attrs import define
-from twisted.internet.interfaces import IDelayedCall, IPushProducer, IReactorTime
-from zope.interface import implementer
+from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
 from telemetry_twisted.hub.channel import ALL, Channel, Cursor, Filter
 from telemetry_twisted.hub.ring import Ring
@@ -36,13 +35,11 @@ from telemetry_twisted.timestamps import rfc3339
 
 from . import requests
 from .frames import encode, frame_header, message, recent_event, sample
+from .outlet import Outlet, StreamTransport
 from .progress import Progress
 
 GREETING_SAMPLES = 200
 """Most events in ``recent_event_samples`` of ``connected``."""
-
-BUFFER_BYTES = 1 << 18
-"""How much may wait in a subscriber's transport before it is paused."""
 
 GOING_AWAY = 1001
 """WebSocket status code of a server that shuts down (RFC 6455, 7.4.1)."""
@@ -109,36 +106,10 @@ class Desk(Protocol):
         """A subscriber missed ``events``."""
 
 
-class StreamTransport(Protocol):
-    """The transport under a WebSocket connection: TCP, UNIX or TLS."""
-
-    bufferSize: int
-    SEND_LIMIT: int
-
-    def writeSequence(self, pieces: Iterable[bytes]) -> None:
-        """Write ``pieces``."""
-
-    def registerProducer(self, producer: IPushProducer, streaming: bool) -> None:
-        """Have ``producer`` told when enough is waiting."""
-
-    def unregisterProducer(self) -> None:
-        """Tell it no more."""
-
-    def pauseProducing(self) -> None:
-        """Read no more."""
-
-    def resumeProducing(self) -> None:
-        """Read on."""
-
-    def abortConnection(self) -> None:
-        """Close at once."""
-
-
 SayGoodbye = Callable[[int, bytes], None]
 """Begins the closing handshake with a status code and a reason."""
 
 
-@implementer(IPushProducer)
 class Subscriber:
     """Streams events to one client.
 
@@ -155,8 +126,8 @@ class Subscriber:
         self._desk = desk
         self._close = say_goodbye
         self._transport = transport
+        self._outlet = Outlet(transport, desk.clock, self._ready)
         self._opened = desk.clock.seconds()
-        self._flowing = True
         self._finishing = False
         self._questions: deque[_Question] = deque()
         self._metrics_call: IDelayedCall | None = None
@@ -166,7 +137,7 @@ class Subscriber:
 
     def start(self) -> None:
         """Greet the client and stream from now on."""
-        self._take_over_transport()
+        self._outlet.open()
         self._desk.opened(self)
         self._greet()
         self._go_on()
@@ -174,14 +145,6 @@ class Subscriber:
     def _leg_through(self, filter: Filter, given: Any) -> _Leg:
         channel = self._desk.ring.open(filter)
         return _Leg(channel, channel.tail(), given)
-
-    def _take_over_transport(self) -> None:
-        # The HTTP channel that served the upgrade is still registered as the producer; until it is
-        # not, the transport tells it, not this subscriber, that the client is slow.
-        self._transport.unregisterProducer()
-        self._transport.bufferSize = BUFFER_BYTES
-        self._transport.SEND_LIMIT = BUFFER_BYTES
-        self._transport.registerProducer(self, True)
 
     def _greet(self) -> None:
         samples = b",".join(map(sample, self._desk.ring.newest(GREETING_SAMPLES)))
@@ -196,25 +159,20 @@ class Subscriber:
 
     def _tell(self, kind: str, data: Any) -> None:
         payload = message(kind, data, self._desk.clock.seconds())
-        self._transport.writeSequence((frame_header(len(payload)), payload))
+        self._outlet.write((frame_header(len(payload)), payload))
 
     def _tell_raw(self, kind: str, data: bytes) -> None:
         now = rfc3339(self._desk.clock.seconds()).encode()
         payload = b'{"type":"%b","data":%b,"timestamp":"%b"}' % (kind.encode(), data, now)
-        self._transport.writeSequence((frame_header(len(payload)), payload))
+        self._outlet.write((frame_header(len(payload)), payload))
 
-    def pauseProducing(self) -> None:
-        self._flowing = False
-        self._transport.pauseProducing()
+    def pass_on(self, data: bytes) -> None:
+        """Send what the WebSocket protocol itself has to say."""
+        self._outlet.write((data,))
 
-    def resumeProducing(self) -> None:
-        self._flowing = True
+    def _ready(self) -> None:
         self._progress.moved()
-        self._transport.resumeProducing()
         self._go_on()
-
-    def stopProducing(self) -> None:
-        self._flowing = False
 
     def wake(self) -> None:
         """There are new events (:class:`~telemetry_twisted.hub.channel.Reader`)."""
@@ -222,7 +180,7 @@ class Subscriber:
 
     def _go_on(self) -> None:
         """Write until the transport has enough, or there is nothing more."""
-        while self._flowing:
+        while self._outlet.flowing:
             leg = self._legs[0]
             question = self._questions[0] if self._questions else None
             if question is not None and leg.cursor.position >= question.until:
@@ -247,7 +205,7 @@ class Subscriber:
             return bool(skipped)
         frame, count = found
         self.events_received += count
-        self._transport.writeSequence(frame)
+        self._outlet.write(frame)
         return True
 
     def asked(self, payload: bytes, is_binary: bool) -> None:
@@ -327,7 +285,7 @@ class Subscriber:
             interval, self._send_metrics, gauges, interval
         )
         # A client too slow for its events is not given figures to fall behind with as well.
-        if self._flowing:
+        if self._outlet.flowing:
             self._tell("metrics", gauges.metrics())
 
     def _stop_metrics(self) -> None:
@@ -342,7 +300,7 @@ class Subscriber:
 
     def send_stats(self, stats: bytes) -> None:
         """Tell how the server, in a JSON object made for all, and this subscriber are doing."""
-        if self._flowing:
+        if self._outlet.flowing:
             mine = {**self.counters(), "current_filter": self._legs[-1].given}
             self._tell_raw("stats", stats[:-1] + b',"websocket":' + encode(mine) + b"}")
 
@@ -352,8 +310,7 @@ class Subscriber:
         self._go_on()
 
     def _say_goodbye(self) -> None:
-        self._flowing = False
-        self._transport.unregisterProducer()
+        self._outlet.close()
         self._close(GOING_AWAY, b"the server shuts down")
 
     def stalled_for(self, now: float) -> float:
@@ -364,11 +321,14 @@ class Subscriber:
         """Close the connection at once."""
         self._transport.abortConnection()
 
+    def stop(self) -> None:
+        """Stream no more: the closing handshake is over, or the connection is dropped."""
+        self._outlet.close()
+
     def gone(self) -> None:
         """The connection is closed."""
-        self._flowing = False
+        self.stop()
         self._stop_metrics()
-        self._transport.unregisterProducer()
         for leg in self._legs:
             self._leave(leg)
         self._desk.closed(self)

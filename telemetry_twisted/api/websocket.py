@@ -8,7 +8,8 @@ from autobahn.twisted.resource import WebSocketResource
 from autobahn.twisted.websocket import WebSocketServerFactory, WebSocketServerProtocol
 from twisted.web.resource import Resource
 
-from .subscriber import Desk, StreamTransport, Subscriber
+from .outlet import StreamTransport
+from .subscriber import Desk, Subscriber
 
 PING_SECONDS = 20
 """How often a WebSocket ping is sent to a subscriber."""
@@ -34,6 +35,13 @@ class SubscriberProtocol(WebSocketServerProtocol):
         if self._subscriber is not None:
             self._subscriber.asked(payload, isBinary)
 
+    def sendData(self, data: bytes, sync: bool = False, chopsize: int | None = None) -> None:
+        # What goes past the transport's buffer must not end up within a frame that is in it.
+        if self._subscriber is None:
+            super().sendData(data, sync, chopsize)
+        else:
+            self._subscriber.pass_on(data)
+
     def _say_goodbye(self, code: int, reason: bytes) -> None:
         # sendClose would refuse the code, which is a server's to send, not an application's.
         self.sendCloseFrame(code, reason)
@@ -42,7 +50,7 @@ class SubscriberProtocol(WebSocketServerProtocol):
         # Nothing may follow a close frame, and the transport, which has no producer from here on,
         # would hold whatever a client that takes nothing is sent.
         if self._subscriber is not None:
-            self._subscriber.stopProducing()
+            self._subscriber.stop()
         super().dropConnection(abort)
 
     def onClose(self, wasClean: bool, code: int | None, reason: str | None) -> None:
