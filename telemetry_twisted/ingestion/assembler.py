@@ -35,16 +35,23 @@ class Source:
 class Assembler:
     """Gives events their ids and sends them as chunks.
 
-    :param send: takes the pieces of a record.
+    :param send: takes the pieces of a record, which may wait for ``flush``.
+    :param flush: called when a turn is over.
     :param first_id: id of the first event; each further one is ``id_step`` higher.
     :param clock: tells when a turn is over, and the time.
     """
 
     def __init__(
-        self, send: Callable[..., None], first_id: int, id_step: int, clock: IReactorTime
+        self,
+        send: Callable[..., None],
+        flush: Callable[[], None],
+        first_id: int,
+        id_step: int,
+        clock: IReactorTime,
     ) -> None:
         self.events = 0
         self._send = send
+        self._flush = flush
         self._next_id = first_id
         self._step = id_step
         self._clock = clock
@@ -123,6 +130,7 @@ class Assembler:
         if self._facts:
             self._send(Facts(self._received_micros, tuple(self._facts)).encode())
             self._facts = []
+        self._flush()
 
     def _close_chunk(self) -> None:
         if not self._count:

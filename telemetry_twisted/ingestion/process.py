@@ -103,7 +103,7 @@ class IngestionProcess:
     def link_made(self, link: Link) -> None:
         self._link = link
         self._assembler = Assembler(
-            link.send, self._settings.first_id, self._settings.id_step, self._reactor
+            link.queue, link.flush, self._settings.first_id, self._settings.id_step, self._reactor
         )
         link.register_producer(self._gate)
         self._receiver.start()

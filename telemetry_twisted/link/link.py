@@ -26,6 +26,7 @@ from .records import PREFIX
 LINK_BYTES = 1 << 20
 """How much a link reads at once, and lets wait before it pauses its producer."""
 
+_FLUSH_BYTES = LINK_BYTES // 4
 _RESUME_BYTES = LINK_BYTES // 4
 _PIECES_AT_ONCE = 512
 
@@ -81,6 +82,7 @@ class Link:
         self._outgoing: deque[bytes | memoryview] = deque()
         self._outgoing_bytes = 0
         self._producer: IPushProducer | None = None
+        self._writing = False
         self._paused = False
         self._closing = False
         self._lost = False
@@ -95,19 +97,36 @@ class Link:
         self._producer = producer
 
     def send(self, *pieces: bytes) -> None:
-        """Send records, whole or in pieces."""
+        """Send records, whole or in pieces, at once if possible."""
+        self.queue(*pieces)
+        self.flush()
+
+    def queue(self, *pieces: bytes) -> None:
+        """Have records sent by the next :meth:`flush`, or before it when there are many."""
         if self._lost or self._closing:
             return
-        if not self._outgoing:
-            self._reactor.addWriter(self)
         self._outgoing += pieces
         self._outgoing_bytes += sum(map(len, pieces))
         if self._outgoing_bytes > LINK_BYTES and self._producer is not None and not self._paused:
             self._paused = True
             self._producer.pauseProducing()
+        if self._outgoing_bytes >= _FLUSH_BYTES:
+            self.flush()
+
+    def flush(self) -> None:
+        """Send what is queued; the reactor does what cannot be done at once."""
+        if self._writing or self._lost or not self._outgoing:
+            return
+        # An error here comes back when the reactor tries, and is the reactor's to act on. It also
+        # resumes the producer, which may send at once: from here, that would go around in circles.
+        self._write()
+        if self._outgoing or self._paused:
+            self._writing = True
+            self._reactor.addWriter(self)
 
     def close(self) -> None:
         """End the link once what was sent is out."""
+        self.flush()
         self._closing = True
         if not self._outgoing:
             self._lose()
@@ -141,6 +160,21 @@ class Link:
         return None
 
     def doWrite(self) -> Exception | None:  # type: ignore[override]
+        error = self._write() if self._outgoing else None
+        if error is not None:
+            return error
+        if not self._outgoing:
+            self._writing = False
+            self._reactor.removeWriter(self)
+        if self._paused and self._outgoing_bytes <= _RESUME_BYTES:
+            self._paused = False
+            assert self._producer is not None
+            self._producer.resumeProducing()
+        if self._closing and not self._outgoing:
+            self._lose()
+        return None
+
+    def _write(self) -> Exception | None:
         outgoing = self._outgoing
         try:
             count = self._socket.sendmsg(list(islice(outgoing, _PIECES_AT_ONCE)))
@@ -153,14 +187,6 @@ class Link:
             count -= len(outgoing.popleft())
         if count:
             outgoing[0] = memoryview(outgoing[0])[count:]
-        if not outgoing:
-            self._reactor.removeWriter(self)
-        if self._paused and self._outgoing_bytes <= _RESUME_BYTES:
-            self._paused = False
-            assert self._producer is not None
-            self._producer.resumeProducing()
-        if self._closing and not outgoing:
-            self._lose()
         return None
 
     def connectionLost(self, reason: Failure) -> None:

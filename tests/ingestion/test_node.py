@@ -105,7 +105,7 @@ class Bench:
         self.clock = Clock()
         self.collector = Collector()
         self.gate = Gate()
-        self.assembler = Assembler(self.collector.send, 1, 1, self.clock)
+        self.assembler = Assembler(self.collector.send, lambda: None, 1, 1, self.clock)
         self.introduced: list[NodeInformation] = []
         self.endings: list[Ending] = []
         self.transport = NodeTransport(peerAddress=IPv4Address("TCP", "127.0.0.1", 5))
@@ -328,7 +328,7 @@ def test_a_large_message_in_small_reads_is_joined_once(bench: Bench) -> None:
 def test_ids_rise_above_those_that_the_hub_has_seen() -> None:
     collector = Collector()
     clock = Clock()
-    assembler = Assembler(collector.send, 3, 4, clock)
+    assembler = Assembler(collector.send, lambda: None, 3, 4, clock)
     stream = load_codec("python").open(Dialect(NODE_ID, 2))
     source = Source(0, stream, FaultLedger(NODE_ID))
     assembler.feed(source, best_block(1) + best_block(2), 0)
