@@ -11,7 +11,7 @@ from twisted.python.failure import Failure
 from twisted.web.iweb import IRequest
 from twisted.web.resource import IResource, Resource
 from twisted.web.server import Site
-from werkzeug.exceptions import BadHost, HTTPException
+from werkzeug.exceptions import BadHost, HTTPException, MethodNotAllowed
 
 from telemetry_twisted import __version__
 
@@ -77,6 +77,8 @@ def basic_routes(audience: Audience) -> Klein:
         error = failure.value
         assert isinstance(error, HTTPException)
         code = error.code or 500
+        if isinstance(error, MethodNotAllowed):
+            request.setHeader(b"allow", ", ".join(sorted(error.valid_methods or ())).encode())
         said = f"there is nothing at {path}" if code == 404 else str(error.description)
         return json_error(request, code, said)
 

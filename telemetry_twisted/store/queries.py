@@ -29,6 +29,9 @@ MOST_BUCKETS = 1500
 MOST_PROBES = 4000
 """Buckets of all nodes together that an answer about several nodes reads, at most."""
 
+STATE_SECONDS = 30
+"""How far back from the end of a step a state is looked for."""
+
 NODES_SHOWN = 10
 """Nodes of a chart by node for which none were asked for."""
 
@@ -99,18 +102,22 @@ class History:
         self,
         after: int,
         limit: int,
-        among: Collection[str] | None = None,
+        present: Collection[str] = (),
+        connected: bool | None = None,
         implementation: str | None = None,
     ) -> Page:
         """Nodes in the order in which they first came, from the one after number ``after``.
 
-        :param among: the IDs of those to choose from; all if None.
+        :param present: the IDs of those that are there now.
+        :param connected: whether to list just those, or just the others; all if None.
         """
-        if among is not None and not among:
-            return Page([], None)
-        conditions, parameters = ["node > ?"], [after, *(among or ())]
-        if among is not None:
-            conditions.append(f"node_id IN ({_marks(among)})")
+        conditions: list[str] = ["node > ?"]
+        parameters: list[Any] = [after]
+        if connected is not None and (connected or present):
+            # An empty list is no SQL; no node has an empty ID.
+            among = tuple(present) or ("",)
+            conditions.append(f"node_id {'' if connected else 'NOT '}IN ({_marks(among)})")
+            parameters += among
         if implementation is not None:
             conditions.append("implementation = ?")
             parameters.append(implementation)
@@ -193,13 +200,7 @@ class History:
         span = self._span(begin, end, MOST_BUCKETS)
         series = await self._by_type(span, [number], None)
         groups = _grouped(series, _GROUP_OF.get)
-        # A node says something of its state every 2 s, so the last bucket of a step has it.
-        ends = [min(start + span.step, span.end) - 10 for start in span.times]
-        states = await self.database.query(
-            f"SELECT bucket, {', '.join(_STATE_COLUMNS)} FROM states "
-            f"WHERE node = ? AND bucket IN ({_marks(ends)}) ORDER BY bucket",
-            (number, *ends),
-        )
+        states = await self._states(span, number)
         connections = await self.database.query(
             "SELECT started, ended, address, reason FROM connections WHERE node = ? "
             "AND started < ? AND (ended IS NULL OR ended >= ?) ORDER BY started DESC LIMIT 100",
@@ -208,9 +209,27 @@ class History:
         return {
             **_range(span),
             "groups": [{"group": group, **_series(counts)} for group, counts in groups.items()],
-            "states": [_state(*row) for row in states],
+            "states": states,
             "connections": [_connection(*row) for row in connections],
         }
+
+    async def _states(self, span: Span, number: int) -> list[dict[str, Any]]:
+        """The last state of each step. A node says something of it every 2 s when all is well."""
+        now = int(self._now()) // 10 * 10 + 10
+        ends = [min(start + span.step, now) for start in span.times]
+        buckets = [
+            bucket
+            for start, end in zip(span.times, ends, strict=True)
+            for bucket in range(max(start, end - STATE_SECONDS), end, 10)
+        ]
+        if not buckets:
+            return []
+        rows = await self.database.query(
+            f"SELECT bucket, {', '.join(_STATE_COLUMNS)} FROM states "
+            f"WHERE node = ? AND bucket IN ({_marks(buckets)}) ORDER BY bucket",
+            (number, *buckets),
+        )
+        return list({span.index(row[0]): _state(*row) for row in rows}.values())
 
     # Counts
 

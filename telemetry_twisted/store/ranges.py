@@ -10,7 +10,7 @@ STEPS = (10, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 14400, 21600, 43200, 
 """Distances that the points of a chart may have, in seconds."""
 
 MOST_POINTS = 360
-"""Points of a chart, at most."""
+"""Points of a chart, at most, and perhaps one more where the range begins within a step."""
 
 
 @frozen
@@ -51,13 +51,13 @@ def span_of(
     spans = [_span(begin, end, step, max(w for w in kept if step % w == 0)) for step in STEPS]
     for span in spans:
         if (
-            len(span.times) <= MOST_POINTS
+            (end - begin) / span.step <= MOST_POINTS
             and len(span.buckets) <= most_buckets
             and begin >= now - kept[span.width]
         ):
             return span
     coarse = [span for span in spans if span.width == max(kept)]
-    return next((span for span in coarse if len(span.times) <= MOST_POINTS), coarse[-1])
+    return next((span for span in coarse if (end - begin) / span.step <= MOST_POINTS), coarse[-1])
 
 
 def _span(begin: float, end: float, step: int, width: int) -> Span:

@@ -50,7 +50,7 @@ def test_resolution_follows_the_range(back: int, length: int, step: int, width: 
     now = NOW - NOW % 604800
     span = span_of(now - back, now - back + length, now, KEPT, 1500)
     assert (span.step, span.width) == (step, width)
-    assert len(span.times) <= MOST_POINTS
+    assert len(span.times) <= MOST_POINTS + 1
     assert span.begin <= now - back
     assert span.end >= now - back + length
 
@@ -79,9 +79,13 @@ async def test_nodes_page_by_page(
     assert second.next is None
     assert [row["node_id"] for row in rows] == [feed.node_id(slot) for slot in range(5)]
     assert (rows[3]["best"]["slot"], rows[3]["synced"], rows[2]["best"]) == (9, True, None)
-    some = await history.nodes(0, 10, [feed.node_id(1), feed.node_id(2), "ff" * 32])
-    assert [row["node_id"] for row in some.rows] == [feed.node_id(1), feed.node_id(2)]
-    assert (await history.nodes(0, 10, [])).rows == []
+    present = [feed.node_id(1), feed.node_id(2), "ff" * 32]
+    there = await history.nodes(0, 10, present, connected=True)
+    assert [row["node_id"] for row in there.rows] == [feed.node_id(1), feed.node_id(2)]
+    away = await history.nodes(0, 10, present, connected=False)
+    assert [row["node_id"] for row in away.rows] == [feed.node_id(slot) for slot in (0, 3, 4)]
+    assert (await history.nodes(0, 10, [], connected=True)).rows == []
+    assert len((await history.nodes(0, 10, [], connected=False)).rows) == 5
     others = await history.nodes(0, 10, implementation="A")
     assert [row["node_id"] for row in others.rows] == [feed.node_id(1), feed.node_id(3)]
 
@@ -171,14 +175,14 @@ async def test_timeline_of_a_node(
 ) -> None:
     writer = make_writer(database)
     feed = make_feed(writer)
-    feed.connect(1)
-    feed.counts({1: {10: 5, 21: 2}})
-    feed.fact(1, "BestBlockChanged", NOW + 3, slot=9, hash="0x" + 64 * "a")
-    feed.fact(1, "SyncStatusChanged", NOW + 12, synced=False)
+    feed.connect(1, at=NOW - 20)
+    feed.counts({1: {10: 5, 21: 2}}, at=NOW - 20)
+    feed.fact(1, "BestBlockChanged", NOW - 17, slot=9, hash="0x" + 64 * "a")
+    feed.fact(1, "SyncStatusChanged", NOW - 8, synced=False)
     await commit(writer)
     number = await history.node_number(feed.node_id(1))
     assert number is not None
-    timeline = await history.timeline(number, NOW, NOW + 20)
+    timeline = await history.timeline(number, NOW - 20, NOW)
     assert timeline["groups"] == [
         {"group": "status", "total": 5, "counts": [5, 0]},
         {"group": "networking", "total": 2, "counts": [2, 0]},

@@ -1,0 +1,162 @@
+"""The server's figures for Prometheus."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+from prometheus_client import CollectorRegistry, ProcessCollector
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
+from prometheus_client.exposition import choose_encoder
+from prometheus_client.metrics_core import Metric
+from prometheus_client.registry import Collector
+from twisted.web.iweb import IRequest
+
+from .subscriber import Gauges
+
+Figures = Mapping[str, Any]
+Reading = Callable[[Figures], float | None]
+
+PREFIX = "telemetry_"
+
+_BROADCASTER = "broadcaster"
+
+_COUNTERS: tuple[tuple[str, str, Reading], ...] = (
+    (
+        "events_received",
+        "Events that came from nodes.",
+        lambda m: m[_BROADCASTER]["total_events_broadcast"],
+    ),
+    (
+        "events_delivered",
+        "Events sent to subscribers, over all of them.",
+        lambda m: m.get("delivered_events"),
+    ),
+    (
+        "events_rate_limited",
+        "Events above the rate limit, dropped.",
+        lambda m: m[_BROADCASTER]["dropped_events"],
+    ),
+    (
+        "events_lagged",
+        "Events that subscribers were told they missed.",
+        lambda m: m[_BROADCASTER]["undelivered_events"],
+    ),
+    ("decode_errors", "Events that could not be decoded.", lambda m: m["decode_errors"]),
+    ("violations", "Events that broke a rule of JIP-3.", lambda m: m["violations"]),
+    (
+        "store_rows_written",
+        "Rows written to the database.",
+        lambda m: m["store"].get("rows_written"),
+    ),
+    (
+        "store_raw_events_written",
+        "Raw events written to the database.",
+        lambda m: m["store"].get("raw_events_written"),
+    ),
+    (
+        "store_raw_events_dropped",
+        "Raw events that the database did not take in time.",
+        lambda m: m["store"].get("raw_events_dropped"),
+    ),
+)
+_GAUGES: tuple[tuple[str, str, Reading], ...] = (
+    ("uptime_seconds", "How long the server runs.", lambda m: m["uptime_seconds"]),
+    ("events_per_second", "Events from nodes, lately.", lambda m: m["events_per_second"]),
+    ("nodes_connected", "Nodes that are connected.", lambda m: m["nodes"]),
+    ("subscribers", "WebSocket subscribers.", lambda m: m[_BROADCASTER]["active_subscribers"]),
+    (
+        "node_channels",
+        "Channels of single nodes in use.",
+        lambda m: m[_BROADCASTER]["node_channels"],
+    ),
+    ("ring_events", "Events held for subscribers.", lambda m: m["ring"]["events"]),
+    ("ring_bytes", "Bytes of events held for subscribers.", lambda m: m["ring"]["bytes"]),
+    ("ring_events_max", "Events held at most.", lambda m: m["ring"]["max_events"]),
+    ("ring_bytes_max", "Bytes of events held at most.", lambda m: m["ring"]["max_bytes"]),
+    ("store_up", "Whether history is written as it should.", lambda m: m["store"]["state"] == "ok"),
+    (
+        "store_queue_events",
+        "Raw events that wait for the database.",
+        lambda m: m["store"].get("queue_events"),
+    ),
+    (
+        "store_queue_bytes",
+        "Bytes of raw events that wait for the database.",
+        lambda m: m["store"].get("queue_bytes"),
+    ),
+    (
+        "store_raw_kept_share",
+        "Share of raw events kept lately.",
+        lambda m: m["store"].get("raw_kept_share"),
+    ),
+)
+_PROCESS_COUNTERS = (
+    ("events", "events", "Events read."),
+    ("cpu_seconds", "cpu_seconds", "Processor time taken."),
+)
+_PROCESS_GAUGES = (
+    ("connections", "connections", "Connections of nodes."),
+    ("memory_bytes", "memory_bytes", "Resident memory."),
+    ("held_back", "held_back", "Whether it reads no more until the hub has taken what it sent."),
+    ("link_backlog_bytes", "link_backlog_bytes", "Bytes on their way to the hub."),
+)
+
+
+class ServerCollector(Collector):
+    """Reads ``live`` whenever Prometheus asks."""
+
+    def __init__(self, live: Gauges) -> None:
+        self._live = live
+
+    def collect(self) -> Iterable[Metric]:
+        metrics = self._live.metrics()
+        for name, text, read in _COUNTERS:
+            value = read(metrics)
+            if value is not None:
+                yield CounterMetricFamily(PREFIX + name, text, value=value)
+        for name, text, read in _GAUGES:
+            value = read(metrics)
+            if value is not None:
+                yield GaugeMetricFamily(PREFIX + name, text, value=value)
+        yield from _processes(metrics["ingestion"])
+        for name, histogram in metrics.get("histograms", {}).items():
+            yield HistogramMetricFamily(
+                PREFIX + name,
+                histogram["help"],
+                buckets=[(bound, count) for bound, count in histogram["buckets"]],
+                sum_value=histogram["sum"],
+            )
+
+
+def _processes(processes: Iterable[Figures]) -> Iterable[Metric]:
+    numbered = list(enumerate(processes))
+    for key, name, text in _PROCESS_COUNTERS:
+        counter = CounterMetricFamily(f"{PREFIX}ingestion_{name}", text, labels=["process"])
+        for number, process in numbered:
+            if key in process:
+                counter.add_metric([str(number)], process[key])
+        yield counter
+    for key, name, text in _PROCESS_GAUGES:
+        gauge = GaugeMetricFamily(f"{PREFIX}ingestion_{name}", text, labels=["process"])
+        for number, process in numbered:
+            if key in process:
+                gauge.add_metric([str(number)], process[key])
+        yield gauge
+
+
+class Exposition:
+    """Answers Prometheus with the figures of ``live`` and those of this process."""
+
+    def __init__(self, live: Gauges) -> None:
+        self._registry = CollectorRegistry()
+        self._registry.register(ServerCollector(live))
+        ProcessCollector(registry=self._registry)
+
+    def answer(self, request: IRequest) -> bytes:
+        """The figures, in the format that the scraper asks for."""
+        accept = request.requestHeaders.getRawHeaders("accept", [""])
+        encode, content_type = choose_encoder(",".join(accept))
+        request.setHeader(b"content-type", content_type.encode())
+        exposed: bytes = encode(self._registry)
+        return exposed

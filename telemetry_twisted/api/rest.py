@@ -1,0 +1,110 @@
+"""The REST API: routes for every endpoint, and one shape for what goes wrong."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from http import HTTPStatus
+from typing import Any
+
+from klein import Klein
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IReactorTime
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+from twisted.web.iweb import IRequest
+
+from telemetry_twisted.store.database import DatabaseError
+from telemetry_twisted.store.queries import History
+
+from . import schemas
+from .endpoints import Answers, Encoded, Endpoint, NotFound
+from .frames import encode
+from .openapi import ApiPage, openapi_document
+from .parameters import INTERVAL, BadRequest, read_parameters
+from .prometheus import Exposition
+from .site import json_error
+from .stream import MetricsStream
+from .subscriber import Gauges
+
+_log = Logger()
+
+
+def history_routes(app: Klein, history: History, live: Gauges, clock: IReactorTime) -> None:
+    """Add the routes of a server that keeps history to those that ``app`` has."""
+    endpoints = Answers(history, live, clock.seconds).endpoints
+    streams = (_stream_endpoint(),)
+    for endpoint in endpoints:
+        _route(app, endpoint.path, endpoint.path)(_answering(endpoint))
+    document = encode(openapi_document(endpoints, streams))
+    exposition = Exposition(live)
+
+    @_route(app, "/api/openapi.json", "openapi")
+    def openapi(request: IRequest) -> bytes:
+        return _json(request, document)
+
+    @_route(app, "/api/docs", "docs")
+    def docs(request: IRequest) -> ApiPage:
+        request.setHeader(b"content-type", b"text/html; charset=utf-8")
+        return ApiPage((*endpoints, *streams))
+
+    @_route(app, "/metrics", "metrics")
+    def metrics(request: IRequest) -> bytes:
+        return exposition.answer(request)
+
+    @_route(app, streams[0].path, "stream")
+    def stream(request: Any) -> Deferred[None]:
+        values = read_parameters(streams[0].parameters, request.args, {})
+        return MetricsStream(live, clock).start(request, values["interval_ms"] / 1000)
+
+    @app.handle_errors(BadRequest)
+    def bad_request(request: IRequest, failure: Failure) -> bytes:
+        return json_error(request, HTTPStatus.BAD_REQUEST, str(failure.value))
+
+    @app.handle_errors(NotFound)
+    def not_found(request: IRequest, failure: Failure) -> bytes:
+        return json_error(request, HTTPStatus.NOT_FOUND, str(failure.value))
+
+    @app.handle_errors(DatabaseError)
+    def no_database(request: IRequest, failure: Failure) -> bytes:
+        _log.warn("{path} is not answered: {error}", path=request.path, error=failure.value)
+        message = "the database does not answer now; the live stream goes on at /api/ws"
+        return json_error(request, HTTPStatus.SERVICE_UNAVAILABLE, message)
+
+    @app.handle_errors(Exception)
+    def our_fault(request: IRequest, failure: Failure) -> bytes:
+        _log.failure("{path} cannot be answered", failure, path=request.path)
+        message = "the server made a mistake, which its log tells of"
+        return json_error(request, HTTPStatus.INTERNAL_SERVER_ERROR, message)
+
+
+def _route(app: Klein, path: str, name: str) -> Callable[[Any], Any]:
+    rule = path.replace("{", "<string:").replace("}", ">")
+    return app.route(rule, methods=["GET", "HEAD"], endpoint=name)
+
+
+def _answering(endpoint: Endpoint) -> Callable[..., Any]:
+    async def answer(request: Any, **path: str) -> bytes:
+        values = read_parameters(endpoint.parameters, request.args, path)
+        found = await endpoint.answer(values)
+        return _json(request, found if isinstance(found, Encoded) else encode(found))
+
+    return answer
+
+
+def _json(request: IRequest, body: bytes) -> bytes:
+    request.setHeader(b"content-type", b"application/json")
+    request.setHeader(b"cache-control", b"no-store")
+    return body
+
+
+def _stream_endpoint() -> Endpoint:
+    async def endless(_: object) -> None:
+        """It is never asked for an answer."""
+
+    return Endpoint(
+        "/api/metrics/stream",
+        "The figures of each moment, as server-sent events of type metrics",
+        (INTERVAL,),
+        schemas.TEXT,
+        endless,
+    )

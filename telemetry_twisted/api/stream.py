@@ -1,0 +1,55 @@
+"""Figures as server-sent events, for pages that draw them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IPushProducer, IReactorTime
+from twisted.internet.task import LoopingCall
+from twisted.python.failure import Failure
+from zope.interface import implementer
+
+from .frames import encode
+from .subscriber import Gauges
+
+
+@implementer(IPushProducer)
+class MetricsStream:
+    """Sends a ``metrics`` event every so many seconds for as long as the client listens.
+
+    What a client that does not keep up would fall behind with is left out.
+    """
+
+    def __init__(self, live: Gauges, clock: IReactorTime) -> None:
+        self._live = live
+        self._flowing = True
+        self._calls = LoopingCall(self._send)
+        self._calls.clock = clock
+
+    def start(self, request: Any, seconds: float) -> Deferred[None]:
+        """Answer ``request`` with the stream, until what is returned is cancelled."""
+        self._request = request
+        request.setHeader(b"content-type", b"text/event-stream")
+        request.setHeader(b"cache-control", b"no-store")
+        request.registerProducer(self, True)
+        ended: Deferred[None] = Deferred(lambda _: self._calls.stop())
+        self._calls.start(seconds).addErrback(self._failed).addErrback(ended.errback)
+        return ended
+
+    def _send(self) -> None:
+        if self._flowing:
+            self._request.write(b"event: metrics\ndata: %b\n\n" % encode(self._live.metrics()))
+
+    def _failed(self, failure: Failure) -> Failure:
+        self._request.unregisterProducer()
+        return failure
+
+    def pauseProducing(self) -> None:
+        self._flowing = False
+
+    def resumeProducing(self) -> None:
+        self._flowing = True
+
+    def stopProducing(self) -> None:
+        self._flowing = False
