@@ -11,6 +11,7 @@ import socket
 import subprocess
 import sys
 import time
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from http.client import HTTPConnection, HTTPResponse
@@ -106,12 +107,13 @@ class Node:
 class Subscriber:
     """A WebSocket client that takes batches apart.
 
-    ``events`` are all that it was sent, ``widths`` how many came in each frame, ``skipped`` is the
-    sum of what it was told to have missed.
+    ``events`` are all that it was sent, ``by_node`` the same by the node's ID, ``widths`` tells how
+    many came in each frame, ``skipped`` the sum of what it was told to have missed.
     """
 
     connection: ClientConnection
     events: list[Message] = field(factory=list)
+    by_node: defaultdict[str, list[Message]] = field(factory=lambda: defaultdict(list))
     widths: list[int] = field(factory=list)
     skipped: int = 0
     greeting: Message = field(factory=dict)
@@ -132,7 +134,16 @@ class Subscriber:
 
     def _take(self, events: list[Message]) -> None:
         self.events += events
+        for event in events:
+            self.by_node[event["data"]["node_id"]].append(event)
         self.widths.append(len(events))
+
+    def receive_until(self, condition: Callable[[], bool], seconds: float = DEADLINE) -> None:
+        """Receive messages until ``condition`` holds."""
+        end = time.monotonic() + seconds
+        while not condition():
+            assert time.monotonic() < end, f"not within {seconds:.0f} s"
+            self.receive()
 
     def receive_events(self, number: int) -> list[Message]:
         """The next ``number`` events."""
@@ -155,9 +166,10 @@ class Subscriber:
         assert reply["type"] == "subscribed", reply
         return reply
 
-    def slots(self) -> list[int]:
-        """The slots of all ``BestBlockChanged`` that were received."""
-        bodies = (event["data"]["event"] for event in self.events)
+    def slots(self, node_id: str | None = None) -> list[int]:
+        """The slots of all ``BestBlockChanged`` that were received, or of those of a node."""
+        events = self.events if node_id is None else self.by_node[node_id]
+        bodies = (event["data"]["event"] for event in events)
         return [body["BestBlockChanged"]["slot"] for body in bodies if "BestBlockChanged" in body]
 
     @property
@@ -222,9 +234,13 @@ class Server:
             return []
         return [int(child) for child in text.split() if alive(int(child))]
 
-    def await_log(self, text: str) -> None:
+    def await_log(self, text: str, seconds: float = DEADLINE) -> None:
         """Wait until the log holds ``text``."""
-        await_true(lambda: text in self.log, f"{text!r} in the log")
+        await_true(lambda: text in self.log, f"{text!r} in the log", seconds)
+
+    def await_ended(self, *pids: int) -> None:
+        """Wait until none of these processes runs."""
+        await_true(lambda: not any(map(alive, pids)), f"the processes {pids} have ended")
 
     def connect_socket(self, kind: str = "telemetry", receive_buffer: int = 0) -> socket.socket:
         """A socket that is connected to an endpoint, closed with the server."""
@@ -272,10 +288,21 @@ class Server:
         """Wait until so many nodes are connected."""
         await_true(lambda: self.total_nodes() == number, f"{number} nodes are connected")
 
-    def stop(self, number: signal.Signals = signal.SIGTERM, seconds: float = DEADLINE) -> int:
-        """End it with a signal; its exit code. None of its processes may be left."""
+    def stop(
+        self,
+        number: signal.Signals = signal.SIGTERM,
+        seconds: float = DEADLINE,
+        whole_group: bool = False,
+    ) -> int:
+        """End it with a signal to its hub or to all its processes; its exit code.
+
+        None of its processes may be left.
+        """
         children = self.children
-        self.process.send_signal(number)
+        if whole_group:
+            os.killpg(self.process.pid, number)
+        else:
+            self.process.send_signal(number)
         code = self.process.wait(seconds)
         assert [child for child in children if alive(child)] == []
         return code
