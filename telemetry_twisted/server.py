@@ -30,6 +30,7 @@ from telemetry_twisted.hub.supervisor import Supervisor
 from telemetry_twisted.hub.watch import Watch
 from telemetry_twisted.interfaces import IServerReactor
 from telemetry_twisted.link.limits import raise_descriptor_limit
+from telemetry_twisted.store.database import Database
 
 DRAIN_SECONDS = 1.5
 """How long ingestion processes may take to send what they have read, before they are killed."""
@@ -147,11 +148,17 @@ class TelemetryServer(Service):
 
 
 class HistoryService(Service):
-    """The store process, and what looks at the server for its sake."""
+    """The store process, and what looks at the server for its sake.
 
-    def __init__(self, archive: Archive, watch: Watch, reactor: IServerReactor) -> None:
+    :param database: what the REST API reads from.
+    """
+
+    def __init__(
+        self, archive: Archive, watch: Watch, database: Database, reactor: IServerReactor
+    ) -> None:
         self._archive = archive
         self._watch = watch
+        self._database = database
         self._reactor = reactor
         self._supervisor = Supervisor(reactor, "store process", archive.birth)
 
@@ -166,9 +173,11 @@ class HistoryService(Service):
         self._watch.stopService()
         stored = self._supervisor.stopService()
         self._archive.drain()
-        return Deferred.fromCoroutine(
-            with_patience(stored, STORE_SECONDS, self._supervisor.kill, self._reactor)
-        )
+        return Deferred.fromCoroutine(self._end(stored))
+
+    async def _end(self, stored: Deferred[None]) -> None:
+        await with_patience(stored, STORE_SECONDS, self._supervisor.kill, self._reactor)
+        await self._database.close()
 
 
 async def with_patience(

@@ -9,6 +9,7 @@ from twisted.internet.endpoints import serverFromString
 
 from telemetry_twisted.api.audience import Audience
 from telemetry_twisted.api.frames import event_renderer
+from telemetry_twisted.api.rest import history_routes
 from telemetry_twisted.api.site import api_site, basic_routes
 from telemetry_twisted.hub.alerts import AlertBook, Thresholds
 from telemetry_twisted.hub.archive import Archive
@@ -21,8 +22,10 @@ from telemetry_twisted.ingestion.process import Settings
 from telemetry_twisted.interfaces import IServerReactor
 from telemetry_twisted.options import MIB, Options
 from telemetry_twisted.server import Entrance, HistoryService, TelemetryServer
+from telemetry_twisted.store.database import open_database
 from telemetry_twisted.store.policy import Policy
 from telemetry_twisted.store.process import Settings as StoreSettings
+from telemetry_twisted.store.queries import History
 
 __all__ = ["Options", "makeService"]
 
@@ -32,7 +35,8 @@ def makeService(options: Options) -> IService:
     from twisted.internet import reactor as installed
 
     reactor = cast(IServerReactor, installed)
-    archive = None if options["no-database"] else _archive(options, reactor)
+    policy = _policy(options)
+    archive = None if options["no-database"] else _archive(options, policy, reactor)
     ring = Ring(
         options["ring-events"],
         options["ring-mib"] * MIB,
@@ -45,11 +49,14 @@ def makeService(options: Options) -> IService:
     book = AlertBook(_thresholds(options))
     gauges = None if archive is None else HubGauges(figures, archive, book, reactor)
     audience = Audience(ring, figures, gauges, options["max-subscribers"], reactor)
+    routes = basic_routes(audience)
     history = None
     if archive is not None and gauges is not None:
+        database = open_database(options["database"], reactor)
+        history_routes(routes, History(database, policy, reactor.seconds), gauges, reactor)
         changed = audience.alerts_changed
         watch = Watch(book, hub, gauges, archive, audience.lagged, changed, reactor)
-        history = HistoryService(archive, watch, reactor)
+        history = HistoryService(archive, watch, database, reactor)
     return TelemetryServer(
         reactor,
         hub,
@@ -57,7 +64,7 @@ def makeService(options: Options) -> IService:
         audience,
         _entrance(options, "telemetry-endpoint", reactor),
         _entrance(options, "api-endpoint", reactor),
-        api_site(basic_routes(audience)),
+        api_site(routes),
         history,
     )
 
@@ -79,8 +86,8 @@ def _ingestion_servers(
     return [IngestionServer(number, settings, hub, reactor) for number in range(processes)]
 
 
-def _archive(options: Options, reactor: IServerReactor) -> Archive:
-    policy = Policy(
+def _policy(options: Options) -> Policy:
+    return Policy(
         counts={10: options["retain-10s"], 60: options["retain-1m"], 3600: options["retain-1h"]},
         states=options["retain-10s"],
         slots=options["retain-1m"],
@@ -89,6 +96,9 @@ def _archive(options: Options, reactor: IServerReactor) -> Archive:
         raw_events=options["retain-events-max"],
         raw_bytes=options["retain-events-mib"] * MIB,
     )
+
+
+def _archive(options: Options, policy: Policy, reactor: IServerReactor) -> Archive:
     settings = StoreSettings(options["database"], policy)
     return Archive(settings.encode(), policy.raw_seconds > 0, reactor)
 
