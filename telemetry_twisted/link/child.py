@@ -40,11 +40,13 @@ class ChildProcess(RecordHandler, Protocol):
 
 
 def run_child(build: Callable[[IServerReactor], ChildProcess]) -> None:
-    """Run what ``build`` makes until the hub says so, or is gone, or SIGTERM comes.
+    """Run what ``build`` makes until the hub says so, or is gone.
 
-    A terminal's Ctrl-C reaches children as well, but it is the hub's to act on.
+    A terminal's Ctrl-C and a service manager's SIGTERM reach children as well, but are the hub's to
+    act on: it ends them one after another, so that what each has left still finds the next.
     """
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)
     raise_descriptor_limit()
     globalLogBeginner.beginLoggingTo([_observer()], redirectStandardIO=False)
     from twisted.internet import reactor as installed
@@ -52,21 +54,9 @@ def run_child(build: Callable[[IServerReactor], ChildProcess]) -> None:
     reactor = cast(IServerReactor, installed)
     process = build(reactor)
     Link(reactor, socket.socket(fileno=LINK_FD), process).start()
-    stopping: list[bool] = []
-
-    def stop(_: object) -> None:
-        if not stopping:
-            reactor.stop()
-
-    def finish() -> object:
-        stopping.append(True)
-        process.drain()
-        return process.ended
-
-    process.ended.addCallback(stop)
-    reactor.addSystemEventTrigger("before", "shutdown", finish)
+    process.ended.addCallback(lambda _: reactor.stop())
     gc.freeze()
-    reactor.run()
+    reactor.run(installSignalHandlers=False)  # type: ignore[call-arg]
 
 
 def _observer() -> ILogObserver:
