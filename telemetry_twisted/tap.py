@@ -47,7 +47,9 @@ def makeService(options: Options) -> IService:
     servers = _ingestion_servers(options, hub, reactor)
     figures = HubFigures(hub, servers, lambda: len(audience), lambda: audience.events_missed)
     book = AlertBook(_thresholds(options))
-    gauges = None if archive is None else HubGauges(figures, archive, book, reactor)
+    gauges = None
+    if archive is not None:
+        gauges = HubGauges(figures, lambda: audience.frames, archive, book, reactor)
     audience = Audience(ring, figures, gauges, options["max-subscribers"], reactor)
     routes = basic_routes(audience)
     history = None

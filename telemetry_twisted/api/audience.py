@@ -7,6 +7,7 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
 
+from telemetry_twisted.hub.histogram import Histogram
 from telemetry_twisted.hub.ring import Ring
 
 from .frames import encode
@@ -17,6 +18,9 @@ STATS_SECONDS = 5.0
 
 STALLED_SECONDS = 60.0
 """How long a subscriber may accept no byte at all (protocol, ``lagged``)."""
+
+
+FRAME_BOUNDS = (1, 2, 5, 10, 20, 50, 100, 1000)
 
 
 class Audience:
@@ -41,6 +45,7 @@ class Audience:
         self.max_subscribers = max_subscribers
         self.clock = clock
         self.events_missed = 0
+        self.frames = Histogram("Events in a frame.", FRAME_BOUNDS)
         self._members: dict[Subscriber, None] = {}
         self._routine = LoopingCall(self._look_after)
         self._routine.clock = clock

@@ -30,6 +30,7 @@ from attrs import define
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
 from telemetry_twisted.hub.channel import ALL, Channel, Cursor, Filter
+from telemetry_twisted.hub.histogram import Histogram
 from telemetry_twisted.hub.ring import Ring
 from telemetry_twisted.timestamps import rfc3339
 
@@ -89,12 +90,16 @@ class _Question:
 
 
 class Desk(Protocol):
-    """What all subscribers share; ``gauges`` is None where no history is kept."""
+    """What all subscribers share.
+
+    ``gauges`` is None where no history is kept; ``frames`` counts events in each frame.
+    """
 
     ring: Ring
     clock: IReactorTime
     figures: Figures
     gauges: Gauges | None
+    frames: Histogram
 
     def opened(self, subscriber: Subscriber) -> None:
         """A subscriber is there."""
@@ -205,6 +210,7 @@ class Subscriber:
             return bool(skipped)
         frame, count = found
         self.events_received += count
+        self._desk.frames.observe(count)
         self._outlet.write(frame)
         return True
 

@@ -9,6 +9,7 @@ from twisted.internet.interfaces import IReactorTime
 
 from .alerts import AlertBook
 from .archive import Archive
+from .histogram import Histogram
 from .hub import Hub
 from .ingestion import IngestionServer
 
@@ -65,12 +66,21 @@ class HubFigures:
 
 
 class HubGauges:
-    """What only a server that keeps history tells its subscribers (``stats``, ``metrics``)."""
+    """What only a server that keeps history tells its subscribers (``stats``, ``metrics``).
+
+    :param frames: tells how many events were in the frames that subscribers were sent.
+    """
 
     def __init__(
-        self, figures: HubFigures, archive: Archive, book: AlertBook, clock: IReactorTime
+        self,
+        figures: HubFigures,
+        frames: Callable[[], Histogram],
+        archive: Archive,
+        book: AlertBook,
+        clock: IReactorTime,
     ) -> None:
         self._figures = figures
+        self._frames = frames
         self._archive = archive
         self._book = book
         self._clock = clock
@@ -125,4 +135,9 @@ class HubGauges:
                 for server in self._figures.servers
             ],
             "store": dict(self._archive.status),
+            "delivered_events": int(self._frames().sum),
+            "histograms": {
+                "frame_events": self._frames().as_json(),
+                "latency_seconds": hub.latency.as_json(),
+            },
         }

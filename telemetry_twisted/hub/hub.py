@@ -10,9 +10,12 @@ from twisted.logger import Logger
 
 from telemetry_twisted.link import records
 
+from .histogram import Histogram
 from .nodes import Node, NodeTable
 from .quiet import QuietLog
 from .ring import Ring
+
+LATENCY_BOUNDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0)
 
 _SAY_NODES_AFTER = 2.0
 
@@ -38,6 +41,7 @@ class Hub:
 
     ``last_id`` is the highest event id so far. ``endings`` counts connections of nodes that ended,
     by kind, ``faults`` what nodes got wrong, by kind (``decode_error``, ``violation``).
+    ``latency`` is of the last events of each read from an ingestion process.
     """
 
     _log = Logger()
@@ -50,7 +54,11 @@ class Hub:
         self.last_id = 0
         self.endings: Counter[str] = Counter()
         self.faults: Counter[str] = Counter()
-        self.connected_ever = 0
+        self.latency = Histogram(
+            "Seconds from reading events to having sent them to subscribers that keep up.",
+            LATENCY_BOUNDS,
+        )
+        self._last_received = 0
         self._clock = clock
         self._history = history
         self._quiet = QuietLog(self._log, clock)
@@ -61,11 +69,16 @@ class Hub:
         if last_id > self.last_id:
             self.last_id = last_id
         self.ring.publish(chunk)
+        self._last_received = chunk.received
         if self._history is not None:
             self._history.chunk(chunk)
 
     def chunks_done(self) -> None:
         self.ring.wake()
+        if self._last_received:
+            # By now they are with all subscribers that keep up.
+            self.latency.observe(self._clock.seconds() - self._last_received / 1_000_000)
+            self._last_received = 0
 
     def history_received(self, kind: int, body: memoryview) -> None:
         if kind == records.STATE:
@@ -105,7 +118,6 @@ class Hub:
         self._quiet.warn("a connection was dropped: {reason}", reason=reason)
 
     def node_connected(self, node: Node) -> None:
-        self.connected_ever += 1
         self.ring.node_connected(node.node_id, node.slot)
         if self._history is not None:
             self._history.node_connected(node)

@@ -143,6 +143,7 @@ class Assembler:
             b"".join(self._types),
             b"".join(self._lengths),
             b",".join(self._parts),
+            self._received_micros,
         )
         self._send(*chunk.encode())
         self._start_chunk()

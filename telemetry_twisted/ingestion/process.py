@@ -224,6 +224,7 @@ class IngestionProcess:
             "rate_limited": self._rate_limited
             + sum(node.rate_limited for node in self._nodes.values()),
             "held_back": self._gate.closed,
+            "link_backlog_bytes": self._link.backlog,
             "cpu_seconds": usage.ru_utime + usage.ru_stime,
             "memory_bytes": resident_bytes(),
         }

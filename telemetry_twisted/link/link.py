@@ -67,6 +67,8 @@ def hand_over(data: memoryview, handler: RecordHandler) -> int:
 class Link:
     """One end of a stream of records.
 
+    ``backlog`` is how many bytes wait to be sent.
+
     :param connected: a connected stream socket, which the link closes in the end.
     """
 
@@ -80,7 +82,7 @@ class Link:
         self._incoming = bytearray(LINK_BYTES)
         self._held = 0
         self._outgoing: deque[bytes | memoryview] = deque()
-        self._outgoing_bytes = 0
+        self.backlog = 0
         self._producer: IPushProducer | None = None
         self._writing = False
         self._paused = False
@@ -106,11 +108,11 @@ class Link:
         if self._lost or self._closing:
             return
         self._outgoing += pieces
-        self._outgoing_bytes += sum(map(len, pieces))
-        if self._outgoing_bytes > LINK_BYTES and self._producer is not None and not self._paused:
+        self.backlog += sum(map(len, pieces))
+        if self.backlog > LINK_BYTES and self._producer is not None and not self._paused:
             self._paused = True
             self._producer.pauseProducing()
-        if self._outgoing_bytes >= _FLUSH_BYTES:
+        if self.backlog >= _FLUSH_BYTES:
             self.flush()
 
     def flush(self) -> None:
@@ -166,7 +168,7 @@ class Link:
         if not self._outgoing:
             self._writing = False
             self._reactor.removeWriter(self)
-        if self._paused and self._outgoing_bytes <= _RESUME_BYTES:
+        if self._paused and self.backlog <= _RESUME_BYTES:
             self._paused = False
             assert self._producer is not None
             self._producer.resumeProducing()
@@ -182,7 +184,7 @@ class Link:
             return None
         except OSError:
             return CONNECTION_LOST
-        self._outgoing_bytes -= count
+        self.backlog -= count
         while outgoing and count >= len(outgoing[0]):
             count -= len(outgoing.popleft())
         if count:

@@ -18,6 +18,7 @@ from twisted.web.http import HTTPChannel
 
 from telemetry_twisted.api.frames import event_renderer
 from telemetry_twisted.api.subscriber import Figures, Gauges, Subscriber
+from telemetry_twisted.hub.histogram import Histogram
 from telemetry_twisted.hub.ring import Ring
 from telemetry_twisted.link.records import Chunk, encode_runs
 
@@ -149,6 +150,7 @@ class Stage:
         self.members: list[Subscriber] = []
         self.gone: list[Subscriber] = []
         self.events_missed = 0
+        self.frames = Histogram("Events in a frame.", (1, 100))
         self.goodbyes: list[tuple[int, bytes]] = []
         self.published = 0
 
