@@ -10,6 +10,7 @@ from typing import Any, ClassVar, cast
 from twisted.internet.endpoints import serverFromString
 from twisted.python import usage
 
+from telemetry_twisted import __version__
 from telemetry_twisted.jip3.codec import CodecUnavailable, load_codec
 from telemetry_twisted.link.records import CHUNK_EVENTS
 from telemetry_twisted.store.database import parse_database
@@ -190,6 +191,11 @@ class Options(usage.Options):
         ["no-database", None, "Keep no history: only /api/ws and /api/health."],
         ["byte-arrays", None, "Write hashes, addresses and bitfields as arrays of integers."],
     ]
+
+    def opt_version(self) -> None:
+        """Display the version and exit."""
+        print(f"telemetry_twisted {__version__}")
+        raise SystemExit
 
     def postOptions(self) -> None:
         """Check every value, so that nothing starts with a wrong one.

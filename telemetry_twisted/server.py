@@ -195,6 +195,9 @@ class _AcceptedElsewhere(ServerFactory):
 
     noisy = False
 
+    def logPrefix(self) -> str:
+        return "nodes' port"
+
 
 def _place(address: object) -> str:
     """An address as people write it."""
