@@ -17,6 +17,7 @@ from contextlib import ExitStack, contextmanager, suppress
 from http.client import HTTPConnection, HTTPResponse
 from itertools import count
 from pathlib import Path
+from select import select
 from typing import Any, Protocol
 
 import pytest
@@ -92,11 +93,18 @@ class Node:
         """Send a ``BestBlockChanged`` for each of ``slots``."""
         self.send(*map(best_block, slots))
 
-    def await_closed(self, seconds: float = DEADLINE) -> None:
-        """Wait until the server closes the connection."""
-        self.socket.settimeout(seconds)
+    @property
+    def closed(self) -> bool:
+        """Whether the server has closed the connection, on which it never sends anything."""
+        if not select([self.socket], [], [], 0)[0]:
+            return False
         with suppress(ConnectionError):
             assert self.socket.recv(1) == b""
+        return True
+
+    def await_closed(self) -> None:
+        """Wait until the server closes the connection."""
+        await_true(lambda: self.closed, "the server closes the connection")
 
     def close(self) -> None:
         """End the connection."""
@@ -234,9 +242,17 @@ class Server:
             return []
         return [int(child) for child in text.split() if alive(int(child))]
 
-    def await_log(self, text: str, seconds: float = DEADLINE) -> None:
-        """Wait until the log holds ``text``."""
-        await_true(lambda: text in self.log, f"{text!r} in the log", seconds)
+    def sockets(self) -> list[int]:
+        """How many sockets each of its ingestion processes has."""
+        counts = []
+        for pid in self.children:
+            links = (os.readlink(path) for path in Path(f"/proc/{pid}/fd").iterdir())
+            counts.append(sum(link.startswith("socket:") for link in links))
+        return counts
+
+    def await_log(self, text: str, times: int = 1) -> None:
+        """Wait until the log holds ``text`` so many times."""
+        await_true(lambda: self.log.count(text) >= times, f"{text!r} in the log")
 
     def await_ended(self, *pids: int) -> None:
         """Wait until none of these processes runs."""
@@ -256,6 +272,10 @@ class Server:
         node = Node(node_id, self.connect_socket(), told.get("version", 0))
         node.send(information(node_id, **told))
         return node
+
+    def connect_stranger(self) -> Node:
+        """A connection that has not said who it is."""
+        return Node("", self.connect_socket())
 
     @contextmanager
     def subscriber(
@@ -278,6 +298,16 @@ class Server:
             subscriber = Subscriber(connection)
             subscriber.greeting = subscriber.receive()
             yield subscriber
+
+    def stats(self) -> Message:
+        """``broadcaster_stats``, as a new subscriber is told."""
+        with self.subscriber() as subscriber:
+            stats: Message = subscriber.greeting["data"]["broadcaster_stats"]
+            return stats
+
+    def await_dropped(self, number: Callable[[], int]) -> None:
+        """Wait until so many events were dropped, as far as it tells."""
+        await_true(lambda: self.stats()["dropped_events"] == number(), "events were dropped")
 
     def total_nodes(self) -> int:
         """How many nodes are connected, as a new subscriber is told."""

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import json
-import os
 import socket
 import subprocess
 import sys
 from collections import Counter
 from contextlib import ExitStack
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -70,12 +68,6 @@ def introduce(server: Server, validator: Validator) -> socket.socket:
     return connection
 
 
-def sockets_of(pid: int) -> int:
-    """How many sockets a process has."""
-    links = (os.readlink(path) for path in Path(f"/proc/{pid}/fd").iterdir())
-    return sum(link.startswith("socket:") for link in links)
-
-
 def check(subscriber: Subscriber, validators: list[Validator]) -> None:
     """The subscriber has all events of ``validators``, each once, in order, with its event ID."""
     rows: dict[str, list[tuple[int, int]]] = {each.node_id: [] for each in validators}
@@ -103,9 +95,8 @@ def test_every_event_of_a_network_arrives_once_and_in_order(start_server: StartS
     assert all(len(each.contents) == EVENTS for each in validators)
     two = [validators[3], validators[1000]]
     server = start_server(procs=PROCESSES)
-    processes = server.children
-    assert len(processes) == PROCESSES
-    before = [sockets_of(pid) for pid in processes]
+    before = server.sockets()
+    assert len(before) == PROCESSES
     with ExitStack() as stack:
         everything, star, of_two = (stack.enter_context(server.subscriber()) for _ in range(3))
         connections = [introduce(server, each) for each in validators[: NODES // 2]]
@@ -114,7 +105,7 @@ def test_every_event_of_a_network_arrives_once_and_in_order(start_server: StartS
         of_two.subscribe(type="Nodes", node_ids=[each.node_id for each in two])
         connections += [introduce(server, each) for each in validators[NODES // 2 :]]
         server.await_nodes(NODES)
-        spread = [sockets_of(pid) - was for pid, was in zip(processes, before, strict=True)]
+        spread = [now - was for now, was in zip(server.sockets(), before, strict=True)]
         assert sum(spread) == NODES
         assert all(abs(share * PROCESSES / NODES - 1) <= 0.25 for share in spread)
         streams = [each.stream for each in validators]
