@@ -12,7 +12,7 @@ from attrs import frozen
 from twisted.internet.threads import deferToThread
 
 from .database import Database
-from .raw import CHUNK_SPAN, node_term, stored_events, type_term
+from .raw import CHUNK_SPAN, cut_events, node_term, type_term
 
 FIRST_BATCHES, MORE_BATCHES, MOST_BATCHES = 2, 64, 1024
 """How many batches are looked at first, then at a time, and for one page at most."""
@@ -145,7 +145,7 @@ async def _positions(
     if wanted.node is None and wanted.types is None:
         chunks: defaultdict[Key, list[tuple[int, int]]] = defaultdict(list)
         for batch, run, number, count in await database.query(
-            "SELECT batch, run, number, length(types) FROM raw_chunks "
+            "SELECT batch, run, number, length(lengths) / 4 FROM raw_chunks "
             "WHERE batch >= ? AND batch <= ? AND received >= ? AND received < ? "
             "ORDER BY batch, run, number DESC",
             (oldest, newest, wanted.begin, wanted.end),
@@ -180,7 +180,7 @@ async def _messages(database: Database, wanted: Wanted, places: Sequence[Place])
         return []
     chunks = {(place.batch, place.run, place.position // CHUNK_SPAN) for place in places}
     rows = await database.query(
-        "SELECT batch, run, number, nodes, types, lengths, events FROM raw_chunks "
+        "SELECT batch, run, number, lengths, events FROM raw_chunks "
         f"WHERE (batch, run, number) IN (VALUES {', '.join(['(?, ?, ?)'] * len(chunks))}) "
         "AND received >= ? AND received < ?",
         (*(part for chunk in chunks for part in chunk), wanted.begin, wanted.end),
@@ -189,15 +189,15 @@ async def _messages(database: Database, wanted: Wanted, places: Sequence[Place])
 
 
 def _cut(rows: list[tuple[Any, ...]], places: Sequence[Place]) -> list[bytes]:
-    chunks = {
-        (batch, run, number): [message for _, _, message in stored_events(*columns)]
-        for batch, run, number, *columns in rows
-    }
-    return [
-        chunks[key][place.position % CHUNK_SPAN]
-        for place in places
-        if (key := (place.batch, place.run, place.position // CHUNK_SPAN)) in chunks
-    ]
+    wanted: defaultdict[tuple[int, int, int], list[Place]] = defaultdict(list)
+    for place in places:
+        wanted[place.batch, place.run, place.position // CHUNK_SPAN].append(place)
+    found: dict[Place, bytes] = {}
+    for batch, run, number, lengths, events in rows:
+        of_chunk = wanted[batch, run, number]
+        indices = [place.position % CHUNK_SPAN for place in of_chunk]
+        found.update(zip(of_chunk, cut_events(lengths, events, indices), strict=True))
+    return [found[place] for place in places if place in found]
 
 
 def _marks(values: Iterable[object]) -> str:

@@ -10,11 +10,10 @@ and then just the chunks that hold them; both sides handle an event in a fractio
 
 from __future__ import annotations
 
-import struct
 import zlib
 from array import array
 from collections import defaultdict, deque
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from attrs import define, frozen
 
@@ -30,8 +29,6 @@ BATCH_BYTES = 16 << 20
 
 STAMP = slice(-29, -2)
 """Where in an ``event`` message its time is, as RFC 3339."""
-
-_NODE_RUN = struct.Struct("<IH")
 
 
 @frozen
@@ -102,12 +99,12 @@ def type_term(kind: int) -> int:
 class Batch:
     """Chunks made ready to be written: rows of the three tables without their key ``(batch, run)``.
 
-    ``chunks`` are ``(number, received, nodes, types, lengths, events)``, ``postings`` are
-    ``(term, positions)``; ``first`` and ``last`` bound the times of the events, in microseconds;
-    ``events`` is their number, ``bytes`` how much is written.
+    ``chunks`` are ``(number, received, lengths, events)``, ``postings`` are ``(term, positions)``;
+    ``first`` and ``last`` bound the times of the events, in microseconds; ``events`` is their
+    number, ``bytes`` how much is written.
     """
 
-    chunks: list[tuple[int, int, bytes, bytes, bytes, bytes]]
+    chunks: list[tuple[int, int, bytes, bytes]]
     postings: list[tuple[int, bytes]]
     first: int
     last: int
@@ -124,15 +121,13 @@ def make_batch(waiting: Sequence[Waiting], nodes: Mapping[str, int]) -> Batch:
         start = number * CHUNK_SPAN
         for position, kind in enumerate(chunk.types, start):
             positions[type_term(kind)].append(position)
-        runs = []
         for node_id, (_, count) in zip(item.nodes, chunk.runs, strict=True):
             node = nodes[node_id]
-            runs.append(_NODE_RUN.pack(node, count))
             positions[node_term(node)].extend(range(start, start + count))
             start += count
         received = microseconds(chunk.events[STAMP].decode())
         events = zlib.compress(chunk.events, 1)
-        chunks.append((number, received, b"".join(runs), chunk.types, chunk.lengths, events))
+        chunks.append((number, received, chunk.lengths, events))
     postings = [(term, where.tobytes()) for term, where in positions.items()]
     times = [row[1] for row in chunks]
     return Batch(
@@ -145,10 +140,8 @@ def make_batch(waiting: Sequence[Waiting], nodes: Mapping[str, int]) -> Batch:
     )
 
 
-def stored_events(
-    nodes: bytes, types: bytes, lengths: bytes, events: bytes
-) -> Iterator[tuple[int, int, bytes]]:
-    """``(node, type, event message)`` of each event of a chunk, from the columns of its row."""
-    chunk = Chunk(0, len(types), b"", types, lengths, zlib.decompress(events))
-    runs = (node for node, count in _NODE_RUN.iter_unpack(nodes) for _ in range(count))
-    return zip(runs, types, chunk.each(), strict=True)
+def cut_events(lengths: bytes, events: bytes, indices: Iterable[int]) -> list[bytes]:
+    """The event messages of a chunk at ``indices``, from the columns of its row."""
+    messages = zlib.decompress(events)
+    bounds = Chunk(0, 0, b"", b"", lengths, b"").bounds()
+    return [messages[bounds[index] : bounds[index + 1] - 1] for index in indices]

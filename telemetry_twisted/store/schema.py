@@ -243,8 +243,6 @@ RAW_CHUNKS = Table(
         "run": INTEGER,
         "number": INTEGER,
         "received": INTEGER,
-        "nodes": BLOB,
-        "types": BLOB,
         "lengths": BLOB,
         "events": BLOB,
     },

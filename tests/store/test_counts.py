@@ -21,8 +21,9 @@ def test_packed_counts_add_up(first: dict[int, int], second: dict[int, int]) -> 
     assert totals == Counter(first) + Counter(second)
 
 
-def test_most_counts_take_two_bytes() -> None:
-    assert len(pack({10: 5, 11: 100, 131: 127})) == 6
+def test_counts_are_as_wide_as_the_largest_needs() -> None:
+    for largest, width in ((0, 1), (255, 1), (256, 2), (2**16, 4), (2**32, 8), (2**63, 8)):
+        assert len(pack({10: 1, 11: largest})) == 1 + 2 + 2 * width
 
 
 def test_value_is_whole_each_time_it_is_taken() -> None:

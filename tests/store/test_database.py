@@ -133,7 +133,7 @@ async def test_rows_are_replaced_by_key(database: Database) -> None:
 async def test_appended_bytes_come_back_as_they_were(database: Database) -> None:
     await database.open()
     every_byte = bytes(range(256))
-    row = (1, 2, 3, 4, every_byte, b"", b"\\x00\\", b"\t\n\r")
+    row = (1, 2, 3, 4, every_byte, b"\\x00\\\t\n\r")
     await database.transact(lambda t: t.append(RAW_CHUNKS, [row]))
     columns = ", ".join(RAW_CHUNKS.columns)
     assert await database.query(f"SELECT {columns} FROM raw_chunks") == [row]

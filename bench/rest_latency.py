@@ -1,0 +1,472 @@
+"""How long answers of the REST API take over a store that is full.
+
+``python -m bench.rest_latency`` fills SQLite and a PostgreSQL of its own with 30 days of counts
+from 1,024 nodes, which takes minutes and some 20 GB, and asks each question many times, one after
+another, with nodes, slots and ranges drawn at random.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import random
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
+from http.client import HTTPConnection
+from pathlib import Path
+from statistics import quantiles
+from tempfile import TemporaryDirectory
+from typing import Any, cast
+
+from klein import Klein
+from rich.console import Console
+from twisted.internet import reactor as installed
+from twisted.internet.defer import Deferred
+
+from telemetry_twisted.api.rest import history_routes
+from telemetry_twisted.api.site import api_site
+from telemetry_twisted.interfaces import IServerReactor
+from telemetry_twisted.jip3.table import TABLE
+from telemetry_twisted.link.records import Chunk, encode_runs
+from telemetry_twisted.store.counts import pack
+from telemetry_twisted.store.database import Database, Transaction, open_database
+from telemetry_twisted.store.histogram import Histogram
+from telemetry_twisted.store.policy import DAY, HOUR, Policy
+from telemetry_twisted.store.queries import History
+from telemetry_twisted.store.raw import Waiting, make_batch
+from telemetry_twisted.store.schema import (
+    CONNECTIONS,
+    COUNTS,
+    FAILURES,
+    FAULTS,
+    LATEST,
+    NODES,
+    RAW_SHARE,
+    RUNS,
+    SLOTS,
+    SPREADS,
+    STATES,
+    Table,
+)
+from telemetry_twisted.store.testing import ThrowawayPostgresql
+from telemetry_twisted.store.writer import write_batch
+from telemetry_twisted.timestamps import rfc3339
+
+from . import output
+from .harness import HOST, module
+from .rows import Report, Row, Sample, Target
+
+TEMPLATES = 64
+"""Different packed counts; each row has one of them."""
+
+STEP_SECONDS = 6 * HOUR
+"""Filled in one transaction."""
+
+MOST_MS = 50.0
+HASH = "0x" + 64 * "ab"
+SLOT_SECONDS = 6
+FIRST_SLOT = 9_000_000
+
+
+def node_id(number: int) -> str:
+    """The ID of node ``number``."""
+    return f"{number:064x}"
+
+
+# Filling
+
+
+async def fill(database: Database, nodes: int, days: int, now: int) -> None:
+    """Write ``days`` of history of so many ``nodes``, up to ``now``."""
+    await database.open()
+    dice = random.Random(1)
+    run = database.transact
+    await run(partial(_fill_nodes, nodes=nodes, now=now))
+    await run(partial(_make_templates, dice=dice, nodes=nodes))
+    for width, kept in ((10, 1), (60, days), (3600, days)):
+        begin = (now - min(kept, days) * DAY) // width * width
+        for start in range(begin, now, STEP_SECONDS):
+            end = min(start + STEP_SECONDS, now)
+            await run(partial(_fill_counts, width=width, start=start, end=end, nodes=nodes))
+    for start in range((now - DAY) // 10 * 10, now, STEP_SECONDS):
+        end = min(start + STEP_SECONDS, now)
+        await run(partial(_fill_states, start=start, end=end, nodes=nodes))
+    for day in range(days):
+        start = now - (day + 1) * DAY
+        await run(partial(_fill_slots, dice=dice, start=start, nodes=nodes))
+        await run(partial(_fill_troubles, dice=dice, start=start, nodes=nodes))
+    await _fill_raw(database, dice, nodes, now)
+    await run(lambda t: t.execute("ANALYZE"))
+
+
+def _fill_nodes(transaction: Transaction, nodes: int, now: int) -> None:
+    micros = now * 1_000_000
+    since = micros - 30 * DAY * 1_000_000
+    info = json.dumps({"params": {"core_count": 341}, "additional_info": "x" * 400})
+    transaction.upsert(RUNS, [(since, micros, None)])
+    transaction.upsert(
+        NODES,
+        [
+            (node_id(number), "10.0.0.1:4000", f"impl {number % 5}", f"0.{number % 3}", "0.7.1", 0,
+             341, 0, info, since, micros)
+            for number in range(1, nodes + 1)
+        ],
+    )  # fmt: skip
+    transaction.upsert(
+        CONNECTIONS,
+        [
+            (number, since + DAY * 1_000_000 * day, 1, "10.0.0.1:4000",
+             since + DAY * 1_000_000 * (day + 1) - 1, "the peer closed the connection")
+            for number in range(1, nodes + 1)
+            for day in range(30)
+        ],
+    )  # fmt: skip
+    status = {
+        "num_peers": 50, "num_val_peers": 40, "num_sync_peers": 40, "num_guarantees": [1] * 341,
+        "num_shards": 1000, "shards_size": 10**9, "num_preimages": 5, "preimages_size": 10**6,
+    }  # fmt: skip
+    fields: Mapping[int, Any] = {
+        10: status,
+        11: {"slot": 9_432_000, "hash": HASH},
+        12: {"slot": 9_431_990, "hash": HASH},
+        13: {"synced": True},
+    }
+    transaction.upsert(
+        LATEST,
+        [
+            (number, kind, micros, json.dumps(value))
+            for number in range(1, nodes + 1)
+            for kind, value in fields.items()
+        ],
+    )
+
+
+def _make_templates(transaction: Transaction, dice: random.Random, nodes: int) -> None:
+    blob = "bytea" if _is_postgresql(transaction) else "BLOB"
+    transaction.execute(
+        f"CREATE TABLE templates (id bigint PRIMARY KEY, events bigint, node {blob}, whole {blob})"
+    )
+    for number in range(TEMPLATES):
+        counts = {kind: dice.randrange(1, 200) for kind in TABLE.events if dice.random() < 0.6}
+        whole = {kind: count * nodes for kind, count in counts.items()}
+        transaction.execute(
+            "INSERT INTO templates VALUES (?, ?, ?, ?)",
+            (number, sum(counts.values()), pack(counts), pack(whole)),
+        )
+
+
+def _is_postgresql(transaction: Transaction) -> bool:
+    return type(transaction).__module__.endswith("postgresql")
+
+
+_SERIES = (
+    "WITH RECURSIVE b(bucket) AS (SELECT CAST(? AS bigint) UNION ALL "
+    "SELECT bucket + ? FROM b WHERE bucket + ? < ?), "
+    "n(node) AS (SELECT CAST(0 AS bigint) UNION ALL SELECT node + 1 FROM n WHERE node < ?) "
+)
+
+
+def _fill_counts(transaction: Transaction, width: int, start: int, end: int, nodes: int) -> None:
+    start = start // width * width
+    transaction.execute(
+        f"INSERT INTO {COUNTS[width].name} {_SERIES} SELECT bucket, n.node, 1, "
+        f"CASE n.node WHEN 0 THEN events * {nodes} ELSE events END, "
+        "CASE n.node WHEN 0 THEN whole ELSE t.node END "
+        f"FROM b CROSS JOIN n JOIN templates t ON t.id = (bucket / {width} + n.node) % {TEMPLATES} "
+        "ORDER BY bucket, n.node",
+        (start, width, width, end, nodes),
+    )
+
+
+def _fill_states(transaction: Transaction, start: int, end: int, nodes: int) -> None:
+    columns = ", ".join(STATES.columns)
+    transaction.execute(
+        f"INSERT INTO states ({columns}) {_SERIES} SELECT bucket, node, 1, bucket / 6, "
+        "bucket / 6 - 10, 1, 50, 40, 40, 341, 1000, 1000000000, 5, 1000000 "
+        "FROM b CROSS JOIN n WHERE node > 0 ORDER BY bucket, node",
+        (start, 10, 10, end, nodes),
+    )
+
+
+def _fill_slots(transaction: Transaction, dice: random.Random, start: int, nodes: int) -> None:
+    encoded = []
+    for _ in range(20):
+        histogram = Histogram()
+        histogram.add(int(dice.lognormvariate(12, 1)) for _ in range(nodes))
+        encoded.append(histogram.encode())
+    rows = [
+        (kind, FIRST_SLOT + at // SLOT_SECONDS, 1, nodes, (start + at) * 1_000_000, 150_000,
+         700_000, 900_000, 1_500_000, 0, json.dumps([[HASH, nodes]]), dice.choice(encoded))
+        for at in range(0, DAY, SLOT_SECONDS)
+        for kind in (11, 12)
+    ]  # fmt: skip
+    first = FIRST_SLOT + start // SLOT_SECONDS
+    transaction.append(SLOTS, [(row[0], row[1] + first, *row[2:]) for row in rows])
+    for width in (600, 3600):
+        begin = -(-start // width) * width
+        transaction.upsert(
+            SPREADS,
+            [
+                (width, kind, bucket, width // 6, nodes * width // 6, dice.choice(encoded))
+                for bucket in range(begin, start + DAY, width)
+                for kind in (11, 12)
+            ],
+        )
+
+
+def _fill_troubles(transaction: Transaction, dice: random.Random, start: int, nodes: int) -> None:
+    failing = [event.discriminator for event in TABLE.events.values() if event.has_reason]
+    reasons = ("timed out after 2000 ms", "connection lost", "not found")
+    for width, table in FAILURES.items():
+        rows = [
+            (bucket, kind, reason, 1, dice.randrange(1, 1000))
+            for bucket in range(start // width * width, start + DAY, width)
+            for kind in failing
+            for reason in reasons
+        ]
+        _upsert(transaction, table, rows)
+    for width, table in FAULTS.items():
+        faults = [
+            (bucket, number, "decode_error", kind, "cut short", 1, 5, bucket * 1_000_000, 9, b"\1")
+            for bucket in range(start // width * width, start + DAY, width)
+            for number in range(1, min(nodes, 20) + 1)
+            for kind in (11, 62)
+        ]
+        _upsert(transaction, table, faults)
+
+
+def _upsert(transaction: Transaction, table: Table, rows: Sequence[tuple[Any, ...]]) -> None:
+    keys = len(table.key)
+    transaction.upsert(table, list({row[:keys]: row for row in rows}.values()))
+
+
+async def _fill_raw(database: Database, dice: random.Random, nodes: int, now: int) -> None:
+    numbers = {node_id(number): number for number in range(1, nodes + 1)}
+    kinds = list(TABLE.events)
+    weights = [1 / (1 + index) for index in range(len(kinds))]
+    event_id = 0
+    for batch in range(120):
+        waiting = []
+        at = now - HOUR + batch * HOUR // 120
+        for _ in range(50):
+            senders = dice.choices(range(1, nodes + 1), k=50)
+            types = dice.choices(kinds, weights, k=100)
+            messages = []
+            for index, kind in enumerate(types):
+                event_id += 1
+                messages.append(_message(event_id, senders[index // 2], kind, at, dice))
+            waiting.append(
+                Waiting(
+                    Chunk(
+                        event_id,
+                        100,
+                        encode_runs((0, 2) for _ in senders),
+                        bytes(types),
+                        b"".join(len(message).to_bytes(4, "little") for message in messages),
+                        b",".join(messages),
+                    ),
+                    tuple(map(node_id, senders)),
+                )
+            )
+        made = make_batch(waiting, numbers)
+        key = (at * 1_000_000 + 1, 1)
+        await database.transact(partial(_write_raw, key=key, made=made, at=at))
+
+
+def _write_raw(transaction: Transaction, key: tuple[int, int], made: Any, at: int) -> None:
+    write_batch(transaction, key, made)
+    transaction.upsert(RAW_SHARE, [(at // 10 * 10, 1, made.events, made.events, 0)])
+
+
+def _message(number: int, sender: int, kind: int, at: int, dice: random.Random) -> bytes:
+    fields = f'"timestamp":{at},"slot":5,"hash":"0x{dice.randbytes(32).hex()}"'
+    return (
+        f'{{"type":"event","data":{{"id":{number},"node_id":"{node_id(sender)}","event_id":1,'
+        f'"event_type":{kind},"event":{{"{TABLE.events[kind].name}":{{{fields}}}}}}},'
+        f'"timestamp":"{rfc3339(at)}"}}'
+    ).encode()
+
+
+# Asking
+
+Ask = Callable[[random.Random], str]
+
+
+def questions(nodes: int, days: int, now: int) -> dict[str, Ask]:
+    """What to ask, by name."""
+
+    def node(dice: random.Random) -> str:
+        return node_id(dice.randrange(1, nodes + 1))
+
+    def back(dice: random.Random, most: int) -> str:
+        length = dice.randrange(600, most)
+        end = dice.randrange(0, max(days * DAY - length, 1))
+        return f"from={rfc3339(now - end - length)}&to={rfc3339(now - end)}"
+
+    def slot(dice: random.Random) -> int:
+        return FIRST_SLOT + FIRST_SLOT + (now - dice.randrange(DAY, days * DAY)) // SLOT_SECONDS
+
+    month = f"from=-{days}d"
+    kinds = list(TABLE.events)
+    return {
+        "health/detailed": lambda _: "/api/health/detailed",
+        "stats": lambda _: "/api/stats",
+        "network": lambda _: "/api/network",
+        "nodes, 100": lambda dice: f"/api/nodes?cursor={dice.randrange(nodes)}",
+        "nodes/{id}": lambda dice: f"/api/nodes/{node(dice)}",
+        "nodes/{id}/timeline, 1 h": lambda dice: f"/api/nodes/{node(dice)}/timeline",
+        "nodes/{id}/timeline, 1 d": lambda dice: f"/api/nodes/{node(dice)}/timeline?from=-1d",
+        "nodes/{id}/timeline, all": lambda dice: f"/api/nodes/{node(dice)}/timeline?{month}",
+        "nodes/{id}/events": lambda dice: f"/api/nodes/{node(dice)}/events",
+        "events, 100": lambda _: "/api/events",
+        "events by type": lambda dice: f"/api/events?type={dice.choice(kinds)}",
+        "events by node and type": lambda dice: (
+            f"/api/events?node={node(dice)}&type={dice.choice(kinds)}"
+        ),
+        "events by group": lambda dice: f"/api/events?group={dice.choice(list(TABLE.groups))}",
+        "event-types, all": lambda _: f"/api/event-types?{month}",
+        "slots/{slot}": lambda dice: f"/api/slots/{slot(dice)}",
+        "blocks/propagation, 1 h": lambda _: "/api/blocks/propagation",
+        "blocks/propagation, all": lambda _: f"/api/blocks/propagation?{month}",
+        "failures, 1 h": lambda _: "/api/failures",
+        "failures, all": lambda _: f"/api/failures?{month}",
+        "protocol-errors, all": lambda _: f"/api/protocol-errors?{month}",
+        "metrics/live": lambda _: "/api/metrics/live",
+        "timeseries by type, any": lambda dice: (
+            f"/api/metrics/timeseries?group_by=type&{back(dice, days * DAY)}"
+        ),
+        "timeseries by group, 1 h": lambda _: "/api/metrics/timeseries?group_by=group",
+        "timeseries by group, 1 d": lambda _: "/api/metrics/timeseries?group_by=group&from=-1d",
+        "timeseries by group, all": lambda _: f"/api/metrics/timeseries?group_by=group&{month}",
+        "timeseries by node, 1 h": lambda _: "/api/metrics/timeseries?group_by=node",
+        "timeseries by node, all": lambda _: f"/api/metrics/timeseries?group_by=node&{month}",
+        "timeseries of a node, any": lambda dice: (
+            f"/api/metrics/timeseries?node={node(dice)}&{back(dice, days * DAY)}"
+        ),
+        "/metrics": lambda _: "/metrics",
+    }
+
+
+def ask(port: int, asked: Mapping[str, Ask], times: int) -> Iterator[tuple[str, list[float]]]:
+    """Each question with how long its answers took, in milliseconds."""
+    dice = random.Random(2)
+    connection = HTTPConnection(HOST, port, timeout=20)
+    for name, make in asked.items():
+        taken = []
+        for _ in range(times):
+            path = make(dice)
+            start = time.perf_counter()
+            connection.request("GET", path)
+            answer = connection.getresponse()
+            body = answer.read()
+            taken.append((time.perf_counter() - start) * 1000)
+            if answer.status != 200:
+                sys.exit(f"{path} is answered with {answer.status}: {body[:500]!r}")
+        yield name, taken
+
+
+class Figures:
+    """What a server says of itself that so many nodes are connected to."""
+
+    def __init__(self, nodes: int) -> None:
+        self._nodes = [node_id(number) for number in range(1, nodes + 1)]
+
+    def stats(self) -> dict[str, Any]:
+        return {"connections": {"total": len(self._nodes), "nodes": self._nodes}}
+
+    def alerts(self) -> dict[str, Any]:
+        return {"alerts": [], "count": 0}
+
+    def metrics(self) -> dict[str, Any]:
+        broadcaster = dict.fromkeys(
+            ("total_events_broadcast", "active_subscribers", "node_channels", "dropped_events",
+             "undelivered_events"), 1
+        )  # fmt: skip
+        ring = dict.fromkeys(("events", "bytes", "max_events", "max_bytes"), 1)
+        return {
+            "uptime_seconds": 1,
+            "events_per_second": 1.0,
+            "broadcaster": broadcaster,
+            "nodes": len(self._nodes),
+            "decode_errors": 0,
+            "violations": 0,
+            "ring": ring,
+            "ingestion": [{"pid": 1, "connections": 1, "events": 1}] * 8,
+            "store": {"state": "ok"},
+        }
+
+
+def serve(url: str, nodes: int, days: int, now: int) -> None:
+    """Fill the database at ``url``, then answer until told to end."""
+    reactor = cast(IServerReactor, installed)
+    database = open_database(url, reactor)
+
+    def listen(_: object) -> None:
+        app = Klein()
+        history_routes(app, History(database, Policy()), Figures(nodes), reactor)
+        port = cast(Any, reactor).listenTCP(0, api_site(app), interface=HOST)
+        print(json.dumps({"port": port.getHost().port}), flush=True)
+
+    def failed(failure: Any) -> None:
+        failure.printTraceback()
+        reactor.stop()
+
+    filled = Deferred.fromCoroutine(fill(database, nodes, days, now))
+    filled.addCallback(listen).addErrback(failed)
+    reactor.run()
+
+
+def measure(url: str, kind: str, options: argparse.Namespace) -> list[Row]:
+    """A row for each question."""
+    now = int(time.time())
+    arguments = ("--serve", url, f"--nodes={options.nodes}", f"--days={options.days}")
+    began = time.monotonic()
+    with module("bench.rest_latency", *arguments, f"--now={now}") as child:
+        assert child.process.stdout is not None
+        line = child.process.stdout.readline()
+        if not line:
+            raise child.failed("did not fill the database")
+        print(f"{kind} filled in {time.monotonic() - began:.0f} s", file=sys.stderr)
+        asked = questions(options.nodes, options.days, now)
+        rows = []
+        for name, taken in ask(json.loads(line)["port"], asked, options.times):
+            cuts = quantiles(taken, n=100, method="inclusive")
+            sample = Sample(cuts[98], {"p50 ms": cuts[49], "most ms": max(taken)})
+            rows.append(Row(name, kind, "ms (p99)", (sample,)))
+    return rows
+
+
+def main() -> None:
+    """Fill, ask, and print how long it took."""
+    parser = argparse.ArgumentParser(prog="bench.rest_latency", description=__doc__)
+    parser.add_argument("--days", type=int, default=30)
+    parser.add_argument("--nodes", type=int, default=1024)
+    parser.add_argument("--times", type=int, default=200, help="how often each question is asked")
+    parser.add_argument("--only", choices=("sqlite", "postgresql"))
+    parser.add_argument("--serve", help=argparse.SUPPRESS)
+    parser.add_argument("--now", type=int, help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.serve:
+        serve(options.serve, options.nodes, options.days, options.now)
+        return
+    rows: list[Row] = []
+    if options.only != "postgresql":
+        with TemporaryDirectory(prefix="bench-rest-") as directory:
+            rows += measure(f"sqlite:{Path(directory, 'bench.sqlite')}", "sqlite", options)
+    if options.only != "sqlite":
+        server = ThrowawayPostgresql()
+        try:
+            server.start()
+            rows += measure(server.create_database("bench"), "postgresql", options)
+        finally:
+            server.remove()
+    targets = tuple(Target(row.case, row.system, MOST_MS, at_most=True) for row in rows)
+    title = f"REST answers over {options.days} days of {options.nodes} nodes"
+    report = Report("rest_latency", title, tuple(rows), targets, less_is_better=True)
+    output.show(Console(width=160), report)
+
+
+if __name__ == "__main__":
+    main()
