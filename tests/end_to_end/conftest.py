@@ -187,13 +187,19 @@ class Subscriber:
 
 
 class Server:
-    """A server in processes of its own, with its ports, its log, and clients for it."""
+    """A server in processes of its own, with its ports, its log, and clients for it.
 
-    def __init__(self, directory: Path, command: Iterable[str]) -> None:
+    ``pid`` is that of its hub; ``log_path`` is where it logs, by default what it prints.
+    """
+
+    def __init__(
+        self, directory: Path, command: Iterable[str], log_path: Path | None = None
+    ) -> None:
         self.ports: dict[str, int] = {}
         self._stack = ExitStack()
-        self._output = directory / "output"
-        with self._output.open("wb") as output:
+        printed = directory / "output"
+        self._log_path = log_path or printed
+        with printed.open("wb") as output:
             self.process = subprocess.Popen(
                 [*command],
                 cwd=directory,
@@ -202,11 +208,12 @@ class Server:
                 stderr=output,
                 start_new_session=True,
             )
+        self.pid = self.process.pid
 
     @property
     def log(self) -> str:
         """What it has logged so far."""
-        return self._output.read_text()
+        return self._log_path.read_text() if self._log_path.exists() else ""
 
     def await_ready(self) -> Server:
         """Wait until it listens and serves."""
@@ -235,9 +242,8 @@ class Server:
     @property
     def children(self) -> list[int]:
         """Its ingestion processes."""
-        pid = self.process.pid
         try:
-            text = Path(f"/proc/{pid}/task/{pid}/children").read_text()
+            text = Path(f"/proc/{self.pid}/task/{self.pid}/children").read_text()
         except FileNotFoundError:
             return []
         return [int(child) for child in text.split() if alive(int(child))]
@@ -258,18 +264,21 @@ class Server:
         """Wait until none of these processes runs."""
         await_true(lambda: not any(map(alive, pids)), f"the processes {pids} have ended")
 
-    def connect_socket(self, kind: str = "telemetry", receive_buffer: int = 0) -> socket.socket:
+    def connect_socket(
+        self, kind: str = "telemetry", host: str = HOST, receive_buffer: int = 0
+    ) -> socket.socket:
         """A socket that is connected to an endpoint, closed with the server."""
-        client = self._stack.enter_context(socket.socket())
+        family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        client = self._stack.enter_context(socket.socket(family))
         client.settimeout(DEADLINE)
         if receive_buffer:
             client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
-        client.connect((HOST, self.ports[kind]))
+        client.connect((host, self.ports[kind]))
         return client
 
-    def connect_node(self, node_id: str, **told: Any) -> Node:
+    def connect_node(self, node_id: str, host: str = HOST, **told: Any) -> Node:
         """A node that has sent its information, ``told`` as :func:`information` takes it."""
-        node = Node(node_id, self.connect_socket(), told.get("version", 0))
+        node = Node(node_id, self.connect_socket(host=host), told.get("version", 0))
         node.send(information(node_id, **told))
         return node
 
@@ -287,7 +296,7 @@ class Server:
         """
         with connect(
             f"ws://{HOST}:{self.ports['api']}/api/ws",
-            sock=self.connect_socket("api", receive_buffer),
+            sock=self.connect_socket("api", receive_buffer=receive_buffer),
             compression=None,
             open_timeout=DEADLINE,
             close_timeout=DEADLINE,
@@ -330,9 +339,9 @@ class Server:
         """
         children = self.children
         if whole_group:
-            os.killpg(self.process.pid, number)
+            os.killpg(self.pid, number)
         else:
-            self.process.send_signal(number)
+            os.kill(self.pid, number)
         code = self.process.wait(seconds)
         assert [child for child in children if alive(child)] == []
         return code
@@ -344,8 +353,9 @@ class Server:
             if self.process.poll() is None:
                 self.stop()
         finally:
-            with suppress(ProcessLookupError):
-                os.killpg(self.process.pid, signal.SIGKILL)
+            for group in {self.pid, self.process.pid}:
+                with suppress(ProcessLookupError):
+                    os.killpg(group, signal.SIGKILL)
             self.process.wait()
             print(self.log[-8000:])
         assert "Traceback" not in self.log
@@ -377,35 +387,46 @@ class StartServer(Protocol):
     def __call__(self, *options: str, procs: int = 2) -> Server: ...
 
 
-@contextmanager
-def running(directory: Path, *options: str, procs: int = 2) -> Iterator[Server]:
-    """A server that is ended afterwards."""
-    server = Server(directory, twistd(*options, procs=procs))
-    try:
-        yield server.await_ready()
-    finally:
-        server.close()
+class StartProcess(Protocol):
+    """Starts the server with a command, of which ``log_path`` is the log if it is not printed."""
+
+    def __call__(self, *command: str, log_path: Path | None = None) -> Server: ...
 
 
 @pytest.fixture
-def start_server(tmp_path: Path) -> Iterator[StartServer]:
-    """Starts servers of a test's own."""
+def start_process(tmp_path: Path) -> Iterator[StartProcess]:
+    """Starts servers by commands of a test's own."""
     numbers = count()
     with ExitStack() as stack:
 
-        def start(*options: str, procs: int = 2) -> Server:
+        def start(*command: str, log_path: Path | None = None) -> Server:
             directory = tmp_path / f"server-{next(numbers)}"
             directory.mkdir()
-            return stack.enter_context(running(directory, *options, procs=procs))
+            server = Server(directory, command, log_path)
+            stack.callback(server.close)
+            return server
 
         yield start
+
+
+@pytest.fixture
+def start_server(start_process: StartProcess) -> StartServer:
+    """Starts servers of a test's own."""
+
+    def start(*options: str, procs: int = 2) -> Server:
+        return start_process(*twistd(*options, procs=procs)).await_ready()
+
+    return start
 
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """A server that the tests of a module share."""
-    with running(tmp_path_factory.mktemp("server")) as shared:
-        yield shared
+    server = Server(tmp_path_factory.mktemp("server"), twistd())
+    try:
+        yield server.await_ready()
+    finally:
+        server.close()
 
 
 _node_numbers = count(1)
