@@ -1,0 +1,215 @@
+"""The command line: every option's default, what it accepts, and how it refuses the rest."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import Any
+
+import pytest
+from twisted.application.service import IService, IServiceMaker
+from twisted.plugin import getPlugins
+from twisted.python.usage import UsageError
+
+from telemetry_twisted.tap import Options, makeService
+
+DEFAULTS = {
+    "ingestion-procs": min(os.cpu_count() or 1, 8),
+    "telemetry-endpoint": "tcp:9000:interface=127.0.0.1",
+    "api-endpoint": "tcp:8080:interface=127.0.0.1",
+    "no-database": 0,
+    "max-nodes": 1024,
+    "max-message-size": 1_048_576,
+    "rate-limit": 0,
+    "ring-events": 500_000,
+    "ring-mib": 256,
+    "ws-batch": 100,
+    "max-subscribers": 5_000,
+    "byte-arrays": 0,
+    "codec": "auto",
+    "database": "sqlite:telemetry.sqlite",
+    "retain-events": 3_600,
+    "retain-events-max": 50_000_000,
+    "retain-events-mib": 4_096,
+    "retain-10s": 86_400,
+    "retain-1m": 30 * 86_400,
+    "retain-1h": 365 * 86_400,
+    "alert-node-gone": 30,
+    "alert-not-synced": 60,
+    "alert-behind": 5,
+    "alert-finality": 60,
+    "alert-decode-errors": 10,
+    "alert-lagging": 1,
+    "alert-store": 30,
+}
+
+NUMBERS = {
+    "ingestion-procs": (1, 64),
+    "max-nodes": (1, 65_535),
+    "max-message-size": (1_024, 67_108_864),
+    "rate-limit": (0, 10_000_000),
+    "ring-events": (100, 100_000_000),
+    "ring-mib": (1, 1_048_576),
+    "ws-batch": (1, 10_000),
+    "max-subscribers": (1, 1_000_000),
+    "retain-events-max": (1, 10**12),
+    "retain-events-mib": (1, 10**9),
+    **{name: (0, 10**9) for name in DEFAULTS if name.startswith("alert-")},
+}
+DURATIONS = ["retain-events", "retain-10s", "retain-1m", "retain-1h"]
+
+
+def parse(*arguments: str) -> Options:
+    options = Options()
+    options.parseOptions(arguments)
+    return options
+
+
+def refusal(name: str, value: str) -> str:
+    """What is said when the option is given that value."""
+    with pytest.raises(UsageError) as caught:
+        parse(f"--{name}", value)
+    return str(caught.value)
+
+
+def test_defaults() -> None:
+    assert dict(parse()) == DEFAULTS
+
+
+@pytest.mark.parametrize("name", NUMBERS)
+def test_a_number_within_its_bounds_is_accepted(name: str) -> None:
+    least, most = NUMBERS[name]
+    assert parse(f"--{name}", str(least))[name] == least
+    assert parse(f"--{name}", str(most))[name] == most
+
+
+@pytest.mark.parametrize("name", NUMBERS)
+@pytest.mark.parametrize(
+    "value", ["", "many", "1.5", "1e3", "-1", "+5", " 7", "٣", "0x10", None, 1]
+)
+def test_what_is_no_such_number_is_refused(name: str, value: Any) -> None:
+    least, most = NUMBERS[name]
+    if value is None:
+        value = str(least - 1)
+    elif value == 1:
+        value = str(most + 1)
+    assert refusal(name, value) == (
+        f"--{name} {value}: expected a whole number from {least} to {most}"
+    )
+
+
+@pytest.mark.parametrize("name", DURATIONS)
+@pytest.mark.parametrize(
+    ("value", "seconds"), [("0", 0), ("90s", 90), ("15m", 900), ("2h", 7_200), ("3d", 259_200)]
+)
+def test_a_duration_is_accepted(name: str, value: str, seconds: int) -> None:
+    assert parse(f"--{name}", value)[name] == seconds
+
+
+@pytest.mark.parametrize("name", DURATIONS)
+@pytest.mark.parametrize("value", ["", "90", "1w", "h", "1.5h", "-1h", "1h30m", "٣h"])
+def test_what_is_no_duration_is_refused(name: str, value: str) -> None:
+    said = refusal(name, value)
+    assert said.startswith(f"--{name} {value}: expected a number and one of s, m, h, d")
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("telemetry-endpoint", "tcp:0"),
+        ("telemetry-endpoint", "tcp6:9000"),
+        ("telemetry-endpoint", r"tcp6:9000:interface=\:\:1"),
+        ("api-endpoint", "tcp:0"),
+        ("api-endpoint", "unix:/run/telemetry"),
+    ],
+)
+def test_an_endpoint_is_accepted(name: str, value: str) -> None:
+    assert parse(f"--{name}", value)[name] == value
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("telemetry-endpoint", ""),
+        ("telemetry-endpoint", "9000"),
+        ("telemetry-endpoint", "127.0.0.1:9000"),
+        ("telemetry-endpoint", "unix:/run/telemetry"),
+        ("telemetry-endpoint", "tcp:none"),
+        ("telemetry-endpoint", "tcp:9000:interfaces=127.0.0.1"),
+        ("api-endpoint", ""),
+        ("api-endpoint", "8080"),
+        ("api-endpoint", "http:8080"),
+        ("api-endpoint", "tcp:none"),
+        ("api-endpoint", "ssl:8443:privateKey=no/such/file"),
+    ],
+)
+def test_what_is_no_endpoint_is_refused(name: str, value: str) -> None:
+    said = refusal(name, value)
+    assert said.startswith(f"--{name} {value}: expected a ")
+    assert "tcp:9000:interface=127.0.0.1" in said
+
+
+@pytest.mark.parametrize("value", ["auto", "python"])
+def test_a_codec_is_accepted(value: str) -> None:
+    assert parse("--codec", value)["codec"] == value
+
+
+def test_what_is_no_codec_is_refused() -> None:
+    said = refusal("codec", "fast")
+    assert said == "--codec fast: expected one of auto, compiled, python"
+
+
+def test_a_codec_that_cannot_run_here_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "telemetry_twisted.jip3.compiled", None)
+    assert parse("--codec", "auto")["codec"] == "auto"
+    assert refusal("codec", "compiled").startswith("--codec compiled: ")
+
+
+@pytest.mark.parametrize(
+    "value", ["sqlite:history.sqlite", "postgresql://user:secret@localhost:5432/telemetry"]
+)
+def test_a_database_is_accepted(value: str) -> None:
+    assert parse("--database", value)["database"] == value
+
+
+@pytest.mark.parametrize(
+    "value",
+    ["", "history.sqlite", "sqlite:", "mysql://user:secret@host/x", "postgresql://:secret@"],
+)
+def test_what_is_no_database_is_refused_without_repeating_a_password(value: str) -> None:
+    said = refusal("database", value)
+    assert said.startswith("--database: ")
+    assert "sqlite:PATH" in said
+    assert "secret" not in said
+
+
+def test_flags() -> None:
+    options = parse("--no-database", "--byte-arrays")
+    assert options["no-database"]
+    assert options["byte-arrays"]
+
+
+@pytest.mark.parametrize("arguments", [["--unknown"], ["surplus"], ["--max-nodes"]])
+def test_what_is_no_option_is_refused(arguments: list[str]) -> None:
+    with pytest.raises(UsageError):
+        parse(*arguments)
+
+
+def test_help_shows_every_option_with_its_default() -> None:
+    text = " ".join(str(Options()).split())
+    for name, default in DEFAULTS.items():
+        assert f"--{name}" in text
+        if isinstance(default, str):
+            assert default in text
+
+
+@pytest.mark.parametrize("arguments", [[], ["--no-database"]])
+def test_a_service_is_made_without_starting_anything(arguments: list[str]) -> None:
+    service = makeService(parse(*arguments))
+    assert IService.providedBy(service)
+    assert not service.running
+
+
+def test_the_plugin_is_found() -> None:
+    makers = {maker.tapname: maker for maker in getPlugins(IServiceMaker)}
+    assert makers["telemetry"].options is Options
