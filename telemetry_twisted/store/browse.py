@@ -179,10 +179,12 @@ async def _messages(database: Database, wanted: Wanted, places: Sequence[Place])
     if not places:
         return []
     chunks = {(place.batch, place.run, place.position // CHUNK_SPAN) for place in places}
+    wanted_chunks = ", ".join(["(?, ?, ?)"] * len(chunks))
     rows = await database.query(
-        "SELECT batch, run, number, lengths, events FROM raw_chunks "
-        f"WHERE (batch, run, number) IN (VALUES {', '.join(['(?, ?, ?)'] * len(chunks))}) "
-        "AND received >= ? AND received < ?",
+        "SELECT batch, run, number, lengths, events "
+        f"FROM (VALUES {wanted_chunks}) AS w JOIN raw_chunks c "
+        "ON c.batch = w.column1 AND c.run = w.column2 AND c.number = w.column3 "
+        "WHERE received >= ? AND received < ?",
         (*(part for chunk in chunks for part in chunk), wanted.begin, wanted.end),
     )
     return await deferToThread(_cut, rows, places)

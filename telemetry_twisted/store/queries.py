@@ -299,24 +299,32 @@ class History:
         self, span: Span, nodes: Sequence[int], types: Collection[int] | None
     ) -> dict[int, list[int]]:
         steps: dict[int, dict[int, int]] = {}
-        if nodes:
-            for bucket, counts in await self.database.query(
-                f"SELECT bucket, counts FROM {COUNTS[span.width].name} WHERE "
-                f"bucket IN ({_marks(span.buckets)}) AND node IN ({_marks(nodes)})",
-                (*span.buckets, *nodes),
-            ):
-                unpack_into(steps.setdefault(span.index(bucket), {}), counts)
+        for bucket, counts in await self._rows(span, nodes):
+            unpack_into(steps.setdefault(span.index(bucket), {}), counts)
         series: dict[int, list[int]] = {}
-        for index, counts in steps.items():
-            for kind, count in counts.items():
-                if types is None or kind in types:
-                    series.setdefault(kind, [0] * len(span.times))[index] = count
+        for index, step in steps.items():
+            for kind, count in step.items():
+                if kind in series:
+                    series[kind][index] = count
+                elif types is None or kind in types:
+                    series[kind] = [0] * len(span.times)
+                    series[kind][index] = count
         return series
+
+    async def _rows(self, span: Span, nodes: Sequence[int]) -> list[tuple[Any, ...]]:
+        """Buckets of some nodes with their packed counts."""
+        return await self.database.query(
+            f"SELECT bucket, counts FROM {COUNTS[span.width].name} WHERE "
+            f"bucket IN ({_marks(span.buckets)}) AND node IN ({_marks(nodes)})",
+            (*span.buckets, *nodes),
+        )
 
     async def totals(self, begin: float, end: float) -> dict[int, int]:
         """Events by type over a range, of all nodes."""
-        series = await self._by_type(self._span(begin, end, MOST_BUCKETS), [WHOLE_NETWORK], None)
-        return {kind: sum(counts) for kind, counts in series.items()}
+        totals: dict[int, int] = {}
+        for _, counts in await self._rows(self._span(begin, end, MOST_BUCKETS), [WHOLE_NETWORK]):
+            unpack_into(totals, counts)
+        return totals
 
     def _span(self, begin: float, end: float, most_buckets: int) -> Span:
         return span_of(begin, end, self._now(), self.policy.counts, most_buckets)
