@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import datetime, timedelta, timezone
 from functools import lru_cache
 
@@ -19,6 +20,25 @@ def _to_the_second(seconds: int) -> str:
     # Every frame carries a time, and thousands of frames share a second.
     moment = datetime.fromtimestamp(seconds, timezone.utc)
     return moment.replace(tzinfo=None).isoformat(timespec="seconds")
+
+
+class Stamp:
+    """The time as :func:`rfc3339` writes it, in bytes, made anew once a millisecond at most.
+
+    :param now: tells Unix time.
+    """
+
+    def __init__(self, now: Callable[[], float]) -> None:
+        self._now = now
+        self._made = 0.0
+        self._text = b""
+
+    def __call__(self) -> bytes:
+        now = self._now()
+        if not 0 <= now - self._made < 0.001 or not self._text:
+            self._made = now
+            self._text = rfc3339(now).encode()
+        return self._text
 
 
 def microseconds(text: str) -> int:

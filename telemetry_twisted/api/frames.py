@@ -13,7 +13,7 @@ from typing import Any
 import ujson
 
 from telemetry_twisted.hub.channel import Frame, Render
-from telemetry_twisted.timestamps import rfc3339
+from telemetry_twisted.timestamps import Stamp, rfc3339
 
 _TEXT = 0x81
 _BATCH = b'{"type":"batch","data":['
@@ -32,11 +32,13 @@ def frame_header(length: int) -> bytes:
 def event_renderer(now: Callable[[], float]) -> Render:
     """Makes ``event`` and ``batch`` frames; ``now`` tells Unix time."""
 
+    stamp = Stamp(now)
+
     def render(parts: list[bytes], count: int) -> Frame:
         events = parts[0] if len(parts) == 1 else b",".join(parts)
         if count == 1:
             return frame_header(len(events)), events
-        end = _BATCH_END % rfc3339(now()).encode()
+        end = _BATCH_END % stamp()
         return frame_header(len(_BATCH) + len(events) + len(end)) + _BATCH, events, end
 
     return render
