@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import Any
 
 from attrs import frozen
@@ -11,10 +12,18 @@ from telemetry_twisted.jip3.values import DecodeError, Event, decode_event
 
 from .changes import Changes
 from .counts import Buckets, Sum
+from .reasons import read_reason
 from .schema import FAILURES
 from .spread import Spreads
 
 STATUS, BEST_BLOCK, FINALIZED_BLOCK, SYNC_STATUS = 10, 11, 12, 13
+_STATE_TYPES = frozenset({STATUS, BEST_BLOCK, FINALIZED_BLOCK, SYNC_STATUS})
+
+KIND = 8
+"""Where in a message's content its discriminator is, a byte."""
+
+MINUTE = 60_000_000
+"""In microseconds."""
 
 COMMON_ERA = 1_735_732_800_000_000
 """The JAM Common Era, 2025-01-01T12:00:00Z, in microseconds of Unix time."""
@@ -53,6 +62,8 @@ class Origin:
 class Facts:
     """The state of each node, the spread of blocks, and failures.
 
+    Failures are counted by the minute first, and are in ``failures`` once they are folded in.
+
     ``latest`` gathers each node's newest facts by node and type: when the event says it happened,
     in microseconds of Unix time, and its fields.
     """
@@ -68,30 +79,26 @@ class Facts:
         self.spreads = Spreads()
         self.unreadable = 0
         self._now: dict[str, dict[str, int]] = {}
+        self._fresh: Counter[tuple[int, int, str]] = Counter()
 
     def take(self, origin: Origin, content: bytes, received: int) -> None:
         """Take a message's ``content``, read by the server at ``received`` (microseconds)."""
+        kind = content[KIND]
         try:
-            event = decode_event(content, origin.cores, origin.version)
+            if kind in _STATE_TYPES:
+                event = decode_event(content, origin.cores, origin.version)
+                self._take_state(origin.node_id, event, received)
+            else:
+                reason = read_reason(content, origin.cores, origin.version)
+                self._fresh[received // MINUTE, kind, reason] += 1
         except DecodeError as error:
             self.unreadable += 1
             self._log.warn(
                 "a fact of {node} cannot be read: {error}", node=origin.node_id, error=error
             )
-            return
-        time = COMMON_ERA + event.timestamp
-        kind = event.discriminator
-        if kind in (STATUS, BEST_BLOCK, FINALIZED_BLOCK, SYNC_STATUS):
-            self._take_state(origin.node_id, event, min(time, _LARGEST), received)
-            if kind in (BEST_BLOCK, FINALIZED_BLOCK):
-                fields = event.fields
-                self.spreads.report(
-                    kind, fields["slot"], fields["hash"], origin.node_id, time, received
-                )
-        else:
-            self._take_failure(kind, clean(event.fields["reason"]), received)
 
-    def _take_state(self, node: str, event: Event, time: int, received: int) -> None:
+    def _take_state(self, node: str, event: Event, received: int) -> None:
+        time = min(COMMON_ERA + event.timestamp, _LARGEST)
         self.latest[node, event.discriminator] = time, event.fields
         state = self._now.setdefault(node, {})
         fields = event.fields
@@ -99,21 +106,25 @@ class Facts:
             for name in _STATUS_FIELDS:
                 state[name] = min(fields[name], _LARGEST)
             state["num_guarantees"] = sum(fields["num_guarantees"])
-        elif event.discriminator == BEST_BLOCK:
-            state["best"] = fields["slot"]
-        elif event.discriminator == FINALIZED_BLOCK:
-            state["finalized"] = fields["slot"]
-        else:
+        elif event.discriminator == SYNC_STATUS:
             state["synced"] = int(fields["synced"])
+        else:
+            best = event.discriminator == BEST_BLOCK
+            state["best" if best else "finalized"] = fields["slot"]
+            self.spreads.report(
+                event.discriminator, fields["slot"], fields["hash"], node, time, received
+            )
         self.states.at(received // 1_000_000, node).update(state)
 
-    def _take_failure(self, kind: int, reason: str, received: int) -> None:
-        seconds = received // 1_000_000
-        for buckets in self.failures.values():
-            key = kind, reason
-            if buckets.crowded(seconds, key, MOST_REASONS):
-                key = kind, OTHER_REASONS
-            buckets.at(seconds, key).value += 1
+    def fold(self) -> None:
+        """Add the failures that came since the last time to ``failures``."""
+        for (minute, kind, reason), count in self._fresh.items():
+            for buckets in self.failures.values():
+                key = kind, clean(reason)
+                if buckets.crowded(60 * minute, key, MOST_REASONS):
+                    key = kind, OTHER_REASONS
+                buckets.at(60 * minute, key).value += count
+        self._fresh.clear()
 
     def forget(self, node: str) -> None:
         """``node`` has gone: what it said holds no longer for the time to come."""

@@ -27,6 +27,7 @@ from .schema import (
     STATES,
     WHOLE_NETWORK,
     Row,
+    Table,
 )
 from .spread import Slot
 
@@ -187,13 +188,30 @@ class Gathering:
         )
         self._facts.forget(connection.node_id)
 
-    def rows(self, section: Section, taken: list[Any], run: int) -> list[Row]:
-        """The rows that what was taken of ``section`` is written as."""
+    def take_changes(self) -> list[tuple[Section, list[Any]]]:
+        """What has changed since it was last taken, by section."""
+        self._facts.fold()
+        return [(section, section.source.take()) for section in self.sections]
+
+    def put_back(self, taken: list[tuple[Section, list[Any]]]) -> None:
+        """What was taken could not be written, or perhaps was."""
+        for section, items in taken:
+            section.source.put_back(items)
+
+    def rows(
+        self, taken: list[tuple[Section, list[Any]]], run: int
+    ) -> list[tuple[Table, list[Row]]]:
+        """The rows by table that what was taken is written as."""
         numbers = Numbers(run, self.nodes)
-        return [section.row(item, numbers) for item in taken]
+        return [
+            (section.table, [section.row(item, numbers) for item in items])
+            for section, items in taken
+            if items
+        ]
 
     def settle(self, now: float) -> None:
         """Let go of what is written and changes no more."""
+        self._facts.fold()
         for section in self.sections:
             section.source.settle(now)
 

@@ -185,8 +185,9 @@ SLOTS = Table(
 )
 """How BestBlockChanged or FinalizedBlockChanged (``type``) of a slot spread over the nodes.
 
-``first`` is in microseconds of Unix time, ``p50`` to ``last`` in microseconds after it; ``blocks``
-is JSON ``[[hash, nodes], …]``; ``off_clock`` counts nodes whose clock was too wrong to be used.
+``first`` is in microseconds of Unix time, ``p50`` to ``last`` in microseconds after it, null where
+every clock was too wrong to be used, which ``off_clock`` counts; ``blocks`` is JSON
+``[[hash, nodes], …]``.
 """
 
 SPREADS = Table(

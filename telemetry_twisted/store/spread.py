@@ -33,9 +33,11 @@ def nearest_rank(ordered: list[int], share: float) -> int:
 class Slot:
     """When each node first reported a slot (microseconds of Unix time), and which block.
 
-    ``off_clock`` are the nodes whose times cannot be used.
+    ``received`` is when the server read the first report, ``off_clock`` are the nodes whose times
+    cannot be used.
     """
 
+    received: int
     times: dict[str, int] = field(factory=dict)
     off_clock: set[str] = field(factory=set)
     blocks: Counter[str] = field(factory=Counter)
@@ -48,7 +50,7 @@ class Slot:
     def row(self) -> tuple[object, ...]:
         """``nodes`` to ``histogram`` of the ``slots`` table."""
         ordered = sorted(self.times.values())
-        first = ordered[0] if ordered else None
+        first = ordered[0] if ordered else self.received
         delays = [time - ordered[0] for time in ordered]
         histogram = Histogram()
         histogram.add(delays)
@@ -78,7 +80,7 @@ class Spreads:
             if self._opened[node] == MOST_NEW_SLOTS:
                 return
             self._opened[node] += 1
-            slot = self._slots[kind, number] = Slot()
+            slot = self._slots[kind, number] = Slot(received)
         if node in slot.times or node in slot.off_clock:
             return
         if abs(time - received) <= CLOCK_TOLERANCE:

@@ -17,7 +17,7 @@ from twisted.python.failure import Failure
 from telemetry_twisted.link import records
 from telemetry_twisted.timestamps import rfc3339
 
-from .database import Database, DatabaseFull, DatabaseUnavailable, Transaction
+from .database import Database, DatabaseError, DatabaseFull, DatabaseUnavailable, Transaction
 from .gathering import Gathering, Share
 from .maintenance import Maintenance, trim_raw
 from .policy import Policy
@@ -163,17 +163,12 @@ class Writer:
     async def _commit(self) -> None:
         await self._number_nodes()
         gathering, run, now = self._gathering, self._run, self._now()
-        taken = [(section, section.source.take()) for section in gathering.sections]
-        rows = [
-            (section.table, gathering.rows(section, items, run))
-            for section, items in taken
-            if items
-        ]
+        taken = gathering.take_changes()
+        rows = gathering.rows(taken, run)
         try:
             await self._database.transact(lambda t: _write_rows(t, rows, run, now))
         except BaseException:
-            for section, items in taken:
-                section.source.put_back(items)
+            gathering.put_back(taken)
             raise
         self._commits += 1
         self._rows_written += sum(len(written) for _, written in rows)
@@ -226,9 +221,14 @@ class Writer:
         else:
             state = "failed"
         if self._set_state(state):
-            self._log.failure(
-                "history is not written now, and waits: {name}", name=self._database.name
-            )
+            if isinstance(error, DatabaseError):
+                self._log.error(
+                    "history waits, {name} does not take it: {error}",
+                    name=self._database.name,
+                    error=error,
+                )
+            else:
+                self._log.failure("history waits, for a mistake of the server's own")
         pause, self._delay = self._delay, min(self._delay * DELAY_FACTOR, LONGEST_DELAY)
         return pause
 

