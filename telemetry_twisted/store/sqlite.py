@@ -117,7 +117,7 @@ class SqliteDatabase:
             )
             try:
                 connection.execute(f"PRAGMA page_size = {PAGE_BYTES}")
-                connection.execute("PRAGMA journal_mode = WAL")
+                _write_ahead(connection)
                 connection.execute("PRAGMA synchronous = NORMAL")
                 connection.execute("PRAGMA cache_size = -65536")
                 connection.execute("PRAGMA journal_size_limit = 67108864")
@@ -185,6 +185,22 @@ class SqliteDatabase:
         if self._writer is not None:
             self._writer.close()
             self._writer = None
+
+
+def _write_ahead(connection: sqlite3.Connection) -> None:
+    """Have the file written ahead (WAL), though others do the same at this moment.
+
+    SQLite does not wait for a lock here as it does elsewhere.
+    """
+    deadline = time.monotonic() + BUSY_SECONDS
+    while True:
+        try:
+            connection.execute("PRAGMA journal_mode = WAL")
+            return
+        except sqlite3.OperationalError:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(0.01)
 
 
 @contextmanager
