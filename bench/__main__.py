@@ -29,6 +29,7 @@ BENCHMARKS = (
     "node_channels",
     "with_history",
     "store_rows",
+    "store_cost",
     "memory",
     "accept",
 )

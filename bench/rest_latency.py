@@ -411,7 +411,7 @@ def serve(url: str, nodes: int, days: int, now: int) -> None:
 
     def failed(failure: Any) -> None:
         failure.printTraceback()
-        reactor.stop()
+        Deferred.fromCoroutine(database.close()).addBoth(lambda _: reactor.stop())
 
     filled = Deferred.fromCoroutine(fill(database, nodes, days, now))
     filled.addCallback(listen).addErrback(failed)

@@ -108,7 +108,8 @@ class PostgresqlTransaction:
 
 
 def _format(sql: str) -> str:
-    return sql.replace("?", "%s")
+    """``sql`` with its parameters marked as psycopg2 wants them."""
+    return sql.replace("%", "%%").replace("?", "%s")
 
 
 def _copy_line(row: Row) -> bytes:

@@ -193,14 +193,18 @@ def _write_ahead(connection: sqlite3.Connection) -> None:
     SQLite does not wait for a lock here as it does elsewhere.
     """
     deadline = time.monotonic() + BUSY_SECONDS
-    while True:
-        try:
-            connection.execute("PRAGMA journal_mode = WAL")
-            return
-        except sqlite3.OperationalError:
-            if time.monotonic() > deadline:
-                raise
-            time.sleep(0.01)
+    while not _is_written_ahead(connection, last_try=time.monotonic() > deadline):
+        time.sleep(0.01)
+
+
+def _is_written_ahead(connection: sqlite3.Connection, last_try: bool) -> bool:
+    try:
+        connection.execute("PRAGMA journal_mode = WAL")
+    except sqlite3.OperationalError:
+        if last_try:
+            raise
+        return False
+    return True
 
 
 @contextmanager

@@ -140,6 +140,14 @@ async def test_appended_bytes_come_back_as_they_were(database: Database) -> None
 
 
 @ensureDeferred
+async def test_sql_is_the_same_for_both(database: Database) -> None:
+    await database.open()
+    assert await database.query("SELECT 7 % CAST(? AS BIGINT), '%'", (4,)) == [(3, "%")]
+    assert await database.query("SELECT 7 % 4") == [(3,)]
+    assert await database.transact(lambda t: t.query("SELECT 7 % 4")) == [(3,)]
+
+
+@ensureDeferred
 async def test_error_of_a_query_is_the_stores(database: Database) -> None:
     await database.open()
     with pytest.raises(DatabaseError):
