@@ -34,6 +34,9 @@ DEADLINE = 40.0
 
 ZERO_HASH = "0x" + "00" * 32
 
+UNASKED = ("event", "batch", "lagged", "stats", "metrics", "alert")
+"""Types of messages that are not replies."""
+
 Message = dict[str, Any]
 
 _PORT = re.compile(r"--(telemetry|api)-endpoint: .*:(\d+)$", re.MULTILINE)
@@ -164,7 +167,7 @@ class Subscriber:
     def ask(self, request: str | bytes | Message) -> Message:
         """Send ``request``; the reply, before which all events are received that preceded it."""
         self.connection.send(json.dumps(request) if isinstance(request, dict) else request)
-        while (reply := self.receive())["type"] in ("event", "batch", "lagged"):
+        while (reply := self.receive())["type"] in UNASKED:
             pass
         return reply
 
@@ -370,11 +373,12 @@ def alive(pid: int) -> bool:
     return stat.rpartition(")")[2].split()[0] != "Z"
 
 
-def twistd(*options: str, procs: int = 2) -> list[str]:
+def twistd(*options: str, procs: int = 2, history: bool = False) -> list[str]:
     """The command that runs a server in the foreground, on ports that are free."""
     return [
         str(Path(sys.executable).with_name("twistd")),
-        *("-n", "--pidfile=", "telemetry", "--no-database", "--ingestion-procs", str(procs)),
+        *("-n", "--pidfile=", "telemetry", "--ingestion-procs", str(procs)),
+        *([] if history else ["--no-database"]),
         *("--telemetry-endpoint", f"tcp:0:interface={HOST}"),
         *("--api-endpoint", f"tcp:0:interface={HOST}"),
         *options,
@@ -384,7 +388,7 @@ def twistd(*options: str, procs: int = 2) -> list[str]:
 class StartServer(Protocol):
     """Starts a server with further options, and waits until it serves."""
 
-    def __call__(self, *options: str, procs: int = 2) -> Server: ...
+    def __call__(self, *options: str, procs: int = 2, history: bool = False) -> Server: ...
 
 
 class StartProcess(Protocol):
@@ -413,8 +417,8 @@ def start_process(tmp_path: Path) -> Iterator[StartProcess]:
 def start_server(start_process: StartProcess) -> StartServer:
     """Starts servers of a test's own."""
 
-    def start(*options: str, procs: int = 2) -> Server:
-        return start_process(*twistd(*options, procs=procs)).await_ready()
+    def start(*options: str, procs: int = 2, history: bool = False) -> Server:
+        return start_process(*twistd(*options, procs=procs, history=history)).await_ready()
 
     return start
 
