@@ -39,7 +39,9 @@ NO_DESCRIPTOR = Ending(
     "unserved", "no file descriptors are left; raise the limit on open files (ulimit -n)"
 )
 
-TOO_MANY_WAITING = Ending("refused", "too many connections that have not introduced themselves yet")
+TOO_MANY_WAITING = Ending(
+    "unserved", "too many connections have not introduced themselves yet, as many as --max-nodes"
+)
 
 _BEST_BLOCK, _FINALIZED_BLOCK, _SYNC_STATUS = 11, 12, 13
 

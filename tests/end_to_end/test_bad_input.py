@@ -307,3 +307,16 @@ def test_more_nodes_than_may_connect_are_refused_at_once(
         third.report_best([5])
         subscriber.receive_until(lambda: len(subscriber.by_node[node_ids[2]]) == 1)
         first.goes_on()
+
+
+def test_more_connections_than_nodes_may_be_silent_are_refused_at_once(
+    start_server: StartServer, node_ids: list[str]
+) -> None:
+    server = start_server("--max-nodes", "2", procs=1)
+    with server.subscriber() as subscriber:
+        bystander = watch(server, subscriber, node_ids[0])
+        strangers = [server.connect_stranger() for _ in range(3)]
+        strangers[2].await_closed()
+        assert not strangers[0].closed
+        bystander.goes_on()
+    server.await_log("too many connections have not introduced themselves yet")

@@ -123,7 +123,7 @@ def test_connections_that_have_not_introduced_themselves_are_bounded() -> None:
         bench.hand_over_one()
     assert len(bench.reactor.adopted) == 2
     ((kind, gone),) = bench.hub.seen
-    assert (kind, gone["connection"], gone["kind"]) == (records.GONE, 3, "refused")
+    assert (kind, gone["connection"], gone["kind"]) == (records.GONE, 3, "unserved")
     bench.close()
 
 
