@@ -28,5 +28,5 @@ class Policy:
     raw_seconds: int = HOUR
     raw_events: int = 50_000_000
     raw_bytes: int = 4 << 30
-    queue_events: int = 500_000
+    queue_events: int = 200_000
     queue_bytes: int = 128 << 20

@@ -15,7 +15,7 @@ from attrs import frozen
 from telemetry_twisted.jip3.table import TABLE
 from telemetry_twisted.timestamps import rfc3339
 
-from .counts import unpack_into
+from .counts import add_up
 from .database import Database
 from .facts import BEST_BLOCK, FINALIZED_BLOCK, STATUS, SYNC_STATUS
 from .histogram import BOUNDS, Histogram
@@ -298,12 +298,12 @@ class History:
     async def _by_type(
         self, span: Span, nodes: Sequence[int], types: Collection[int] | None
     ) -> dict[int, list[int]]:
-        steps: dict[int, dict[int, int]] = {}
-        for bucket, counts in await self._rows(span, nodes):
-            unpack_into(steps.setdefault(span.index(bucket), {}), counts)
+        steps: dict[int, list[bytes]] = {}
+        for bucket, packed in await self._rows(span, nodes):
+            steps.setdefault(span.index(bucket), []).append(packed)
         series: dict[int, list[int]] = {}
         for index, step in steps.items():
-            for kind, count in step.items():
+            for kind, count in add_up(step).items():
                 if kind in series:
                     series[kind][index] = count
                 elif types is None or kind in types:
@@ -321,10 +321,8 @@ class History:
 
     async def totals(self, begin: float, end: float) -> dict[int, int]:
         """Events by type over a range, of all nodes."""
-        totals: dict[int, int] = {}
-        for _, counts in await self._rows(self._span(begin, end, MOST_BUCKETS), [WHOLE_NETWORK]):
-            unpack_into(totals, counts)
-        return totals
+        rows = await self._rows(self._span(begin, end, MOST_BUCKETS), [WHOLE_NETWORK])
+        return add_up(packed for _, packed in rows)
 
     def _span(self, begin: float, end: float, most_buckets: int) -> Span:
         return span_of(begin, end, self._now(), self.policy.counts, most_buckets)

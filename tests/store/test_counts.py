@@ -7,18 +7,17 @@ from collections import Counter
 from hypothesis import given
 from hypothesis import strategies as st
 
-from telemetry_twisted.store.counts import MOST_WAITING, Buckets, Sum, pack, unpack_into
+from telemetry_twisted.store.counts import MOST_WAITING, Buckets, Sum, add_up, pack
 
 by_type = st.dictionaries(st.integers(0, 255), st.integers(1, 2**63 - 1))
 
 
-@given(by_type, by_type)
-def test_packed_counts_add_up(first: dict[int, int], second: dict[int, int]) -> None:
-    totals: dict[int, int] = {}
-    unpack_into(totals, pack(first))
-    assert totals == first
-    unpack_into(totals, pack(second))
-    assert totals == Counter(first) + Counter(second)
+@given(st.lists(by_type))
+def test_packed_counts_add_up(several: list[dict[int, int]]) -> None:
+    expected: Counter[int] = Counter()
+    for counts in several:
+        expected.update(counts)
+    assert add_up(map(pack, several)) == expected
 
 
 def test_counts_are_as_wide_as_the_largest_needs() -> None:

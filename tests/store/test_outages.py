@@ -15,7 +15,7 @@ from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 
 from telemetry_twisted.store import postgresql, sqlite
-from telemetry_twisted.store.counts import unpack_into
+from telemetry_twisted.store.counts import add_up
 from telemetry_twisted.store.database import Database, DatabaseUnavailable, Transaction
 from telemetry_twisted.store.testing import PASSWORD, ThrowawayPostgresql
 from telemetry_twisted.store.writer import LONGEST_DELAY
@@ -65,10 +65,8 @@ def state(clock: Clock, until: Make) -> Make:
 
 async def total(database: Database, table: str = "counts_10s") -> Counter[int]:
     """Counts by type over all nodes and time."""
-    counts: dict[int, int] = {}
-    for (packed,) in await database.query(f"SELECT counts FROM {table} WHERE node = 0"):
-        unpack_into(counts, packed)
-    return Counter(counts)
+    rows = await database.query(f"SELECT counts FROM {table} WHERE node = 0")
+    return Counter(add_up(packed for (packed,) in rows))
 
 
 async def assert_exact(database: Database, counts: dict[int, int]) -> None:

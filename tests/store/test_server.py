@@ -21,7 +21,7 @@ from attrs import define
 from pytest_twisted import ensureDeferred
 
 from telemetry_twisted.jip3.table import TABLE
-from telemetry_twisted.store.counts import unpack_into
+from telemetry_twisted.store.counts import add_up
 from telemetry_twisted.store.database import Database
 from telemetry_twisted.store.spread import nearest_rank
 
@@ -119,10 +119,8 @@ def simulator(server: Server, *options: str) -> subprocess.Popen[bytes]:
 
 
 async def counts_of(database: Database, table: str, where: str) -> Counter[int]:
-    totals: dict[int, int] = {}
-    for (packed,) in await database.query(f"SELECT counts FROM {table} WHERE {where}"):
-        unpack_into(totals, packed)
-    return Counter(totals)
+    rows = await database.query(f"SELECT counts FROM {table} WHERE {where}")
+    return Counter(add_up(packed for (packed,) in rows))
 
 
 @ensureDeferred

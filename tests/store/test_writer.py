@@ -10,7 +10,7 @@ import ujson
 from pytest_twisted import ensureDeferred
 from twisted.internet.task import Clock
 
-from telemetry_twisted.store.counts import unpack_into
+from telemetry_twisted.store.counts import add_up
 from telemetry_twisted.store.database import Database
 from telemetry_twisted.store.maintenance import DEAD_SECONDS, KILLED
 from telemetry_twisted.store.raw import cut_events
@@ -30,8 +30,7 @@ async def stored_counts(
         f"SELECT bucket, node_id, events, counts FROM {table} c "
         "LEFT JOIN nodes n ON n.node = c.node"
     ):
-        counts: dict[int, int] = {}
-        unpack_into(counts, packed)
+        counts = add_up([packed])
         assert events == sum(counts.values())
         found.setdefault((bucket, node_id), Counter()).update(counts)
     return found
