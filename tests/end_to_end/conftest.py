@@ -291,11 +291,12 @@ class Server:
 
     @contextmanager
     def subscriber(
-        self, receive_buffer: int = 0, max_queue: int | None = 16
+        self, receive_buffer: int = 0, max_queue: int | None = None
     ) -> Iterator[Subscriber]:
         """A subscriber that has been greeted.
 
-        It reads ahead ``max_queue`` frames, or, if that is None, all that there is.
+        It reads ahead ``max_queue`` frames, or, if that is None, all that there is. With a limit
+        it cannot be closed before it has received what it was sent.
         """
         with connect(
             f"ws://{HOST}:{self.ports['api']}/api/ws",

@@ -116,7 +116,7 @@ def test_the_server_asks_whether_a_quiet_client_is_there(server: Server) -> None
 
 
 def test_a_client_that_closes_is_answered_and_let_go(server: Server, node: Node) -> None:
-    with server.subscriber(max_queue=None) as leaving:
+    with server.subscriber() as leaving:
         before = leaving.greeting["data"]["broadcaster_stats"]["active_subscribers"]
         leaving.subscribe(type="Nodes", node_ids=[node.node_id])
         node.report_best(range(20_000))

@@ -63,7 +63,7 @@ def test_an_ingestion_process_that_is_killed_is_replaced_and_the_others_notice_n
 ) -> None:
     server = start_server(procs=2)
     nodes = [server.connect_node(node_id) for node_id in node_ids]
-    with server.subscriber(max_queue=None) as subscriber:
+    with server.subscriber() as subscriber:
         by_node = subscriber.by_node
         with Traffic(nodes) as traffic:
             subscriber.receive_until(lambda: all(len(by_node[each]) >= 200 for each in node_ids))
