@@ -18,6 +18,7 @@ from http.client import HTTPConnection, HTTPResponse
 from itertools import count
 from pathlib import Path
 from select import select
+from ssl import SSLContext
 from typing import Any, Protocol
 
 import pytest
@@ -218,8 +219,8 @@ class Server:
         """What it has logged so far."""
         return self._log_path.read_text() if self._log_path.exists() else ""
 
-    def await_ready(self) -> Server:
-        """Wait until it listens and serves."""
+    def await_listening(self) -> Server:
+        """Wait until it listens at both endpoints."""
 
         def listens() -> bool:
             assert self.process.poll() in (None, 0), f"the server ended:\n{self.log}"
@@ -227,6 +228,11 @@ class Server:
             return len(self.ports) == 2
 
         await_true(listens, "the server listens")
+        return self
+
+    def await_ready(self) -> Server:
+        """Wait until it listens and serves."""
+        self.await_listening()
         await_true(lambda: self.get("/api/health")[0] == 200, "the server answers")
         return self
 
@@ -291,7 +297,10 @@ class Server:
 
     @contextmanager
     def subscriber(
-        self, receive_buffer: int = 0, max_queue: int | None = None
+        self,
+        receive_buffer: int = 0,
+        max_queue: int | None = None,
+        tls: SSLContext | None = None,
     ) -> Iterator[Subscriber]:
         """A subscriber that has been greeted.
 
@@ -299,7 +308,8 @@ class Server:
         it cannot be closed before it has received what it was sent.
         """
         with connect(
-            f"ws://{HOST}:{self.ports['api']}/api/ws",
+            f"{'wss' if tls else 'ws'}://{HOST}:{self.ports['api']}/api/ws",
+            ssl=tls,
             sock=self.connect_socket("api", receive_buffer=receive_buffer),
             compression=None,
             open_timeout=DEADLINE,
