@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+from collections import Counter
 from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
 from operator import add
 from typing import Any, Generic, Protocol, TypeVar
@@ -111,6 +112,37 @@ class Buckets(Generic[K, V]):
                 values[key] = value
             self._dirty.discard((later, key))
             self._dirty.add((earlier, key))
+
+
+class Counts:
+    """Events by node and type, in buckets of every width.
+
+    They come every second, and are added up once before they are, with :meth:`fold`, to the buckets
+    in ``by_width``. The node ID is empty for all nodes together.
+    """
+
+    def __init__(self, widths: Iterable[int]) -> None:
+        self.by_width: dict[int, Buckets[str, Counter[int]]] = {
+            width: Buckets(width, Counter) for width in widths
+        }
+        self._narrowest = min(self.by_width)
+        self._fresh: dict[tuple[int, str], Counter[str]] = {}
+
+    def add(self, seconds: int, node_id: str, by_type: Mapping[str, int]) -> None:
+        """Count events of a node at ``seconds`` of Unix time; types are numbers, as text."""
+        key = seconds - seconds % self._narrowest, node_id
+        fresh = self._fresh.get(key)
+        if fresh is None:
+            fresh = self._fresh[key] = Counter()
+        fresh.update(by_type)
+
+    def fold(self) -> None:
+        """Add what has come since the last time to ``by_width``."""
+        for (seconds, node_id), by_type in self._fresh.items():
+            counts = {int(kind): count for kind, count in by_type.items()}
+            for buckets in self.by_width.values():
+                buckets.at(seconds, node_id).update(counts)
+        self._fresh.clear()
 
 
 _WIDTHS = "BHIQ"

@@ -12,7 +12,7 @@ from attrs import define, evolve, frozen
 from telemetry_twisted.link import records
 
 from .changes import Changes, Section
-from .counts import Buckets, Sum, pack
+from .counts import Buckets, Counts, Sum, pack
 from .facts import Facts, Origin, clean
 from .faults import FaultCount, FaultKey, Faults
 from .schema import (
@@ -99,15 +99,16 @@ class Gathering:
         self._connected: dict[int, tuple[Node, Connection]] = {}
         self._nodes: Changes[str, Node] = Changes()
         self._connections: Changes[tuple[str, int], Connection] = Changes()
-        self._counts: dict[int, Buckets[str, Counter[int]]] = {
-            width: Buckets(width, Counter) for width in COUNTS
-        }
+        self._counts = Counts(COUNTS)
         self._facts = Facts()
         self._faults = {width: Faults(width) for width in FAULTS}
         self.sections = (
             Section(self._nodes, NODES, _node_row),
             Section(self._connections, CONNECTIONS, _connection_row),
-            *(Section(self._counts[width], table, _count_row) for width, table in COUNTS.items()),
+            *(
+                Section(self._counts.by_width[width], table, _count_row)
+                for width, table in COUNTS.items()
+            ),
             Section(self._facts.latest, LATEST, _latest_row),
             Section(self._facts.states, STATES, _state_row),
             Section(self._facts.spreads, SLOTS, _slot_row),
@@ -150,12 +151,10 @@ class Gathering:
     def _take_counts(self, body: dict[str, Any]) -> None:
         received = int(body["received"])
         for slot, by_type in body["counts"].items():
-            counts = {int(kind): count for kind, count in by_type.items()}
             node_id = self.node_at(int(slot))
-            for buckets in self._counts.values():
-                if node_id:
-                    buckets.at(received, node_id).update(counts)
-                buckets.at(received, "").update(counts)
+            if node_id:
+                self._counts.add(received, node_id, by_type)
+            self._counts.add(received, "", by_type)
 
     def _take_faults(self, faults: list[dict[str, Any]], now: int) -> None:
         for fault in faults:
@@ -190,8 +189,12 @@ class Gathering:
 
     def take_changes(self) -> list[tuple[Section, list[Any]]]:
         """What has changed since it was last taken, by section."""
-        self._facts.fold()
+        self._fold()
         return [(section, section.source.take()) for section in self.sections]
+
+    def _fold(self) -> None:
+        self._counts.fold()
+        self._facts.fold()
 
     def put_back(self, taken: list[tuple[Section, list[Any]]]) -> None:
         """What was taken could not be written, or perhaps was."""
@@ -211,7 +214,7 @@ class Gathering:
 
     def settle(self, now: float) -> None:
         """Let go of what is written and changes no more."""
-        self._facts.fold()
+        self._fold()
         for section in self.sections:
             section.source.settle(now)
 
