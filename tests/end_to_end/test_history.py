@@ -68,7 +68,7 @@ def test_metrics_come_at_the_interval_that_was_asked_for(
         began = time.monotonic()
         for _ in range(3):
             data = next_of(subscriber, "metrics")["data"]
-        assert time.monotonic() - began > 1
+        assert time.monotonic() - began > 0.7
         assert data["nodes"] == 1
         assert data["broadcaster"]["total_events_broadcast"] == 7
         assert subscriber.ask({"type": "UnsubscribeMetrics"})["type"] == "metrics_unsubscribed"
