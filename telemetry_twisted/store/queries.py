@@ -26,10 +26,13 @@ from .schema import COUNTS, FAILURES, FAULTS, WHOLE_NETWORK
 MOST_BUCKETS = 1500
 """Buckets that an answer reads, at most."""
 
+MOST_OF_A_NODE = 720
+"""Buckets that an answer about one node reads, at most: its own lie far apart."""
+
 MOST_PROBES = 4000
 """Buckets of all nodes together that an answer about several nodes reads, at most."""
 
-STATE_SECONDS = 30
+STATE_SECONDS = 20
 """How far back from the end of a step a state is looked for."""
 
 NODES_SHOWN = 10
@@ -197,7 +200,7 @@ class History:
 
     async def timeline(self, number: int, begin: float, end: float) -> dict[str, Any]:
         """What one node sent, what state it was in, and when it was connected."""
-        span = self._span(begin, end, MOST_BUCKETS)
+        span = self._span(begin, end, MOST_OF_A_NODE)
         series = await self._by_type(span, [number], None)
         groups = _grouped(series, _GROUP_OF.get)
         states = await self._states(span, number)
