@@ -6,7 +6,7 @@ import os
 import signal
 import threading
 import time
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from typing import TYPE_CHECKING
 
 import pytest
@@ -123,6 +123,52 @@ def test_processes_whose_hub_is_killed_end_by_themselves(
     server.process.wait()
     server.await_ended(*children)
     node.await_closed()
+
+
+def test_a_hub_that_takes_nothing_for_a_while_holds_nodes_back_and_loses_nothing(
+    start_server: StartServer, node_id: str
+) -> None:
+    server = start_server(procs=1)
+    node = server.connect_node(node_id)
+    total, sent = 300_000, 0
+
+    def send() -> None:
+        nonlocal sent
+        while sent < total:
+            node.report_best(range(sent, sent + 500))
+            sent += 500
+
+    with server.subscriber() as subscriber, ThreadPoolExecutor() as threads:
+        server.await_nodes(1)
+        os.kill(server.pid, signal.SIGSTOP)
+        try:
+            sending = threads.submit(send)
+            before = -1
+            while before != sent:  # until the node is held back
+                before = sent
+                wait([sending], timeout=1)
+            assert 0 < sent < total
+        finally:
+            os.kill(server.pid, signal.SIGCONT)
+        subscriber.receive_events(total)
+        sending.result()
+        assert subscriber.slots() == list(range(total))
+
+
+def test_an_ingestion_process_that_hangs_does_not_hold_up_the_end(
+    start_server: StartServer, node_ids: list[str]
+) -> None:
+    server = start_server(procs=2)
+    for node_id in node_ids:
+        server.connect_node(node_id)
+    server.await_nodes(len(node_ids))
+    with server.subscriber() as subscriber:
+        os.kill(server.children[0], signal.SIGSTOP)
+        server.stop(signal.SIGTERM, 5.0)
+        with pytest.raises(ConnectionClosed):
+            subscriber.receive_until(lambda: False)
+        assert subscriber.connection.close_code == 1001
+    assert "did not end in time" in server.log
 
 
 SIGNALS = [signal.SIGINT, signal.SIGTERM]
