@@ -74,7 +74,8 @@ class Feed:
         if not read:
             self._published = 0
         if not read or self._published - read > self._ahead:
-            self._reactor.callLater(0.0005, self.go_on)
+            # While nobody reads, those that are measured should have the machine.
+            self._reactor.callLater(0.0005 if read else 0.02, self.go_on)
             return
         for _ in range(CHUNKS_A_TURN):
             chunk = self._chunks[self._next]

@@ -171,7 +171,7 @@ async def feed(collector: Collector[C], progress: Progress, ahead: int) -> None:
         if not (read := progress.value):
             published = 0
         if not read or published - read > ahead:
-            await asyncio.sleep(0.0005)
+            await asyncio.sleep(0.0005 if read else 0.02)
             continue
         for part in islice(forever, PARTS_A_TURN):
             collector.total += len(part)
