@@ -119,6 +119,7 @@ class ServerCollector(Collector):
             value = read(metrics)
             if value is not None:
                 yield GaugeMetricFamily(PREFIX + name, text, value=value)
+        yield _endings(metrics.get("connections_ended", {}))
         yield from _processes(metrics["ingestion"])
         for name, histogram in metrics.get("histograms", {}).items():
             yield HistogramMetricFamily(
@@ -127,6 +128,15 @@ class ServerCollector(Collector):
                 buckets=[(bound, count) for bound, count in histogram["buckets"]],
                 sum_value=histogram["sum"],
             )
+
+
+def _endings(endings: Mapping[str, int]) -> Metric:
+    counter = CounterMetricFamily(
+        PREFIX + "connections_ended", "Connections of nodes that ended, and why.", labels=["kind"]
+    )
+    for kind, count in sorted(endings.items()):
+        counter.add_metric([kind], count)
+    return counter
 
 
 def _processes(processes: Iterable[Figures]) -> Iterable[Metric]:

@@ -124,6 +124,7 @@ class HubGauges:
             "nodes": len(hub.nodes),
             "decode_errors": hub.faults["decode_error"],
             "violations": hub.faults["violation"],
+            "connections_ended": dict(hub.endings),
             "ring": {
                 "events": ring.events,
                 "bytes": ring.bytes,

@@ -92,8 +92,8 @@ class Supervisor(Service):
         if self._ended is not None:
             self._ended.callback(None)
         elif self.running:
-            old = self._reactor.seconds() - life.born >= LONGEST_DELAY
-            self._delay = FIRST_DELAY if old else min(self._delay * 2, LONGEST_DELAY)
+            if self._reactor.seconds() - life.born >= LONGEST_DELAY:
+                self._delay = FIRST_DELAY
             self._log.error(
                 "{title} ended ({reason}); another is started in {delay:.1f} s",
                 title=self.title,
@@ -102,6 +102,7 @@ class Supervisor(Service):
             )
             self.restarts += 1
             self._restart = self._reactor.callLater(self._delay, self._start)
+            self._delay = min(self._delay * 2, LONGEST_DELAY)
 
     def stopService(self) -> Deferred[None]:
         """Start no more; fires when the child, told to end by its handler, is gone."""
