@@ -78,7 +78,7 @@ def test_what_they_missed_is_added_up(audience: Audience, seats: list[Seat], sta
     for seat in seats:
         seat.wire.drain()
     assert audience.events_missed == 500
-    assert audience.lagged() == {"test:1": 250}
+    assert audience.lagged() == {"test:1": 500}
 
 
 def test_without_history_no_stats_are_sent(seats: list[Seat], clock: Clock) -> None:
