@@ -8,21 +8,22 @@ from __future__ import annotations
 
 import argparse
 import json
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, cast
 
 from twisted.internet import reactor as installed
 
-from telemetry_twisted.api.audience import Audience
-from telemetry_twisted.api.frames import event_renderer
 from telemetry_twisted.api.site import api_site, basic_routes
+from telemetry_twisted.api.websocket.frames import event_renderer
+from telemetry_twisted.api.websocket.subscribers import Subscribers
 from telemetry_twisted.hub.figures import HubFigures
 from telemetry_twisted.hub.hub import Hub
 from telemetry_twisted.hub.ring import Ring
 from telemetry_twisted.interfaces import IServerReactor
 from telemetry_twisted.jip3.codec import Dialect, load_codec
-from telemetry_twisted.link.records import CHUNK_EVENTS, Chunk, encode_runs
+from telemetry_twisted.transport.records import CHUNK_EVENTS, Chunk, encode_runs
 
 from .baselines.node import now
 from .progress import Progress
@@ -94,15 +95,15 @@ def main() -> None:
     parser.add_argument("--ws-batch", type=int, default=100, help="events in a frame, at most")
     options = parser.parse_args()
     reactor = cast(IServerReactor, installed)
-    render = event_renderer(reactor.seconds)
-    hub = Hub(Ring(RING_EVENTS, RING_BYTES, render, options.ws_batch), 1, reactor)
-    figures = HubFigures(hub, [], lambda: len(audience), lambda: audience.events_missed)
-    audience = Audience(hub.ring, figures, None, 5000, reactor)
+    render = event_renderer(time.time)
+    hub = Hub(Ring(RING_EVENTS, RING_BYTES, render, options.ws_batch), 1, reactor, time.time)
+    figures = HubFigures(hub, [], lambda: len(subscribers), lambda: subscribers.events_missed)
+    subscribers = Subscribers(hub.ring, figures, None, 5000, reactor, time.time)
     feed = Feed(hub, reactor, list(chunks()), Progress(options.feed), options.ahead)
-    site: Any = api_site(basic_routes(audience))
+    site: Any = api_site(basic_routes(subscribers))
     port: Any = reactor.listenTCP(0, site, backlog=512, interface="127.0.0.1")
     print(json.dumps({"port": 0, "ws_port": port.getHost().port}), flush=True)
-    audience.start()
+    subscribers.start()
     reactor.callWhenRunning(feed.go_on)
     reactor.run()
 

@@ -25,11 +25,10 @@ from rich.console import Console
 from twisted.internet import reactor as installed
 from twisted.internet.defer import Deferred
 
-from telemetry_twisted.api.rest import history_routes
+from telemetry_twisted.api.rest.routes import history_routes
 from telemetry_twisted.api.site import api_site
 from telemetry_twisted.interfaces import IServerReactor
 from telemetry_twisted.jip3.table import TABLE
-from telemetry_twisted.link.records import Chunk, encode_runs
 from telemetry_twisted.store.counts import pack
 from telemetry_twisted.store.database import Database, Transaction, open_database
 from telemetry_twisted.store.histogram import Histogram
@@ -53,6 +52,7 @@ from telemetry_twisted.store.schema import (
 from telemetry_twisted.store.testing import ThrowawayPostgresql
 from telemetry_twisted.store.writer import write_batch
 from telemetry_twisted.timestamps import rfc3339
+from telemetry_twisted.transport.records import Chunk, encode_runs
 
 from . import output
 from .harness import HOST, module
@@ -406,7 +406,7 @@ def serve(url: str, nodes: int, days: int, now: int) -> None:
 
     def listen(_: object) -> None:
         app = Klein()
-        history_routes(app, History(database, Policy()), Figures(nodes), reactor)
+        history_routes(app, History(database, Policy()), Figures(nodes), reactor, time.time)
         port = cast(Any, reactor).listenTCP(0, api_site(app), interface=HOST)
         print(json.dumps({"port": port.getHost().port}), flush=True)
 

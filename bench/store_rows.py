@@ -24,13 +24,13 @@ from twisted.internet.task import react
 
 from telemetry_twisted.interfaces import IServerReactor
 from telemetry_twisted.jip3.codec import Dialect, load_codec
-from telemetry_twisted.link.records import Chunk, encode_runs
 from telemetry_twisted.store.database import Database, Transaction, open_database
 from telemetry_twisted.store.raw import STAMP, Waiting, make_batch
 from telemetry_twisted.store.schema import INTEGER, TEXT, Table
 from telemetry_twisted.store.testing import PostgresqlMissing, ThrowawayPostgresql
 from telemetry_twisted.store.writer import write_batch
 from telemetry_twisted.timestamps import microseconds
+from telemetry_twisted.transport.records import Chunk, encode_runs
 
 from .harness import BenchError, module
 from .rows import Measure, Report, Sample, Target, interleave

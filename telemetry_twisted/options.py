@@ -12,8 +12,8 @@ from twisted.python import usage
 
 from telemetry_twisted import __version__
 from telemetry_twisted.jip3.codec import CodecUnavailable, load_codec
-from telemetry_twisted.link.records import CHUNK_EVENTS
 from telemetry_twisted.store.database import parse_database
+from telemetry_twisted.transport.records import CHUNK_EVENTS
 
 MIB = 1 << 20
 

@@ -21,7 +21,7 @@ from twisted.internet.protocol import ServerFactory
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from telemetry_twisted.api.audience import Audience
+from telemetry_twisted.api.websocket.subscribers import Subscribers
 from telemetry_twisted.hub.archive import Archive
 from telemetry_twisted.hub.dealer import Dealer
 from telemetry_twisted.hub.hub import Hub
@@ -29,8 +29,8 @@ from telemetry_twisted.hub.ingestion import IngestionServer
 from telemetry_twisted.hub.supervisor import Supervisor
 from telemetry_twisted.hub.watch import Watch
 from telemetry_twisted.interfaces import IServerReactor
-from telemetry_twisted.link.limits import raise_descriptor_limit
 from telemetry_twisted.store.database import Database
+from telemetry_twisted.transport.limits import raise_descriptor_limit
 
 DRAIN_SECONDS = 1.5
 """How long ingestion processes may take to send what they have read, before they are killed."""
@@ -71,7 +71,7 @@ class TelemetryServer(Service):
         reactor: IServerReactor,
         hub: Hub,
         servers: Sequence[IngestionServer],
-        audience: Audience,
+        subscribers: Subscribers,
         nodes_entrance: Entrance,
         api_entrance: Entrance,
         site: IProtocolFactory,
@@ -80,7 +80,7 @@ class TelemetryServer(Service):
         self._reactor = reactor
         self._hub = hub
         self._servers = servers
-        self._audience = audience
+        self._subscribers = subscribers
         self._nodes_entrance = nodes_entrance
         self._api_entrance = api_entrance
         self._site = site
@@ -111,7 +111,7 @@ class TelemetryServer(Service):
         for supervisor in self._supervisors:
             supervisor.startService()
         self._dealer.start()
-        self._audience.start()
+        self._subscribers.start()
 
     def _listen(self, entrance: Entrance, factory: IProtocolFactory) -> IListeningPort:
         outcome: list[IListeningPort | Failure] = []
@@ -137,8 +137,8 @@ class TelemetryServer(Service):
         drained = gatherResults([supervisor.stopService() for supervisor in self._supervisors])
         await with_patience(drained, DRAIN_SECONDS, self._kill_ingestion, self._reactor)
         stored = succeed(None) if self._history is None else self._history.stopService()
-        farewell = self._audience.finish()
-        await with_patience(farewell, FAREWELL_SECONDS, self._audience.abort, self._reactor)
+        farewell = self._subscribers.finish()
+        await with_patience(farewell, FAREWELL_SECONDS, self._subscribers.abort, self._reactor)
         await stored
 
     def _kill_ingestion(self) -> None:

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import time
 from typing import cast
 
 from twisted.application.service import IService
+from twisted.internet.base import ReactorBase
 from twisted.internet.endpoints import serverFromString
 
-from telemetry_twisted.api.audience import Audience
-from telemetry_twisted.api.frames import event_renderer
-from telemetry_twisted.api.rest import history_routes
+from telemetry_twisted.api.rest.routes import history_routes
 from telemetry_twisted.api.site import api_site, basic_routes
+from telemetry_twisted.api.websocket.frames import event_renderer
+from telemetry_twisted.api.websocket.subscribers import Subscribers
+from telemetry_twisted.clock import use_monotonic_timers
 from telemetry_twisted.hub.alerts import AlertBook, Thresholds
 from telemetry_twisted.hub.archive import Archive
 from telemetry_twisted.hub.figures import HubFigures, HubGauges
@@ -34,36 +37,37 @@ def makeService(options: Options) -> IService:
     """The server that ``options`` describe."""
     from twisted.internet import reactor as installed
 
+    use_monotonic_timers(cast(ReactorBase, installed))
     reactor = cast(IServerReactor, installed)
     policy = _policy(options)
     archive = None if options["no-database"] else _archive(options, policy, reactor)
     ring = Ring(
         options["ring-events"],
         options["ring-mib"] * MIB,
-        event_renderer(reactor.seconds),
+        event_renderer(time.time),
         options["ws-batch"],
     )
-    hub = Hub(ring, options["max-nodes"], reactor, archive)
-    servers = _ingestion_servers(options, hub, reactor)
-    figures = HubFigures(hub, servers, lambda: len(audience), lambda: audience.events_missed)
+    hub = Hub(ring, options["max-nodes"], reactor, time.time, archive)
+    servers = _ingestion_servers(options, hub)
+    figures = HubFigures(hub, servers, lambda: len(subscribers), lambda: subscribers.events_missed)
     book = AlertBook(_thresholds(options))
     gauges = None
     if archive is not None:
-        gauges = HubGauges(figures, lambda: audience.frames, archive, book, reactor)
-    audience = Audience(ring, figures, gauges, options["max-subscribers"], reactor)
-    routes = basic_routes(audience)
+        gauges = HubGauges(figures, lambda: subscribers.frames, archive, book, reactor)
+    subscribers = Subscribers(ring, figures, gauges, options["max-subscribers"], reactor, time.time)
+    routes = basic_routes(subscribers)
     history = None
     if archive is not None and gauges is not None:
         database = open_database(options["database"], reactor)
-        history_routes(routes, History(database, policy, reactor.seconds), gauges, reactor)
-        changed = audience.alerts_changed
-        watch = Watch(book, hub, gauges, archive, audience.lagged, changed, reactor)
+        history_routes(routes, History(database, policy, time.time), gauges, reactor, time.time)
+        changed = subscribers.alerts_changed
+        watch = Watch(book, hub, gauges, archive, subscribers.lagged, changed, reactor, time.time)
         history = HistoryService(archive, watch, database, reactor)
     return TelemetryServer(
         reactor,
         hub,
         servers,
-        audience,
+        subscribers,
         _entrance(options, "telemetry-endpoint", reactor),
         _entrance(options, "api-endpoint", reactor),
         api_site(routes),
@@ -71,9 +75,7 @@ def makeService(options: Options) -> IService:
     )
 
 
-def _ingestion_servers(
-    options: Options, hub: Hub, reactor: IServerReactor
-) -> list[IngestionServer]:
+def _ingestion_servers(options: Options, hub: Hub) -> list[IngestionServer]:
     processes = options["ingestion-procs"]
     settings = Settings(
         first_id=1,
@@ -85,7 +87,7 @@ def _ingestion_servers(
         max_waiting=options["max-nodes"],
         history=not options["no-database"],
     )
-    return [IngestionServer(number, settings, hub, reactor) for number in range(processes)]
+    return [IngestionServer(number, settings, hub) for number in range(processes)]
 
 
 def _policy(options: Options) -> Policy:
@@ -102,7 +104,7 @@ def _policy(options: Options) -> Policy:
 
 def _archive(options: Options, policy: Policy, reactor: IServerReactor) -> Archive:
     settings = StoreSettings(options["database"], policy)
-    return Archive(settings.encode(), policy.raw_seconds > 0, reactor)
+    return Archive(settings.encode(), policy.raw_seconds > 0, reactor, time.time)
 
 
 def _thresholds(options: Options) -> Thresholds:

@@ -15,9 +15,9 @@ from werkzeug.exceptions import BadHost, HTTPException, MethodNotAllowed
 
 from telemetry_twisted import __version__
 
-from .audience import Audience
-from .frames import encode
-from .websocket import web_socket_resource
+from .websocket.frames import encode
+from .websocket.protocol import web_socket_resource
+from .websocket.subscribers import Subscribers
 
 
 def json_answer(request: IRequest, code: int, value: Any) -> bytes:
@@ -32,22 +32,22 @@ def json_error(request: IRequest, code: int, message: str) -> bytes:
     return json_answer(request, code, {"error": {"status": code, "message": message}})
 
 
-class Door(Resource):
+class WebSocketUpgrade(Resource):
     """Lets subscribers in while there is room."""
 
     isLeaf = True
 
-    def __init__(self, audience: Audience) -> None:
+    def __init__(self, subscribers: Subscribers) -> None:
         Resource.__init__(self)
-        self._audience = audience
-        self._web_socket = web_socket_resource(audience)
+        self._subscribers = subscribers
+        self._web_socket = web_socket_resource(subscribers)
 
     def render(self, request: IRequest) -> Any:
         if not request.requestHeaders.hasHeader(b"upgrade"):
             request.setHeader(b"upgrade", b"websocket")
             return json_error(request, HTTPStatus.UPGRADE_REQUIRED, "expected a WebSocket client")
-        if self._audience.full:
-            most = self._audience.max_subscribers
+        if self._subscribers.full:
+            most = self._subscribers.max_subscribers
             return json_error(
                 request,
                 HTTPStatus.SERVICE_UNAVAILABLE,
@@ -56,14 +56,14 @@ class Door(Resource):
         return self._web_socket.render(request)
 
 
-def basic_routes(audience: Audience) -> Klein:
+def basic_routes(subscribers: Subscribers) -> Klein:
     """The routes that are there whether history is kept or not."""
     app = Klein()
-    door = Door(audience)
+    upgrade = WebSocketUpgrade(subscribers)
 
     @app.route("/api/ws")
     def web_socket(_request: IRequest) -> IResource:
-        return door
+        return upgrade
 
     @app.route("/api/health", methods=["GET", "HEAD"])
     def health(request: IRequest) -> bytes:

@@ -7,8 +7,6 @@ from typing import Any
 
 from attrs import define, frozen
 
-from telemetry_twisted.timestamps import rfc3339
-
 from .nodes import Node
 
 GONE_FOR_GOOD_SECONDS = 24 * 3600.0
@@ -45,13 +43,14 @@ class Condition:
 
 @frozen
 class Situation:
-    """What alerts are made of, at Unix time ``now``.
+    """What alerts are made of at a moment, ``now`` by the clock of durations, ``time`` as shown.
 
     ``decode_errors`` and ``lagged`` are counted from the server's start in events, the latter by
     subscriber; ``store_trouble`` is for how many seconds history has not been written as it should.
     """
 
     now: float
+    time: str
     nodes: Iterable[Node]
     decode_errors: int
     lagged: dict[str, int]
@@ -83,14 +82,16 @@ class AlertBook:
         Those that ended are in ``ended`` until the next call.
         """
         holding = {(each.kind, each.subject): each for each in self._conditions(situation)}
-        time = rfc3339(situation.now)
+        time = situation.time
         self.ended = [
-            {**self._open.pop(key), "ended": time} for key in self._open.keys() - holding.keys()
+            {**self._open.pop(key), "ended": situation.time}
+            for key in self._open.keys() - holding.keys()
         ]
         begun = holding.keys() - self._open.keys()
         for key, condition in holding.items():
             alert = self._open.setdefault(
-                key, {"kind": condition.kind, "subject": condition.subject, "started": time}
+                key,
+                {"kind": condition.kind, "subject": condition.subject, "started": time},
             )
             alert.update(
                 value=condition.value,

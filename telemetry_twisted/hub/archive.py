@@ -12,8 +12,9 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from telemetry_twisted.link import records
-from telemetry_twisted.link.link import Link
+from telemetry_twisted.clock import Now
+from telemetry_twisted.transport import records
+from telemetry_twisted.transport.link import Link
 
 from .nodes import Node
 from .supervisor import Child
@@ -46,13 +47,14 @@ class Archive:
 
     _log = Logger()
 
-    def __init__(self, settings: bytes, raw_events: bool, clock: IReactorTime) -> None:
+    def __init__(self, settings: bytes, raw_events: bool, clock: IReactorTime, now: Now) -> None:
         self.status: Mapping[str, Any] = {"state": "starting"}
         self.records_lost = 0
         self.pid: int | None = None
         self._settings = settings
         self._raw_events = raw_events
         self._clock = clock
+        self._now = now
         self._link: Link | None = None
         self._flowing = False
         self._draining = False
@@ -107,9 +109,9 @@ class Archive:
         elif self._troubled_since is None:
             self._troubled_since = self._clock.seconds()
 
-    def trouble(self, now: float) -> float:
+    def trouble(self) -> float:
         """For how many seconds the store has not written as it should."""
-        return 0.0 if self._troubled_since is None else now - self._troubled_since
+        return 0.0 if self._troubled_since is None else self._clock.seconds() - self._troubled_since
 
     def records_done(self) -> None:
         pass
@@ -147,7 +149,7 @@ class Archive:
                 "slot": node.slot,
                 "node_id": node.node_id,
                 "connection": node.connection,
-                "disconnected": int(self._clock.seconds() * 1_000_000),
+                "disconnected": int(self._now() * 1_000_000),
                 "reason": reason,
             },
         )
@@ -166,7 +168,7 @@ class Archive:
 
     def _send_tally(self) -> None:
         if self._raw_events:
-            tally = {"received": self._clock.seconds(), "seen": self._seen, "kept": self._kept}
+            tally = {"received": self._now(), "seen": self._seen, "kept": self._kept}
             self._seen = self._kept = 0
             self._pass_on(_Record(records.encode_json(records.SAMPLED, tally)))
 

@@ -13,7 +13,7 @@ from typing import NamedTuple, Protocol
 
 from attrs import define, frozen
 
-from telemetry_twisted.link.records import Chunk
+from telemetry_twisted.transport.records import Chunk
 
 from .window import Window
 

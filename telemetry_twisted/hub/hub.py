@@ -8,7 +8,8 @@ from typing import Any, Protocol
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
 
-from telemetry_twisted.link import records
+from telemetry_twisted.clock import Now
+from telemetry_twisted.transport import records
 
 from .histogram import Histogram
 from .nodes import Node, NodeTable
@@ -47,10 +48,15 @@ class Hub:
     _log = Logger()
 
     def __init__(
-        self, ring: Ring, max_nodes: int, clock: IReactorTime, history: History | None = None
+        self,
+        ring: Ring,
+        max_nodes: int,
+        clock: IReactorTime,
+        now: Now,
+        history: History | None = None,
     ) -> None:
         self.ring = ring
-        self.nodes = NodeTable(max_nodes, self)
+        self.nodes = NodeTable(max_nodes, self, now)
         self.last_id = 0
         self.endings: Counter[str] = Counter()
         self.faults: Counter[str] = Counter()
@@ -58,7 +64,7 @@ class Hub:
             "Seconds from reading events to having sent them to subscribers that keep up.",
             LATENCY_BOUNDS,
         )
-        self._last_received = 0
+        self._last_read = 0
         self._clock = clock
         self._history = history
         self._quiet = QuietLog(self._log, clock)
@@ -69,16 +75,16 @@ class Hub:
         if last_id > self.last_id:
             self.last_id = last_id
         self.ring.publish(chunk)
-        self._last_received = chunk.received
+        self._last_read = chunk.read
         if self._history is not None:
             self._history.chunk(chunk)
 
     def chunks_done(self) -> None:
         self.ring.wake()
-        if self._last_received:
+        if self._last_read:
             # By now they are with all subscribers that keep up.
-            self.latency.observe(self._clock.seconds() - self._last_received / 1_000_000)
-            self._last_received = 0
+            self.latency.observe(self._clock.seconds() - self._last_read / 1_000_000)
+            self._last_read = 0
 
     def history_received(self, kind: int, body: memoryview) -> None:
         if kind == records.STATE:

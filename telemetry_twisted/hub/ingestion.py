@@ -7,20 +7,19 @@ from collections.abc import Mapping
 from typing import Any, Protocol
 
 from attrs import evolve
-from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from telemetry_twisted.ingestion.handover import send_socket
 from telemetry_twisted.ingestion.process import HANDOVER_FD, Settings
-from telemetry_twisted.link import records
-from telemetry_twisted.link.link import Link
+from telemetry_twisted.transport import records
+from telemetry_twisted.transport.link import Link
 
 from .nodes import NodeTable
 from .supervisor import Child
 
 
-class Intake(Protocol):
+class IngestionSink(Protocol):
     """Where an ingestion process's records go."""
 
     nodes: NodeTable
@@ -50,17 +49,14 @@ class IngestionServer:
 
     _log = Logger()
 
-    def __init__(
-        self, number: int, settings: Settings, intake: Intake, clock: IReactorTime
-    ) -> None:
+    def __init__(self, number: int, settings: Settings, sink: IngestionSink) -> None:
         self.number = number
         self.connections = 0
         self.pid: int | None = None
         self.pulse: dict[str, Any] = {}
         self.past: dict[str, int] = {}
         self._settings = settings
-        self._intake = intake
-        self._clock = clock
+        self._sink = sink
         self._last_id = number + 1 - settings.id_step
         self._link: Link | None = None
         self._handover: socket.socket | None = None
@@ -92,7 +88,7 @@ class IngestionServer:
         if self._handover is not None:
             self._handover.close()
             self._handover = None
-        self._intake.nodes.server_lost(self, self._clock.seconds())
+        self._sink.nodes.server_lost(self)
 
     def counter(self, name: str) -> int:
         """A counter of the ``PULSE`` record, summed over all lives."""
@@ -108,35 +104,32 @@ class IngestionServer:
         if kind == records.CHUNK:
             chunk = records.Chunk.decode(body)
             self._last_id = chunk.first_id + (chunk.count - 1) * self._settings.id_step
-            self._intake.chunk_received(chunk, self._last_id)
+            self._sink.chunk_received(chunk, self._last_id)
         elif kind in (records.COUNTS, records.FACTS, records.STATE):
-            self._intake.history_received(kind, body)
+            self._sink.history_received(kind, body)
         elif kind == records.FAULTS:
-            self._intake.faults_received(records.decode_json(body))
+            self._sink.faults_received(records.decode_json(body))
         elif kind == records.PULSE:
             self.pulse = records.decode_json(body)
         elif kind == records.HELLO:
             hello = records.decode_json(body)
-            self._intake.nodes.apply(
+            self._sink.nodes.apply(
                 self,
                 hello["connection"],
                 hello["node_id"],
                 hello["address"],
                 hello["info"],
-                self._clock.seconds(),
             )
         elif kind == records.GONE:
             gone = records.decode_json(body)
             self.connections -= 1
-            self._intake.connection_ended(gone["kind"], gone["reason"])
-            self._intake.nodes.ended(
-                self, gone["connection"], gone["kind"], gone["reason"], self._clock.seconds()
-            )
+            self._sink.connection_ended(gone["kind"], gone["reason"])
+            self._sink.nodes.ended(self, gone["connection"], gone["kind"], gone["reason"])
         else:
             self._log.error("ingestion process sent a record of kind {kind}", kind=kind)
 
     def records_done(self) -> None:
-        self._intake.chunks_done()
+        self._sink.chunks_done()
 
     def take(self, accepted: socket.socket) -> bool:
         """Serve ``accepted`` from now on (:class:`~.dealer.Player`)."""

@@ -7,6 +7,8 @@ from typing import Any, Protocol
 
 from attrs import define
 
+from telemetry_twisted.clock import Now
+
 
 class Server(Protocol):
     """The ingestion process of a node, as the table sees it."""
@@ -75,8 +77,9 @@ class NodeTable:
     events of the two do not mix.
     """
 
-    def __init__(self, max_nodes: int, watcher: Watcher) -> None:
+    def __init__(self, max_nodes: int, watcher: Watcher, now: Now) -> None:
         self.max_nodes = max_nodes
+        self._now = now
         self._watcher = watcher
         self._nodes: dict[str, Node] = {}
         self._by_connection: dict[tuple[Server, int], Node] = {}
@@ -105,7 +108,6 @@ class NodeTable:
         node_id: str,
         address: str,
         info: dict[str, Any],
-        now: float,
     ) -> None:
         """A connection has introduced itself: admit it, let it wait for its turn, or refuse it."""
         applicant = _Applicant(server, connection, node_id, address, info)
@@ -122,9 +124,9 @@ class NodeTable:
             server.dismiss(connection, "refused", reason)
             self._watcher.node_refused(node_id, reason)
         else:
-            self._admit(applicant, now)
+            self._admit(applicant)
 
-    def _admit(self, applicant: _Applicant, now: float) -> None:
+    def _admit(self, applicant: _Applicant) -> None:
         slot = self._free_slots.pop() if self._free_slots else len(self._by_slot)
         node = Node(
             applicant.node_id,
@@ -132,7 +134,7 @@ class NodeTable:
             applicant.server,
             applicant.connection,
             applicant.address,
-            now,
+            self._now(),
             applicant.info,
         )
         self._nodes[node.node_id] = node
@@ -141,7 +143,7 @@ class NodeTable:
         self._watcher.node_connected(node)
         node.server.admit(node.connection, slot, self._watcher.last_id)
 
-    def ended(self, server: Server, connection: int, kind: str, reason: str, now: float) -> None:
+    def ended(self, server: Server, connection: int, kind: str, reason: str) -> None:
         """A connection has ended, whatever state it was in."""
         node = self._by_connection.pop((server, connection), None)
         if node is None:
@@ -156,13 +158,13 @@ class NodeTable:
         self._watcher.node_gone(node, kind, reason)
         successor = self._successors.pop(node.node_id, None)
         if successor is not None:
-            self._admit(successor, now)
+            self._admit(successor)
 
-    def server_lost(self, server: Server, now: float) -> None:
+    def server_lost(self, server: Server) -> None:
         """All connections of an ingestion process have ended with it."""
         for node_id, applicant in list(self._successors.items()):
             if applicant.server is server:
                 del self._successors[node_id]
         for holder, connection in list(self._by_connection):
             if holder is server:
-                self.ended(server, connection, "lost", "its ingestion process ended", now)
+                self.ended(server, connection, "lost", "its ingestion process ended")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from itertools import islice
 
-from telemetry_twisted.link.records import Chunk
+from telemetry_twisted.transport.records import Chunk
 
 from .channel import Channel, Filter, Render
 from .window import Window

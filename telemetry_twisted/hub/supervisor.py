@@ -19,8 +19,8 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from telemetry_twisted.interfaces import IServerReactor
-from telemetry_twisted.link.child import LINK_FD
-from telemetry_twisted.link.link import LINK_BYTES, Link, RecordHandler
+from telemetry_twisted.transport.child import LINK_FD
+from telemetry_twisted.transport.link import LINK_BYTES, Link, RecordHandler
 
 FIRST_DELAY = 0.1
 """Seconds until a child that died is replaced; doubled each time it dies young."""

@@ -9,6 +9,9 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
 
+from telemetry_twisted.clock import Now
+from telemetry_twisted.timestamps import rfc3339
+
 from .alerts import AlertBook, Situation
 from .archive import Archive
 from .figures import HubGauges
@@ -35,6 +38,7 @@ class Watch(Service):
         lagged: Callable[[], Mapping[str, int]],
         changed: Callable[[], None],
         clock: IReactorTime,
+        now: Now,
     ) -> None:
         self._book = book
         self._hub = hub
@@ -43,6 +47,7 @@ class Watch(Service):
         self._lagged = lagged
         self._changed = changed
         self._clock = clock
+        self._now = now
         self._look_call = LoopingCall(self._look)
         self._look_call.clock = clock
 
@@ -59,13 +64,13 @@ class Watch(Service):
 
     def _look(self) -> None:
         self._gauges.tick()
-        now = self._clock.seconds()
         situation = Situation(
-            now=now,
+            now=self._clock.seconds(),
+            time=rfc3339(self._now()),
             nodes=self._hub.nodes,
             decode_errors=self._hub.faults["decode_error"],
             lagged=dict(self._lagged()),
-            store_trouble=self._archive.trouble(now),
+            store_trouble=self._archive.trouble(),
             store_state=str(self._archive.status["state"]),
         )
         if self._book.look(situation):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import socket
 import sys
 
-from telemetry_twisted.link.child import run_child
+from telemetry_twisted.transport.child import run_child
 
 from .process import HANDOVER_FD, IngestionProcess, Settings
 

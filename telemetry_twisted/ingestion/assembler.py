@@ -10,9 +10,10 @@ from collections.abc import Callable
 
 from twisted.internet.interfaces import IReactorTime
 
+from telemetry_twisted.clock import Now
 from telemetry_twisted.jip3.codec import Stream
-from telemetry_twisted.link.records import CHUNK_EVENTS, Chunk, Facts, each_frame, encode_runs
 from telemetry_twisted.timestamps import rfc3339
+from telemetry_twisted.transport.records import CHUNK_EVENTS, Chunk, Facts, each_frame, encode_runs
 
 from .faults import FaultLedger
 
@@ -38,7 +39,8 @@ class Assembler:
     :param send: takes the pieces of a record, which may wait for ``flush``.
     :param flush: called when a turn is over.
     :param first_id: id of the first event; each further one is ``id_step`` higher.
-    :param clock: tells when a turn is over, and the time.
+    :param clock: tells when a turn is over.
+    :param now: tells the time that events are stamped with.
     """
 
     def __init__(
@@ -48,6 +50,7 @@ class Assembler:
         first_id: int,
         id_step: int,
         clock: IReactorTime,
+        now: Now,
     ) -> None:
         self.events = 0
         self._send = send
@@ -55,9 +58,11 @@ class Assembler:
         self._next_id = first_id
         self._step = id_step
         self._clock = clock
+        self._now = now
         self._turn_open = False
         self._received = b""
         self._received_micros = 0
+        self._read_micros = 0
         self._start_chunk()
         self._facts: list[tuple[int, bytes]] = []
 
@@ -118,7 +123,8 @@ class Assembler:
 
     def _begin_turn(self) -> None:
         self._turn_open = True
-        now = self._clock.seconds()
+        now = self._now()
+        self._read_micros = int(self._clock.seconds() * 1_000_000)
         self._received_micros = int(now * 1_000_000)
         self._received = rfc3339(now).encode()
         self._clock.callLater(0, self.end_turn)
@@ -144,6 +150,7 @@ class Assembler:
             b"".join(self._lengths),
             b",".join(self._parts),
             self._received_micros,
+            self._read_micros,
         )
         self._send(*chunk.encode())
         self._start_chunk()

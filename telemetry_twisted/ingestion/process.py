@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import resource
 import socket
+import time
 from typing import Any
 
 import ujson
@@ -15,12 +16,13 @@ from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
+from telemetry_twisted.clock import Now
 from telemetry_twisted.interfaces import IServerReactor
 from telemetry_twisted.jip3.codec import FACT_TYPES, Dialect, load_codec
 from telemetry_twisted.jip3.node_information import NodeInformation
 from telemetry_twisted.jip3.values import decode_event
-from telemetry_twisted.link import records
-from telemetry_twisted.link.link import Link
+from telemetry_twisted.transport import records
+from telemetry_twisted.transport.link import Link
 
 from .assembler import Assembler, Source
 from .faults import FaultLedger
@@ -84,10 +86,15 @@ class IngestionProcess:
     _log = Logger()
 
     def __init__(
-        self, reactor: IServerReactor, settings: Settings, handover: socket.socket
+        self,
+        reactor: IServerReactor,
+        settings: Settings,
+        handover: socket.socket,
+        now: Now = time.time,
     ) -> None:
         self._reactor = reactor
         self._settings = settings
+        self._now = now
         self._codec = load_codec(settings.codec)
         self._gate = Gate()
         self._receiver = SocketReceiver(reactor, handover, self._socket_received)
@@ -105,7 +112,12 @@ class IngestionProcess:
     def link_made(self, link: Link) -> None:
         self._link = link
         self._assembler = Assembler(
-            link.queue, link.flush, self._settings.first_id, self._settings.id_step, self._reactor
+            link.queue,
+            link.flush,
+            self._settings.first_id,
+            self._settings.id_step,
+            self._reactor,
+            self._now,
         )
         link.register_producer(self._gate)
         self._receiver.start()
@@ -243,7 +255,7 @@ class IngestionProcess:
                 states[source.slot] = _state(source.latest)
                 source.latest.clear()
         if counts:
-            body = {"received": self._reactor.seconds(), "counts": counts}
+            body = {"received": self._now(), "counts": counts}
             self._link.send(records.encode_json(records.COUNTS, body))
         if states:
             self._link.send(records.encode_json(records.STATE, states))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-from telemetry_twisted.link.child import run_child
+from telemetry_twisted.transport.child import run_child
 
 from .process import StoreProcess
 

@@ -9,7 +9,7 @@ from typing import Any
 import ujson
 from attrs import define, evolve, frozen
 
-from telemetry_twisted.link import records
+from telemetry_twisted.transport import records
 
 from .changes import Changes, Section
 from .counts import Buckets, Counts, Sum, pack

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import ujson
 from attrs import asdict, field, frozen
 from twisted.internet.defer import Deferred
@@ -9,9 +11,10 @@ from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
+from telemetry_twisted.clock import Now
 from telemetry_twisted.interfaces import IServerReactor
-from telemetry_twisted.link import records
-from telemetry_twisted.link.link import Link
+from telemetry_twisted.transport import records
+from telemetry_twisted.transport.link import Link
 
 from .database import open_database
 from .policy import Policy
@@ -52,8 +55,9 @@ class StoreProcess:
 
     _log = Logger()
 
-    def __init__(self, reactor: IServerReactor) -> None:
+    def __init__(self, reactor: IServerReactor, now: Now = time.time) -> None:
         self._reactor = reactor
+        self._now = now
         self._writer: Writer | None = None
         self._stopping: Deferred[None] | None = None
         self.ended: Deferred[None] = Deferred()
@@ -71,7 +75,7 @@ class StoreProcess:
 
     def _start(self, settings: Settings) -> None:
         database = open_database(settings.database, self._reactor)
-        self._writer = writer = Writer(database, self._reactor, settings.policy)
+        self._writer = writer = Writer(database, self._reactor, settings.policy, self._now)
         writer.start()
 
         def report() -> None:

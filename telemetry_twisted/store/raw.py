@@ -17,8 +17,8 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from attrs import define, frozen
 
-from telemetry_twisted.link.records import Chunk
 from telemetry_twisted.timestamps import microseconds
+from telemetry_twisted.transport.records import Chunk
 
 CHUNK_SPAN = 1 << 16
 """More events than any chunk holds."""

@@ -14,8 +14,9 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from telemetry_twisted.link import records
+from telemetry_twisted.clock import Now
 from telemetry_twisted.timestamps import rfc3339
+from telemetry_twisted.transport import records
 
 from .database import Database, DatabaseError, DatabaseFull, DatabaseUnavailable, Transaction
 from .gathering import Gathering, Share
@@ -43,14 +44,16 @@ SLOW_SECONDS = 10.0
 class Writer:
     """Takes the records of the link and keeps ``database`` up to date.
 
-    :param clock: tells Unix time and when to commit.
+    :param clock: tells when to commit.
+    :param now: tells Unix time, which is what is written.
     """
 
     _log = Logger()
 
-    def __init__(self, database: Database, clock: IReactorTime, policy: Policy) -> None:
+    def __init__(self, database: Database, clock: IReactorTime, policy: Policy, now: Now) -> None:
         self._database = database
         self._clock = clock
+        self._time = now
         self._policy = policy
         self._maintenance = Maintenance(database, policy)
         self._gathering = Gathering()
@@ -70,9 +73,10 @@ class Writer:
         self._next_maintenance = 0.0
 
         self._state = "starting"
-        self._since = clock.seconds()
+        self._since = now()
         self._last_error: str | None = None
         self._last_commit: float | None = None
+        self._last_commit_time: float | None = None
         self._commits = 0
         self._rows_written = 0
         self._raw_written = 0
@@ -82,7 +86,7 @@ class Writer:
         if kind == records.CHUNK:
             self._take_chunk(records.Chunk.decode(body))
         else:
-            self._gathering.take(kind, body, self._clock.seconds())
+            self._gathering.take(kind, body, self._time())
 
     def _take_chunk(self, chunk: records.Chunk) -> None:
         if not self._policy.raw_seconds:
@@ -90,7 +94,7 @@ class Writer:
         nodes = tuple(self._gathering.node_at(slot) for slot, _ in chunk.runs)
         dropped = self._raw.push(Waiting(chunk, nodes))
         if dropped:
-            self._gathering.share.at(int(self._clock.seconds()), None).dropped += dropped
+            self._gathering.share.at(int(self._time()), None).dropped += dropped
         if self._raw.events >= RAW_EVENTS_AT_ONCE:
             self._wake_up()
 
@@ -154,7 +158,7 @@ class Writer:
             await self._write_raw()
         elif now >= self._next_maintenance and not self._stopping:
             self._next_maintenance = now + MAINTENANCE_SECONDS
-            await self._maintenance.run(now)
+            await self._maintenance.run(self._time())
         else:
             self._raw_due = False
             return False
@@ -172,8 +176,9 @@ class Writer:
             raise
         self._commits += 1
         self._rows_written += sum(len(written) for _, written in rows)
-        gathering.settle(self._clock.seconds())
+        gathering.settle(self._time())
         self._last_commit = self._clock.seconds()
+        self._last_commit_time = self._time()
         self._delay = FIRST_DELAY
         if self._set_state("ok"):
             self._log.info("history is written to {name}", name=self._database.name)
@@ -211,7 +216,7 @@ class Writer:
 
     def _note_failure(self, error: Exception) -> float:
         """Remember why nothing was written; return how long to wait before the next try."""
-        self._gathering.settle(self._clock.seconds())
+        self._gathering.settle(self._time())
         self._open = self._open and isinstance(error, DatabaseFull)
         self._last_error = str(error)
         if isinstance(error, DatabaseFull):
@@ -252,13 +257,13 @@ class Writer:
     # How it fares
 
     def _now(self) -> int:
-        return int(self._clock.seconds() * 1_000_000)
+        return int(self._time() * 1_000_000)
 
     def _set_state(self, state: str) -> bool:
         if state == self._state:
             return False
         self._state = state
-        self._since = self._clock.seconds()
+        self._since = self._time()
         return True
 
     def status(self) -> dict[str, Any]:
@@ -283,7 +288,9 @@ class Writer:
             "since": rfc3339(self._since),
             "database": self._database.name,
             "last_error": self._last_error,
-            "last_commit": None if self._last_commit is None else rfc3339(self._last_commit),
+            "last_commit": None
+            if self._last_commit_time is None
+            else rfc3339(self._last_commit_time),
             "commits": self._commits,
             "queue_events": self._raw.events + in_hand,
             "queue_bytes": self._raw.bytes,

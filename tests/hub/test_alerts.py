@@ -8,6 +8,7 @@ import pytest
 
 from telemetry_twisted.hub.alerts import AlertBook, Situation, Thresholds
 from telemetry_twisted.hub.nodes import Node
+from telemetry_twisted.timestamps import rfc3339
 
 A, B = "a" * 64, "b" * 64
 
@@ -54,7 +55,7 @@ class Server:
             "store_state": "ok",
             **what,
         }
-        self.changed = self.book.look(Situation(now=now, nodes=nodes, **whole))
+        self.changed = self.book.look(Situation(now=now, time=rfc3339(now), nodes=nodes, **whole))
         return [(alert["kind"], alert["subject"]) for alert in self.book.current]
 
 

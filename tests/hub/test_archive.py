@@ -11,8 +11,8 @@ from twisted.python.failure import Failure
 from telemetry_twisted.hub import archive as archive_module
 from telemetry_twisted.hub.archive import Archive
 from telemetry_twisted.hub.nodes import Node
-from telemetry_twisted.link import records
-from telemetry_twisted.link.link import Link, hand_over
+from telemetry_twisted.transport import records
+from telemetry_twisted.transport.link import Link, hand_over
 
 
 class Life(Link):
@@ -66,7 +66,7 @@ class Reader:
 
 def make_archive(raw_events: bool = True) -> tuple[Archive, Clock]:
     clock = Clock()
-    return Archive(b'{"settings":1}', raw_events, clock), clock
+    return Archive(b'{"settings":1}', raw_events, clock, clock.seconds), clock
 
 
 def node(slot: int) -> Node:
@@ -176,13 +176,13 @@ def test_trouble_is_timed_from_when_it_began() -> None:
     archive, clock = make_archive()
     life = Life(archive)
     clock.advance(5)
-    assert archive.trouble(clock.seconds()) == 5
+    assert archive.trouble() == 5
     life.status(room=1)
-    assert archive.trouble(clock.seconds()) == 0
+    assert archive.trouble() == 0
     life.status(room=1, state="unavailable")
     clock.advance(7)
     life.status(room=1, state="unavailable")
-    assert archive.trouble(clock.seconds()) == 7
+    assert archive.trouble() == 7
     archive.process_ended("killed by SIGKILL")
     assert archive.status["state"] == "restarting"
     assert "SIGKILL" in archive.status["last_error"]

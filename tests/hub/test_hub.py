@@ -18,9 +18,9 @@ from telemetry_twisted.hub.ingestion import IngestionServer
 from telemetry_twisted.hub.nodes import Node
 from telemetry_twisted.hub.ring import Ring
 from telemetry_twisted.ingestion.process import Settings
-from telemetry_twisted.link import records
-from telemetry_twisted.link.link import Link
-from telemetry_twisted.link.records import Chunk, decode_json, encode_runs
+from telemetry_twisted.transport import records
+from telemetry_twisted.transport.link import Link
+from telemetry_twisted.transport.records import Chunk, decode_json, encode_runs
 
 A, B = "aa" * 32, "bb" * 32
 SETTINGS = Settings(
@@ -78,10 +78,8 @@ class Scene:
         self.clock = Clock()
         self.history = History()
         ring = Ring(1000, 1 << 20, lambda parts, _count: parts, 100)
-        self.hub = Hub(ring, 2, self.clock, self.history)
-        self.servers = [
-            IngestionServer(number, SETTINGS, self.hub, self.clock) for number in (0, 1)
-        ]
+        self.hub = Hub(ring, 2, self.clock, self.clock.seconds, self.history)
+        self.servers = [IngestionServer(number, SETTINGS, self.hub) for number in (0, 1)]
         self.wires = [Wire(), Wire()]
         for server, wire in zip(self.servers, self.wires, strict=True):
             server.link_made(cast(Link, wire))
@@ -106,6 +104,7 @@ class Scene:
             b"\x0b" * count,
             b"\2\0\0\0" * count,
             b",".join([b"{}"] * count),
+            1_000_000,
             1_000_000,
         )
         body = b"".join(chunk.encode())[records.PREFIX.size :]
@@ -143,7 +142,7 @@ def next_settings(server: IngestionServer) -> Settings:
 
 
 def test_each_process_begins_with_an_id_of_its_own(scene: Scene) -> None:
-    servers = [IngestionServer(number, SETTINGS, scene.hub, scene.clock) for number in range(4)]
+    servers = [IngestionServer(number, SETTINGS, scene.hub) for number in range(4)]
     settings = [next_settings(server) for server in servers]
     assert [each.first_id for each in settings] == [1, 2, 3, 4]
     assert {each.id_step for each in settings} == {4}

@@ -53,15 +53,15 @@ class Scene:
 
     def __init__(self) -> None:
         self.watcher = Watcher()
-        self.table = NodeTable(3, self.watcher)
+        self.table = NodeTable(3, self.watcher, lambda: 5.0)
         self.processes = Process(), Process()
 
     def apply(self, process: int, connection: int, node_id: str) -> None:
         server = self.processes[process]
-        self.table.apply(server, connection, node_id, "10.0.0.7:1", {"flags": 0}, 5.0)
+        self.table.apply(server, connection, node_id, "10.0.0.7:1", {"flags": 0})
 
     def end(self, process: int, connection: int, kind: str = "left") -> None:
-        self.table.ended(self.processes[process], connection, kind, "because", 6.0)
+        self.table.ended(self.processes[process], connection, kind, "because")
 
 
 @pytest.fixture
@@ -159,7 +159,7 @@ def test_with_a_process_go_its_nodes_and_those_that_wait_there(scene: Scene) -> 
     scene.apply(1, 1, C)
     scene.apply(1, 2, A)
     scene.apply(0, 3, C)
-    scene.table.server_lost(scene.processes[0], 7.0)
+    scene.table.server_lost(scene.processes[0])
     assert scene.table.get(B) is None
     assert scene.processes[1].admitted[2] == (0, 0)
     assert {node.node_id for node in scene.table} == {A, C}
@@ -190,7 +190,7 @@ def test_whatever_comes_a_node_has_one_connection_and_none_waits_for_nothing(
                 del open_connections[key]
                 scene.end(*key)
         elif what == "lost":
-            scene.table.server_lost(scene.processes[int(which)], 1.0)
+            scene.table.server_lost(scene.processes[int(which)])
             open_connections = {
                 key: node_id for key, node_id in open_connections.items() if key[0] != which
             }

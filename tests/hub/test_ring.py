@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from telemetry_twisted.hub.channel import ALL, Channel, Cursor, Filter, Frame
 from telemetry_twisted.hub.ring import Ring
 from telemetry_twisted.hub.window import Window
-from telemetry_twisted.link.records import Chunk, encode_runs
+from telemetry_twisted.transport.records import Chunk, encode_runs
 
 A, B, C = "a" * 64, "b" * 64, "c" * 64
 SLOTS = {A: 0, B: 1, C: 2}

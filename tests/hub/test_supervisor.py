@@ -16,8 +16,8 @@ from twisted.logger import ILogObserver, LogEvent, formatEvent, globalLogPublish
 from twisted.python.failure import Failure
 
 from telemetry_twisted.hub.supervisor import Supervisor
-from telemetry_twisted.link.link import Link
-from telemetry_twisted.link.records import encode_record
+from telemetry_twisted.transport.link import Link
+from telemetry_twisted.transport.records import encode_record
 
 
 @define(eq=False)

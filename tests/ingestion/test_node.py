@@ -23,8 +23,8 @@ from telemetry_twisted.jip3.codec import Dialect, load_codec
 from telemetry_twisted.jip3.encoder import encode_event, encode_node_information, frame
 from telemetry_twisted.jip3.node_information import NodeInformation
 from telemetry_twisted.jip3.table import TABLE
-from telemetry_twisted.link.link import Link, hand_over
-from telemetry_twisted.link.records import CHUNK, Chunk
+from telemetry_twisted.transport.link import Link, hand_over
+from telemetry_twisted.transport.records import CHUNK, Chunk
 
 NODE_ID = "ab" * 32
 ZERO = "0x" + "00" * 32
@@ -105,7 +105,9 @@ class Bench:
         self.clock = Clock()
         self.collector = Collector()
         self.gate = Gate()
-        self.assembler = Assembler(self.collector.send, lambda: None, 1, 1, self.clock)
+        self.assembler = Assembler(
+            self.collector.send, lambda: None, 1, 1, self.clock, self.clock.seconds
+        )
         self.introduced: list[NodeInformation] = []
         self.endings: list[Ending] = []
         self.transport = NodeTransport(peerAddress=IPv4Address("TCP", "127.0.0.1", 5))
@@ -328,7 +330,7 @@ def test_a_large_message_in_small_reads_is_joined_once(bench: Bench) -> None:
 def test_ids_rise_above_those_that_the_hub_has_seen() -> None:
     collector = Collector()
     clock = Clock()
-    assembler = Assembler(collector.send, lambda: None, 3, 4, clock)
+    assembler = Assembler(collector.send, lambda: None, 3, 4, clock, clock.seconds)
     stream = load_codec("python").open(Dialect(NODE_ID, 2))
     source = Source(0, stream, FaultLedger(NODE_ID))
     assembler.feed(source, best_block(1) + best_block(2), 0)

@@ -11,8 +11,8 @@ from twisted.internet.testing import MemoryReactorClock
 from telemetry_twisted.ingestion import process as process_module
 from telemetry_twisted.ingestion.handover import SocketReceiver, send_socket
 from telemetry_twisted.ingestion.process import IngestionProcess, Settings
-from telemetry_twisted.link import records
-from telemetry_twisted.link.link import Link, hand_over
+from telemetry_twisted.transport import records
+from telemetry_twisted.transport.link import Link, hand_over
 
 
 class HubEnd(Link):

@@ -19,13 +19,13 @@ from twisted.internet.task import Clock, deferLater
 from telemetry_twisted.interfaces import IServerReactor
 from telemetry_twisted.jip3.encoder import encode_event, frame
 from telemetry_twisted.jip3.table import TABLE
-from telemetry_twisted.link import records
 from telemetry_twisted.store.database import Database, open_database
 from telemetry_twisted.store.policy import Policy
 from telemetry_twisted.store.raw import Waiting
 from telemetry_twisted.store.testing import PostgresqlMissing, ThrowawayPostgresql
 from telemetry_twisted.store.writer import COMMIT_SECONDS, Writer
 from telemetry_twisted.timestamps import rfc3339
+from telemetry_twisted.transport import records
 
 _numbers = count()
 
@@ -218,7 +218,7 @@ def make_writer(clock: Clock) -> Iterator[Callable[..., Writer]]:
     made: list[Writer] = []
 
     def make(database: Database, **policy: Any) -> Writer:
-        writer = Writer(database, clock, Policy(**policy))
+        writer = Writer(database, clock, Policy(**policy), clock.seconds)
         writer.start()
         made.append(writer)
         return writer

@@ -5,7 +5,6 @@ from __future__ import annotations
 from array import array
 from collections.abc import Callable
 
-from telemetry_twisted.link.records import Chunk
 from telemetry_twisted.store.raw import (
     BATCH_EVENTS,
     CHUNK_SPAN,
@@ -16,6 +15,7 @@ from telemetry_twisted.store.raw import (
     node_term,
     type_term,
 )
+from telemetry_twisted.transport.records import Chunk
 
 
 def waiting(count: int = 1) -> Waiting:

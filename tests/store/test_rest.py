@@ -18,10 +18,10 @@ from twisted.internet.task import Clock
 from twisted.internet.utils import getProcessOutputAndValue
 from twisted.web.client import HTTPConnectionPool
 
-from telemetry_twisted.api.audience import Audience
-from telemetry_twisted.api.frames import event_renderer
-from telemetry_twisted.api.rest import history_routes
+from telemetry_twisted.api.rest.routes import history_routes
 from telemetry_twisted.api.site import api_site, basic_routes
+from telemetry_twisted.api.websocket.frames import event_renderer
+from telemetry_twisted.api.websocket.subscribers import Subscribers
 from telemetry_twisted.hub.ring import Ring
 from telemetry_twisted.jip3.table import TABLE
 from telemetry_twisted.store.database import Database
@@ -82,9 +82,9 @@ def live() -> Live:
 def base(database: Database, live: Live, clock: Clock) -> Iterator[str]:
     """The address of a server that answers from the database."""
     ring = Ring(1000, 1 << 20, event_renderer(clock.seconds), 100)
-    audience = Audience(ring, cast(Any, None), cast(Any, None), 10, clock)
-    app = basic_routes(audience)
-    history_routes(app, History(database, Policy(), clock.seconds), live, clock)
+    subscribers = Subscribers(ring, cast(Any, None), cast(Any, None), 10, clock, clock.seconds)
+    app = basic_routes(subscribers)
+    history_routes(app, History(database, Policy(), clock.seconds), live, clock, clock.seconds)
     port = cast(Any, reactor).listenTCP(0, api_site(app), interface="127.0.0.1")
     yield f"http://127.0.0.1:{port.getHost().port}"
     pytest_twisted.blockon(port.stopListening())

@@ -7,7 +7,7 @@ import struct
 from hypothesis import given
 from hypothesis import strategies as st
 
-from telemetry_twisted.link.records import (
+from telemetry_twisted.transport.records import (
     CHUNK,
     CHUNK_EVENTS,
     FACTS,

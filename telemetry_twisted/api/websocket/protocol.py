@@ -9,7 +9,7 @@ from autobahn.twisted.websocket import WebSocketServerFactory, WebSocketServerPr
 from twisted.web.resource import Resource
 
 from .outlet import StreamTransport
-from .subscriber import Desk, Subscriber
+from .subscriber import Subscriber, SubscriberContext
 
 PING_SECONDS = 20
 """How often a WebSocket ping is sent to a subscriber."""
@@ -27,7 +27,7 @@ class SubscriberProtocol(WebSocketServerProtocol):
     def onOpen(self) -> None:
         transport = cast(StreamTransport, self.transport)
         self._subscriber = Subscriber(
-            self.factory.desk, self.peer or "unknown", self._say_goodbye, transport
+            self.factory.context, self.peer or "unknown", self._say_goodbye, transport
         )
         self._subscriber.start()
 
@@ -64,10 +64,10 @@ class SubscriberFactory(WebSocketServerFactory):
 
     noisy = False
 
-    def __init__(self, desk: Desk) -> None:
+    def __init__(self, context: SubscriberContext) -> None:
         WebSocketServerFactory.__init__(self)
         self.protocol = SubscriberProtocol
-        self.desk = desk
+        self.context = context
         WebSocketServerFactory.setProtocolOptions(
             self,
             maxFramePayloadSize=LARGEST_REQUEST,
@@ -77,6 +77,6 @@ class SubscriberFactory(WebSocketServerFactory):
         )
 
 
-def web_socket_resource(desk: Desk) -> Resource:
-    """Upgrades requests to subscribers of ``desk``."""
-    return cast(Resource, WebSocketResource(SubscriberFactory(desk)))
+def web_socket_resource(context: SubscriberContext) -> Resource:
+    """Upgrades requests to subscribers of ``context``."""
+    return cast(Resource, WebSocketResource(SubscriberFactory(context)))

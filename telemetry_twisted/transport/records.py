@@ -58,7 +58,7 @@ from attrs import define, frozen
 ) = range(16)
 
 PREFIX = struct.Struct("<IB")
-_CHUNK = struct.Struct("<QQHH")
+_CHUNK = struct.Struct("<QQQHH")
 _RUN = struct.Struct("<HH")
 _FACTS = struct.Struct("<Q")
 _FACT_RUN = struct.Struct("<HI")
@@ -98,7 +98,8 @@ class Chunk:
     ``first_id`` is the id of the first event; ``count`` the number of events; ``run_table`` says
     whose they are (:func:`encode_runs`); ``types`` holds a discriminator byte for each event,
     ``lengths`` its length in bytes as a little-endian u32, ``events`` the messages themselves
-    joined by commas. ``received`` is when they were read, in microseconds of Unix time.
+    joined by commas. ``received`` is when they were read, in microseconds of Unix time, ``read``
+    the same by the monotonic clock, which all processes of a machine share.
     """
 
     first_id: int
@@ -108,6 +109,7 @@ class Chunk:
     lengths: bytes
     events: bytes
     received: int = 0
+    read: int = 0
     _bounds: list[int] | None = None
 
     @property
@@ -123,14 +125,14 @@ class Chunk:
     def encode(self) -> list[bytes]:
         """The chunk as a record, in pieces that a transport can join for itself."""
         runs = len(self.run_table) // _RUN.size
-        head = _CHUNK.pack(self.first_id, self.received, self.count, runs)
+        head = _CHUNK.pack(self.first_id, self.received, self.read, self.count, runs)
         beside = b"".join((head, self.run_table, self.types, self.lengths))
         return [PREFIX.pack(1 + len(beside) + len(self.events), CHUNK) + beside, self.events]
 
     @classmethod
     def decode(cls, body: bytes | memoryview) -> Chunk:
         """The chunk in the body of a ``CHUNK`` record."""
-        first_id, received, count, run_count = _CHUNK.unpack_from(body)
+        first_id, received, read, count, run_count = _CHUNK.unpack_from(body)
         types = _CHUNK.size + _RUN.size * run_count
         lengths = types + count
         events = lengths + 4 * count
@@ -142,6 +144,7 @@ class Chunk:
             bytes(body[lengths:events]),
             bytes(body[events:]),
             received,
+            read,
         )
 
     def bounds(self) -> list[int]:

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from twisted.internet.task import Clock
 
-from telemetry_twisted.api.outlet import TURN_BYTES, Outlet
+from telemetry_twisted.api.websocket.outlet import TURN_BYTES, Outlet
 
 
 @define(eq=False)

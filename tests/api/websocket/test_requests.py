@@ -10,7 +10,7 @@ import ujson
 from hypothesis import given
 from hypothesis import strategies as st
 
-from telemetry_twisted.api.requests import (
+from telemetry_twisted.api.websocket.requests import (
     BadRequest,
     GetRecentEvents,
     Ping,

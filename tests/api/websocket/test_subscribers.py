@@ -7,21 +7,21 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from twisted.internet.task import Clock
 
-from telemetry_twisted.api.audience import Audience
-from telemetry_twisted.api.subscriber import Subscriber
+from telemetry_twisted.api.websocket.subscriber import Subscriber
+from telemetry_twisted.api.websocket.subscribers import Subscribers
 
 if TYPE_CHECKING:
-    from tests.api.conftest import FakeGauges, Stage, Wire
+    from tests.api.websocket.conftest import FakeGauges, Stage, Wire
 
 
 class Seat:
-    """A subscriber of an audience, and what becomes of it."""
+    """A subscriber of an subscribers, and what becomes of it."""
 
-    def __init__(self, audience: Audience, wire: Wire) -> None:
+    def __init__(self, subscribers: Subscribers, wire: Wire) -> None:
         self.wire = wire
         self.goodbyes: list[int] = []
         self.stalled = 0.0
-        self.subscriber = Subscriber(audience, "test:1", self._say_goodbye, wire)
+        self.subscriber = Subscriber(subscribers, "test:1", self._say_goodbye, wire)
         self.subscriber.stalled_for = self._stalled_for  # type: ignore[method-assign]
         self.subscriber.start()
 
@@ -38,26 +38,26 @@ def clock() -> Clock:
 
 
 @pytest.fixture
-def audience(stage: Stage, clock: Clock) -> Audience:
+def subscribers(stage: Stage, clock: Clock) -> Subscribers:
     """Room for two, and no history."""
-    audience = Audience(stage.ring, stage, None, 2, clock)
-    audience.start()
-    return audience
+    subscribers = Subscribers(stage.ring, stage, None, 2, clock, clock.seconds)
+    subscribers.start()
+    return subscribers
 
 
 @pytest.fixture
-def seats(audience: Audience, make_wire: Any) -> list[Seat]:
-    return [Seat(audience, make_wire()) for _ in range(2)]
+def seats(subscribers: Subscribers, make_wire: Any) -> list[Seat]:
+    return [Seat(subscribers, make_wire()) for _ in range(2)]
 
 
 def test_it_is_full_when_there_are_as_many_as_may_come(
-    audience: Audience, seats: list[Seat]
+    subscribers: Subscribers, seats: list[Seat]
 ) -> None:
-    assert len(audience) == 2
-    assert audience.full
+    assert len(subscribers) == 2
+    assert subscribers.full
     seats[0].subscriber.gone()
-    assert len(audience) == 1
-    assert not audience.full
+    assert len(subscribers) == 1
+    assert not subscribers.full
 
 
 def test_one_that_takes_nothing_for_a_minute_is_let_go(seats: list[Seat], clock: Clock) -> None:
@@ -70,15 +70,17 @@ def test_one_that_takes_nothing_for_a_minute_is_let_go(seats: list[Seat], clock:
     assert not seats[1].wire.aborted
 
 
-def test_what_they_missed_is_added_up(audience: Audience, seats: list[Seat], stage: Stage) -> None:
+def test_what_they_missed_is_added_up(
+    subscribers: Subscribers, seats: list[Seat], stage: Stage
+) -> None:
     for seat in seats:
         seat.wire.fill()
     for _ in range(25):
         stage.publish(50)
     for seat in seats:
         seat.wire.drain()
-    assert audience.events_missed == 500
-    assert audience.lagged() == {"test:1": 500}
+    assert subscribers.events_missed == 500
+    assert subscribers.lagged() == {"test:1": 500}
 
 
 def test_without_history_no_stats_are_sent(seats: list[Seat], clock: Clock) -> None:
@@ -90,9 +92,9 @@ def test_without_history_no_stats_are_sent(seats: list[Seat], clock: Clock) -> N
 def test_with_history_stats_are_sent_every_five_seconds(
     stage: Stage, gauges: FakeGauges, clock: Clock, make_wire: Any
 ) -> None:
-    audience = Audience(stage.ring, stage, gauges, 2, clock)
-    audience.start()
-    seats = [Seat(audience, make_wire()) for _ in range(2)]
+    subscribers = Subscribers(stage.ring, stage, gauges, 2, clock, clock.seconds)
+    subscribers.start()
+    seats = [Seat(subscribers, make_wire()) for _ in range(2)]
     for seat in seats:
         seat.wire.messages()
     clock.pump([1] * 11)
@@ -103,26 +105,26 @@ def test_with_history_stats_are_sent_every_five_seconds(
 def test_alerts_reach_those_who_asked_for_them(
     stage: Stage, gauges: FakeGauges, clock: Clock, make_wire: Any
 ) -> None:
-    audience = Audience(stage.ring, stage, gauges, 2, clock)
-    one, other = (Seat(audience, make_wire()) for _ in range(2))
+    subscribers = Subscribers(stage.ring, stage, gauges, 2, clock, clock.seconds)
+    one, other = (Seat(subscribers, make_wire()) for _ in range(2))
     one.subscriber.asked(b'{"type":"SubscribeAlerts"}', False)
     one.wire.messages()
     other.wire.messages()
     gauges.current.append("the store is slow")
-    audience.alerts_changed()
+    subscribers.alerts_changed()
     (alert,) = one.wire.messages()
     assert alert["data"] == {"alerts": ["the store is slow"], "count": 1}
     assert other.wire.messages() == []
 
 
 def test_all_are_sent_away_when_they_have_read_what_there_is(
-    audience: Audience, seats: list[Seat], stage: Stage, clock: Clock
+    subscribers: Subscribers, seats: list[Seat], stage: Stage, clock: Clock
 ) -> None:
     behind, ready = seats
     behind.wire.fill()
     stage.publish(10)
-    emptied = audience.finish()
-    assert audience.full
+    emptied = subscribers.finish()
+    assert subscribers.full
     assert ready.goodbyes == [1001]
     assert behind.goodbyes == []
     ready.subscriber.gone()
@@ -134,12 +136,12 @@ def test_all_are_sent_away_when_they_have_read_what_there_is(
     assert clock.getDelayedCalls() == []
 
 
-def test_those_who_do_not_go_are_thrown_out(audience: Audience, seats: list[Seat]) -> None:
+def test_those_who_do_not_go_are_thrown_out(subscribers: Subscribers, seats: list[Seat]) -> None:
     seats[0].wire.fill()
-    audience.finish()
-    audience.abort()
+    subscribers.finish()
+    subscribers.abort()
     assert all(seat.wire.aborted for seat in seats)
 
 
-def test_an_empty_one_has_nobody_to_wait_for(audience: Audience) -> None:
-    assert audience.finish().called
+def test_an_empty_one_has_nobody_to_wait_for(subscribers: Subscribers) -> None:
+    assert subscribers.finish().called

@@ -8,13 +8,14 @@ from typing import Any
 from attrs import frozen
 
 from telemetry_twisted import __version__
+from telemetry_twisted.api.websocket.frames import recent_event
+from telemetry_twisted.api.websocket.subscriber import Gauges
 from telemetry_twisted.jip3.table import TABLE
 from telemetry_twisted.store.browse import Wanted, browse
 from telemetry_twisted.store.queries import History
 from telemetry_twisted.timestamps import rfc3339
 
 from . import schemas
-from .frames import recent_event
 from .parameters import (
     AFTER,
     BLOCK_KIND,
@@ -37,7 +38,6 @@ from .parameters import (
     read_range,
     read_types,
 )
-from .subscriber import Gauges
 
 Values = dict[str, Any]
 

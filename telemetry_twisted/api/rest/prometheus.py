@@ -12,7 +12,7 @@ from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 from twisted.web.iweb import IRequest
 
-from .subscriber import Gauges
+from telemetry_twisted.api.websocket.subscriber import Gauges
 
 Figures = Mapping[str, Any]
 Reading = Callable[[Figures], float | None]

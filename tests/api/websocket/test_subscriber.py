@@ -11,11 +11,11 @@ import ujson
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from telemetry_twisted.api.outlet import Outlet
+from telemetry_twisted.api.websocket.outlet import Outlet
 
 if TYPE_CHECKING:
-    from telemetry_twisted.api.subscriber import Subscriber
-    from tests.api.conftest import FakeGauges, Message, Stage
+    from telemetry_twisted.api.websocket.subscriber import Subscriber
+    from tests.api.websocket.conftest import FakeGauges, Message, Stage
 
 NODES = ("aa" * 32, "bb" * 32)
 

@@ -13,25 +13,28 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 from twisted.web.iweb import IRequest
 
+from telemetry_twisted.api.site import json_error
+from telemetry_twisted.api.websocket.frames import encode
+from telemetry_twisted.api.websocket.subscriber import Gauges
+from telemetry_twisted.clock import Now
 from telemetry_twisted.store.database import DatabaseError
 from telemetry_twisted.store.queries import History
 
 from . import schemas
 from .endpoints import Answers, Encoded, Endpoint, NotFound
-from .frames import encode
 from .openapi import ApiPage, openapi_document
 from .parameters import INTERVAL, BadRequest, read_parameters
 from .prometheus import Exposition
-from .site import json_error
 from .stream import MetricsStream
-from .subscriber import Gauges
 
 _log = Logger()
 
 
-def history_routes(app: Klein, history: History, live: Gauges, clock: IReactorTime) -> None:
+def history_routes(
+    app: Klein, history: History, live: Gauges, clock: IReactorTime, now: Now
+) -> None:
     """Add the routes of a server that keeps history to those that ``app`` has."""
-    endpoints = Answers(history, live, clock.seconds).endpoints
+    endpoints = Answers(history, live, now).endpoints
     streams = (_stream_endpoint(),)
     for endpoint in endpoints:
         _route(app, endpoint.path, endpoint.path)(_answering(endpoint))

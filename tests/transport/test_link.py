@@ -16,8 +16,8 @@ from twisted.internet.testing import MemoryReactor
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from telemetry_twisted.link.link import LINK_BYTES, Link
-from telemetry_twisted.link.records import encode_record
+from telemetry_twisted.transport.link import LINK_BYTES, Link
+from telemetry_twisted.transport.records import encode_record
 
 
 @define

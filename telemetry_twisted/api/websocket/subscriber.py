@@ -29,6 +29,7 @@ from typing import Any, Protocol
 from attrs import define
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
+from telemetry_twisted.clock import Now
 from telemetry_twisted.hub.channel import ALL, Channel, Cursor, Filter
 from telemetry_twisted.hub.histogram import Histogram
 from telemetry_twisted.hub.ring import Ring
@@ -73,7 +74,7 @@ NO_HISTORY = (
 
 
 @define(eq=False)
-class _Leg:
+class _Subscription:
     """A stretch of the stream that is read through one channel."""
 
     channel: Channel
@@ -82,14 +83,14 @@ class _Leg:
 
 
 @define(eq=False)
-class _Question:
+class _PendingRequest:
     """A request whose turn comes when the stream has been read up to ``until``."""
 
     until: int
     answer: Callable[[], None]
 
 
-class Desk(Protocol):
+class SubscriberContext(Protocol):
     """What all subscribers share.
 
     ``gauges`` is None where no history is kept; ``frames`` counts events in each frame.
@@ -97,6 +98,7 @@ class Desk(Protocol):
 
     ring: Ring
     clock: IReactorTime
+    now: Now
     figures: Figures
     gauges: Gauges | None
     frames: Histogram
@@ -123,51 +125,55 @@ class Subscriber:
     """
 
     def __init__(
-        self, desk: Desk, peer: str, say_goodbye: SayGoodbye, transport: StreamTransport
+        self,
+        context: SubscriberContext,
+        peer: str,
+        say_goodbye: SayGoodbye,
+        transport: StreamTransport,
     ) -> None:
         self.events_received = 0
         self.lagged_total = 0
         self.peer = peer
-        self._desk = desk
+        self._context = context
         self._close = say_goodbye
         self._transport = transport
-        self._outlet = Outlet(transport, desk.clock, self._ready)
-        self._opened = desk.clock.seconds()
+        self._outlet = Outlet(transport, context.clock, self._ready)
+        self._opened = context.clock.seconds()
         self._finishing = False
-        self._questions: deque[_Question] = deque()
+        self._pending: deque[_PendingRequest] = deque()
         self._metrics_call: IDelayedCall | None = None
         self._wants_alerts = False
         self._progress = Progress(transport, self._opened)
-        self._legs = deque([self._leg_through(ALL, {"type": "All"})])
+        self._subscriptions = deque([self._subscribe_through(ALL, {"type": "All"})])
 
     def start(self) -> None:
         """Greet the client and stream from now on."""
         self._outlet.open()
-        self._desk.opened(self)
+        self._context.opened(self)
         self._greet()
         self._go_on()
 
-    def _leg_through(self, filter: Filter, given: Any) -> _Leg:
-        channel = self._desk.ring.open(filter)
-        return _Leg(channel, channel.tail(), given)
+    def _subscribe_through(self, filter: Filter, given: Any) -> _Subscription:
+        channel = self._context.ring.open(filter)
+        return _Subscription(channel, channel.tail(), given)
 
     def _greet(self) -> None:
-        samples = b",".join(map(sample, self._desk.ring.newest(GREETING_SAMPLES)))
+        samples = b",".join(map(sample, self._context.ring.newest(GREETING_SAMPLES)))
         data = {
             "message": "Connected to the telemetry stream. All events follow; send "
             '{"type":"Subscribe","filter":…} to narrow them.',
-            **self._desk.figures.greeting(),
+            **self._context.figures.greeting(),
         }
         self._tell_raw(
             "connected", encode(data)[:-1] + b',"recent_event_samples":[' + samples + b"]}"
         )
 
     def _tell(self, kind: str, data: Any) -> None:
-        payload = message(kind, data, self._desk.clock.seconds())
+        payload = message(kind, data, self._context.now())
         self._outlet.write((frame_header(len(payload)), payload))
 
     def _tell_raw(self, kind: str, data: bytes) -> None:
-        now = rfc3339(self._desk.clock.seconds()).encode()
+        now = rfc3339(self._context.now()).encode()
         payload = b'{"type":"%b","data":%b,"timestamp":"%b"}' % (kind.encode(), data, now)
         self._outlet.write((frame_header(len(payload)), payload))
 
@@ -186,31 +192,31 @@ class Subscriber:
     def _go_on(self) -> None:
         """Write until the transport has enough, or there is nothing more."""
         while self._outlet.flowing:
-            leg = self._legs[0]
-            question = self._questions[0] if self._questions else None
-            if question is not None and leg.cursor.position >= question.until:
-                self._questions.popleft()
-                question.answer()
-            elif not self._write_frame(leg, None if question is None else question.until):
+            subscription = self._subscriptions[0]
+            request = self._pending[0] if self._pending else None
+            if request is not None and subscription.cursor.position >= request.until:
+                self._pending.popleft()
+                request.answer()
+            elif not self._write_frame(subscription, None if request is None else request.until):
                 if self._finishing:
                     self._say_goodbye()
                 else:
-                    leg.channel.wait(self)
+                    subscription.channel.wait(self)
                 return
 
-    def _write_frame(self, leg: _Leg, until: int | None) -> bool:
+    def _write_frame(self, subscription: _Subscription, until: int | None) -> bool:
         """Write the next frame before position ``until``; False if there is none."""
-        skipped = leg.channel.catch_up(leg.cursor, until)
+        skipped = subscription.channel.catch_up(subscription.cursor, until)
         if skipped:
             self.lagged_total += skipped
-            self._desk.missed(skipped)
+            self._context.missed(skipped)
             self._tell("lagged", {"skipped": skipped, "lagged_total": self.lagged_total})
-        found = leg.channel.read(leg.cursor, until)
+        found = subscription.channel.read(subscription.cursor, until)
         if found is None:
             return bool(skipped)
         frame, count = found
         self.events_received += count
-        self._desk.frames.observe(count)
+        self._context.frames.observe(count)
         self._outlet.write(frame)
         return True
 
@@ -237,47 +243,47 @@ class Subscriber:
 
     def _in_turn(self, answer: Callable[[], None]) -> None:
         """Have ``answer`` called when all that is in the stream so far is out."""
-        self._questions.append(_Question(self._legs[-1].channel.total, answer))
+        self._pending.append(_PendingRequest(self._subscriptions[-1].channel.total, answer))
         self._go_on()
 
     def _turn_to(self, filter: Filter, given: Any, kind: str, reply: dict[str, Any]) -> None:
         """Go on through another filter, whose events count from now on."""
 
         def turn() -> None:
-            self._leave(self._legs.popleft())
+            self._leave(self._subscriptions.popleft())
             self._tell(kind, reply)
 
-        until = self._legs[-1].channel.total
-        self._legs.append(self._leg_through(filter, given))
-        self._questions.append(_Question(until, turn))
+        until = self._subscriptions[-1].channel.total
+        self._subscriptions.append(self._subscribe_through(filter, given))
+        self._pending.append(_PendingRequest(until, turn))
         self._go_on()
 
-    def _leave(self, leg: _Leg) -> None:
-        leg.channel.forget(self)
-        self._desk.ring.close(leg.channel)
+    def _leave(self, subscription: _Subscription) -> None:
+        subscription.channel.forget(self)
+        self._context.ring.close(subscription.channel)
 
     def _answer(self, request: requests.Request) -> None:
         if isinstance(request, requests.Ping):
-            uptime = self._desk.clock.seconds() - self._opened
+            uptime = self._context.clock.seconds() - self._opened
             self._tell("pong", {**self.counters(), "uptime_ms": int(uptime * 1000)})
         elif isinstance(request, requests.GetRecentEvents):
-            events = [recent_event(event) for event in self._desk.ring.newest(request.limit)]
+            events = [recent_event(event) for event in self._context.ring.newest(request.limit)]
             self._tell_raw(
                 "recent_events", b'{"count":%d,"events":[%b]}' % (len(events), b",".join(events))
             )
-        elif self._desk.gauges is None:
+        elif self._context.gauges is None:
             self._tell("error", {"message": NO_HISTORY, "request": type(request).__name__})
         elif isinstance(request, requests.SubscribeMetrics):
             self._stop_metrics()
             self._tell("metrics_subscribed", {"interval_ms": request.interval_ms})
-            self._send_metrics(self._desk.gauges, request.interval_ms / 1000)
+            self._send_metrics(self._context.gauges, request.interval_ms / 1000)
         elif isinstance(request, requests.UnsubscribeMetrics):
             self._stop_metrics()
             self._tell("metrics_unsubscribed", {"message": "No more metrics"})
         elif isinstance(request, requests.SubscribeAlerts):
             self._wants_alerts = True
             self._tell("alerts_subscribed", {"message": "Alerts follow when they change"})
-            self.alerts_changed(self._desk.gauges.alerts())
+            self.alerts_changed(self._context.gauges.alerts())
         elif isinstance(request, requests.UnsubscribeAlerts):
             self._wants_alerts = False
             self._tell("alerts_unsubscribed", {"message": "No more alerts"})
@@ -287,7 +293,7 @@ class Subscriber:
         return {"events_received": self.events_received, "lagged_total": self.lagged_total}
 
     def _send_metrics(self, gauges: Gauges, interval: float) -> None:
-        self._metrics_call = self._desk.clock.callLater(
+        self._metrics_call = self._context.clock.callLater(
             interval, self._send_metrics, gauges, interval
         )
         # A client too slow for its events is not given figures to fall behind with as well.
@@ -307,7 +313,7 @@ class Subscriber:
     def send_stats(self, stats: bytes) -> None:
         """Tell how the server, in a JSON object made for all, and this subscriber are doing."""
         if self._outlet.flowing:
-            mine = {**self.counters(), "current_filter": self._legs[-1].given}
+            mine = {**self.counters(), "current_filter": self._subscriptions[-1].given}
             self._tell_raw("stats", stats[:-1] + b',"websocket":' + encode(mine) + b"}")
 
     def finish(self) -> None:
@@ -335,6 +341,6 @@ class Subscriber:
         """The connection is closed."""
         self.stop()
         self._stop_metrics()
-        for leg in self._legs:
-            self._leave(leg)
-        self._desk.closed(self)
+        for subscription in self._subscriptions:
+            self._leave(subscription)
+        self._context.closed(self)

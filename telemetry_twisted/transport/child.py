@@ -9,6 +9,7 @@ import sys
 from collections.abc import Callable
 from typing import Protocol, cast
 
+from twisted.internet.base import ReactorBase
 from twisted.internet.defer import Deferred
 from twisted.logger import (
     FileLogObserver,
@@ -21,6 +22,7 @@ from twisted.logger import (
     globalLogBeginner,
 )
 
+from telemetry_twisted.clock import use_monotonic_timers
 from telemetry_twisted.interfaces import IServerReactor
 
 from .limits import raise_descriptor_limit
@@ -51,6 +53,7 @@ def run_child(build: Callable[[IServerReactor], ChildProcess]) -> None:
     globalLogBeginner.beginLoggingTo([_observer()], redirectStandardIO=False)
     from twisted.internet import reactor as installed
 
+    use_monotonic_timers(cast(ReactorBase, installed))
     reactor = cast(IServerReactor, installed)
     process = build(reactor)
     Link(reactor, socket.socket(fileno=LINK_FD), process).start()

@@ -9,6 +9,7 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
 
+from telemetry_twisted.clock import Now
 from telemetry_twisted.hub.histogram import Histogram
 from telemetry_twisted.hub.ring import Ring
 
@@ -25,7 +26,7 @@ STALLED_SECONDS = 60.0
 FRAME_BOUNDS = (1, 2, 5, 10, 20, 50, 100, 1000)
 
 
-class Audience:
+class Subscribers:
     """Knows the subscribers, tells them what concerns all, and lets go of those that are dead.
 
     ``events_missed`` is what subscribers were told of as ``lagged``, over all of them.
@@ -40,12 +41,14 @@ class Audience:
         gauges: Gauges | None,
         max_subscribers: int,
         clock: IReactorTime,
+        now: Now,
     ) -> None:
         self.ring = ring
         self.figures = figures
         self.gauges = gauges
         self.max_subscribers = max_subscribers
         self.clock = clock
+        self.now = now
         self.events_missed = 0
         self.frames = Histogram("Events in a frame.", FRAME_BOUNDS)
         self._members: dict[Subscriber, None] = {}

@@ -10,10 +10,10 @@ import pytest
 from twisted.internet.error import ConnectionDone, ConnectionLost
 from twisted.python.failure import Failure
 
-from telemetry_twisted.api.websocket import SubscriberFactory, SubscriberProtocol
+from telemetry_twisted.api.websocket.protocol import SubscriberFactory, SubscriberProtocol
 
 if TYPE_CHECKING:
-    from tests.api.conftest import Stage, Wire
+    from tests.api.websocket.conftest import Stage, Wire
 
 UPGRADE = (
     b"GET /api/ws HTTP/1.1\r\nHost: telemetry\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"

@@ -9,7 +9,7 @@ import pytest
 from websockets.frames import Frame
 from websockets.streams import StreamReader
 
-from telemetry_twisted.api.frames import (
+from telemetry_twisted.api.websocket.frames import (
     event_renderer,
     frame_header,
     message,

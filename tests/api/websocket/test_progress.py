@@ -10,7 +10,7 @@ from contextlib import suppress
 import pytest
 from attrs import frozen
 
-from telemetry_twisted.api.progress import Progress
+from telemetry_twisted.api.websocket.progress import Progress
 
 
 @frozen

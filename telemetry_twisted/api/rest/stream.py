@@ -10,8 +10,8 @@ from twisted.internet.task import LoopingCall
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from .frames import encode
-from .subscriber import Gauges
+from telemetry_twisted.api.websocket.frames import encode
+from telemetry_twisted.api.websocket.subscriber import Gauges
 
 
 @implementer(IPushProducer)

@@ -16,11 +16,12 @@ from twisted.internet.task import Clock
 from twisted.internet.testing import StringTransport
 from twisted.web.http import HTTPChannel
 
-from telemetry_twisted.api.frames import event_renderer
-from telemetry_twisted.api.subscriber import Figures, Gauges, Subscriber
+from telemetry_twisted.api.websocket.frames import event_renderer
+from telemetry_twisted.api.websocket.subscriber import Figures, Gauges, Subscriber
+from telemetry_twisted.clock import Now
 from telemetry_twisted.hub.histogram import Histogram
 from telemetry_twisted.hub.ring import Ring
-from telemetry_twisted.link.records import Chunk, encode_runs
+from telemetry_twisted.transport.records import Chunk, encode_runs
 
 NODES = ("aa" * 32, "bb" * 32)
 RECEIVED = "2026-11-24T07:42:00.123456Z"
@@ -133,7 +134,7 @@ class FakeGauges:
 
 
 class Stage:
-    """A ring and the desk of the subscribers that look at it, in a time of their own.
+    """A ring and the context of the subscribers that look at it, in a time of their own.
 
     ``gone`` are those that have left, ``events_missed`` what all of them missed.
     """
@@ -142,6 +143,7 @@ class Stage:
         self.time = Clock()
         self.time.advance(1_000_000_000)
         self.clock: IReactorTime = self.time
+        self.now: Now = self.time.seconds
         self.ring = Ring(max_events, 1 << 30, event_renderer(self.time.seconds), batch)
         for slot, node in enumerate(NODES):
             self.ring.node_connected(node, slot)

@@ -1,0 +1,1 @@
+"""REST: questions about history and about the server, and their answers."""

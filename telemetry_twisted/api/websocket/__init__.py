@@ -1,0 +1,1 @@
+"""WebSocket: the live stream and what its subscribers may ask for."""

@@ -1,0 +1,66 @@
+"""Mistakes of the server's own, kept where they happen.
+
+Whatever goes wrong while one record, one node, one subscriber or one child process is handled ends
+nothing but that: it is counted by place and told in the log, and the others go on. The first of a
+place is logged with its traceback; further ones are summed up, so that a mistake that every event
+runs into does not fill a disk.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+
+from twisted.internet.interfaces import IReactorTime
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+PERIOD_SECONDS = 60.0
+"""How long failures at a place are only counted after one of them was logged with a traceback."""
+
+
+class InternalErrors:
+    """Counts failures by ``place``, the name of what was being handled when they came.
+
+    ``counts`` is the number at each place; places are names in the code, so they are few.
+    """
+
+    _log = Logger()
+
+    def __init__(self, clock: IReactorTime) -> None:
+        self.counts: Counter[str] = Counter()
+        self._clock = clock
+        self._told: dict[str, int] = {}
+
+    @contextmanager
+    def kept_at(self, place: str) -> Iterator[None]:
+        """Let no exception of the block out: it is counted and logged as one at ``place``."""
+        try:
+            yield
+        except Exception:
+            self.note(place, Failure())
+
+    def note(self, place: str, failure: Failure) -> None:
+        """Count ``failure`` at ``place``, and log it unless one of there was logged lately."""
+        self.counts[place] += 1
+        if place not in self._told:
+            self._told[place] = self.counts[place]
+            self._log.failure(
+                "a mistake of the server's own, {place}; all else goes on", failure, place=place
+            )
+            self._clock.callLater(PERIOD_SECONDS, self._sum_up, place)
+
+    def add(self, counts: Mapping[str, int]) -> None:
+        """Add what another process has counted and logged itself."""
+        self.counts.update(counts)
+
+    def _sum_up(self, place: str) -> None:
+        more = self.counts[place] - self._told.pop(place)
+        if more > 0:
+            self._log.error(
+                "{more} more mistakes within {period:.0f} s, {place}",
+                more=more,
+                period=PERIOD_SECONDS,
+                place=place,
+            )
