@@ -18,6 +18,7 @@ from twisted.internet import reactor as installed
 from telemetry_twisted.api.site import api_site, basic_routes
 from telemetry_twisted.api.websocket.frames import event_renderer
 from telemetry_twisted.api.websocket.subscribers import Subscribers
+from telemetry_twisted.errors import InternalErrors
 from telemetry_twisted.hub.figures import HubFigures
 from telemetry_twisted.hub.hub import Hub
 from telemetry_twisted.hub.ring import Ring
@@ -96,11 +97,13 @@ def main() -> None:
     options = parser.parse_args()
     reactor = cast(IServerReactor, installed)
     render = event_renderer(time.time)
-    hub = Hub(Ring(RING_EVENTS, RING_BYTES, render, options.ws_batch), 1, reactor, time.time)
-    figures = HubFigures(hub, [], lambda: len(subscribers), lambda: subscribers.events_missed)
-    subscribers = Subscribers(hub.ring, figures, None, 5000, reactor, time.time)
+    errors = InternalErrors(reactor)
+    ring = Ring(RING_EVENTS, RING_BYTES, render, options.ws_batch)
+    hub = Hub(ring, 1, reactor, time.time, errors)
+    figures = HubFigures(hub, [], None, lambda: len(subscribers), lambda: subscribers.events_missed)
+    subscribers = Subscribers(hub.ring, figures, None, 5000, reactor, time.time, errors)
     feed = Feed(hub, reactor, list(chunks()), Progress(options.feed), options.ahead)
-    site: Any = api_site(basic_routes(subscribers))
+    site: Any = api_site(basic_routes(subscribers, figures.problems))
     port: Any = reactor.listenTCP(0, site, backlog=512, interface="127.0.0.1")
     print(json.dumps({"port": 0, "ws_port": port.getHost().port}), flush=True)
     subscribers.start()

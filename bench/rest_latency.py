@@ -27,6 +27,7 @@ from twisted.internet.defer import Deferred
 
 from telemetry_twisted.api.rest.routes import history_routes
 from telemetry_twisted.api.site import api_site
+from telemetry_twisted.errors import InternalErrors
 from telemetry_twisted.interfaces import IServerReactor
 from telemetry_twisted.jip3.table import TABLE
 from telemetry_twisted.store.counts import pack
@@ -377,6 +378,9 @@ class Figures:
     def stats(self) -> dict[str, Any]:
         return {"connections": {"total": len(self._nodes), "nodes": self._nodes}}
 
+    def problems(self) -> list[str]:
+        return []
+
     def alerts(self) -> dict[str, Any]:
         return {"alerts": [], "count": 0}
 
@@ -406,7 +410,8 @@ def serve(url: str, nodes: int, days: int, now: int) -> None:
 
     def listen(_: object) -> None:
         app = Klein()
-        history_routes(app, History(database, Policy()), Figures(nodes), reactor, time.time)
+        history, errors = History(database, Policy()), InternalErrors(reactor)
+        history_routes(app, history, Figures(nodes), reactor, time.time, errors)
         port = cast(Any, reactor).listenTCP(0, api_site(app), interface=HOST)
         print(json.dumps({"port": port.getHost().port}), flush=True)
 

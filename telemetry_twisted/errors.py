@@ -32,6 +32,7 @@ class InternalErrors:
         self.counts: Counter[str] = Counter()
         self._clock = clock
         self._told: dict[str, int] = {}
+        self._last: dict[str, float] = {}
 
     @contextmanager
     def kept_at(self, place: str) -> Iterator[None]:
@@ -43,23 +44,39 @@ class InternalErrors:
 
     def note(self, place: str, failure: Failure) -> None:
         """Count ``failure`` at ``place``, and log it unless one of there was logged lately."""
-        self.counts[place] += 1
+        self._count(place, 1)
         if place not in self._told:
             self._told[place] = self.counts[place]
             self._log.failure(
-                "a mistake of the server's own, {place}; all else goes on", failure, place=place
+                "a mistake of the server's own ({place}); all else goes on", failure, place=place
             )
             self._clock.callLater(PERIOD_SECONDS, self._sum_up, place)
 
-    def add(self, counts: Mapping[str, int]) -> None:
-        """Add what another process has counted and logged itself."""
-        self.counts.update(counts)
+    @property
+    def lately(self) -> list[str]:
+        """The places of the mistakes of the last :data:`PERIOD_SECONDS`."""
+        begin = self._clock.seconds() - PERIOD_SECONDS
+        return sorted(place for place, last in self._last.items() if last > begin)
+
+    def add(self, counts: Mapping[str, int], before: Mapping[str, int]) -> None:
+        """Add what another process has counted and logged itself: ``counts``, all in all.
+
+        :param before: what ``counts`` was when it was added the last time.
+        """
+        for place, count in counts.items():
+            more = count - before.get(place, 0)
+            if more > 0:
+                self._count(place, more)
+
+    def _count(self, place: str, more: int) -> None:
+        self.counts[place] += more
+        self._last[place] = self._clock.seconds()
 
     def _sum_up(self, place: str) -> None:
         more = self.counts[place] - self._told.pop(place)
         if more > 0:
             self._log.error(
-                "{more} more mistakes within {period:.0f} s, {place}",
+                "{more} more mistakes of the server's own within {period:.0f} s ({place})",
                 more=more,
                 period=PERIOD_SECONDS,
                 place=place,

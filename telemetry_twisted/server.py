@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
+import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -22,6 +23,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from telemetry_twisted.api.websocket.subscribers import Subscribers
+from telemetry_twisted.errors import InternalErrors
 from telemetry_twisted.hub.archive import Archive
 from telemetry_twisted.hub.dealer import Dealer
 from telemetry_twisted.hub.hub import Hub
@@ -85,8 +87,7 @@ class TelemetryServer(Service):
         self._api_entrance = api_entrance
         self._site = site
         self._supervisors = [
-            Supervisor(reactor, f"ingestion process {server.number}", server.birth)
-            for server in servers
+            Supervisor(reactor, server, time.time, hub.errors) for server in servers
         ]
         self._ports: list[IListeningPort] = []
         self._history = history
@@ -103,7 +104,7 @@ class TelemetryServer(Service):
         self._dealer = Dealer(
             self._reactor,
             _accepting_socket(nodes_port),
-            lambda: [server for server in self._servers if server.running],
+            lambda: [server for server in self._servers if server.condition.running],
             self._hub.connection_lost_before_service,
         )
         if self._history is not None:
@@ -154,13 +155,18 @@ class HistoryService(Service):
     """
 
     def __init__(
-        self, archive: Archive, watch: Watch, database: Database, reactor: IServerReactor
+        self,
+        archive: Archive,
+        watch: Watch,
+        database: Database,
+        reactor: IServerReactor,
+        errors: InternalErrors,
     ) -> None:
         self._archive = archive
         self._watch = watch
         self._database = database
         self._reactor = reactor
-        self._supervisor = Supervisor(reactor, "store process", archive.birth)
+        self._supervisor = Supervisor(reactor, archive, time.time, errors)
 
     def startService(self) -> None:
         Service.startService(self)

@@ -14,6 +14,7 @@ from telemetry_twisted.api.site import api_site, basic_routes
 from telemetry_twisted.api.websocket.frames import event_renderer
 from telemetry_twisted.api.websocket.subscribers import Subscribers
 from telemetry_twisted.clock import use_monotonic_timers
+from telemetry_twisted.errors import InternalErrors
 from telemetry_twisted.hub.alerts import AlertBook, Thresholds
 from telemetry_twisted.hub.archive import Archive
 from telemetry_twisted.hub.figures import HubFigures, HubGauges
@@ -39,30 +40,37 @@ def makeService(options: Options) -> IService:
 
     use_monotonic_timers(cast(ReactorBase, installed))
     reactor = cast(IServerReactor, installed)
+    errors = InternalErrors(reactor)
     policy = _policy(options)
-    archive = None if options["no-database"] else _archive(options, policy, reactor)
+    archive = None if options["no-database"] else _archive(options, policy, reactor, errors)
     ring = Ring(
         options["ring-events"],
         options["ring-mib"] * MIB,
         event_renderer(time.time),
         options["ws-batch"],
     )
-    hub = Hub(ring, options["max-nodes"], reactor, time.time, archive)
-    servers = _ingestion_servers(options, hub)
-    figures = HubFigures(hub, servers, lambda: len(subscribers), lambda: subscribers.events_missed)
+    hub = Hub(ring, options["max-nodes"], reactor, time.time, errors, archive)
+    servers = _ingestion_servers(options, hub, errors)
+    store = None if archive is None else archive.condition
+    figures = HubFigures(
+        hub, servers, store, lambda: len(subscribers), lambda: subscribers.events_missed
+    )
     book = AlertBook(_thresholds(options))
     gauges = None
     if archive is not None:
         gauges = HubGauges(figures, lambda: subscribers.frames, archive, book, reactor)
-    subscribers = Subscribers(ring, figures, gauges, options["max-subscribers"], reactor, time.time)
-    routes = basic_routes(subscribers)
+    subscribers = Subscribers(
+        ring, figures, gauges, options["max-subscribers"], reactor, time.time, errors
+    )
+    routes = basic_routes(subscribers, figures.problems)
     history = None
     if archive is not None and gauges is not None:
         database = open_database(options["database"], reactor)
-        history_routes(routes, History(database, policy, time.time), gauges, reactor, time.time)
+        found = History(database, policy, time.time)
+        history_routes(routes, found, gauges, reactor, time.time, errors)
         changed = subscribers.alerts_changed
         watch = Watch(book, hub, gauges, archive, subscribers.lagged, changed, reactor, time.time)
-        history = HistoryService(archive, watch, database, reactor)
+        history = HistoryService(archive, watch, database, reactor, errors)
     return TelemetryServer(
         reactor,
         hub,
@@ -75,7 +83,7 @@ def makeService(options: Options) -> IService:
     )
 
 
-def _ingestion_servers(options: Options, hub: Hub) -> list[IngestionServer]:
+def _ingestion_servers(options: Options, hub: Hub, errors: InternalErrors) -> list[IngestionServer]:
     processes = options["ingestion-procs"]
     settings = Settings(
         first_id=1,
@@ -87,7 +95,7 @@ def _ingestion_servers(options: Options, hub: Hub) -> list[IngestionServer]:
         max_waiting=options["max-nodes"],
         history=not options["no-database"],
     )
-    return [IngestionServer(number, settings, hub) for number in range(processes)]
+    return [IngestionServer(number, settings, hub, errors) for number in range(processes)]
 
 
 def _policy(options: Options) -> Policy:
@@ -102,9 +110,11 @@ def _policy(options: Options) -> Policy:
     )
 
 
-def _archive(options: Options, policy: Policy, reactor: IServerReactor) -> Archive:
+def _archive(
+    options: Options, policy: Policy, reactor: IServerReactor, errors: InternalErrors
+) -> Archive:
     settings = StoreSettings(options["database"], policy)
-    return Archive(settings.encode(), policy.raw_seconds > 0, reactor, time.time)
+    return Archive(settings.encode(), policy.raw_seconds > 0, reactor, time.time, errors)
 
 
 def _thresholds(options: Options) -> Thresholds:

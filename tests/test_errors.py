@@ -41,7 +41,20 @@ class InternalErrorsTests(SynchronousTestCase):
         self.clock.advance(PERIOD_SECONDS)
         self.assertEqual(self.clock.getDelayedCalls(), [])
 
+    def test_places_are_named_for_a_while(self) -> None:
+        self.assertEqual(self.errors.lately, [])
+        self.errors.add({"a node": 1}, {})
+        self.clock.advance(PERIOD_SECONDS / 2)
+        with self.errors.kept_at("a record"):
+            raise KeyError(7)
+        self.flushLoggedErrors(KeyError)
+        self.assertEqual(self.errors.lately, ["a node", "a record"])
+        self.clock.advance(PERIOD_SECONDS / 2)
+        self.assertEqual(self.errors.lately, ["a record"])
+
     def test_other_processes_counts_are_added(self) -> None:
-        self.errors.add({"a record": 2})
-        self.errors.add({"a record": 3, "a node": 1})
+        first, second = {"a record": 2}, {"a record": 5, "a node": 1}
+        self.errors.add(first, {})
+        self.errors.add(second, first)
+        self.errors.add(second, second)
         self.assertEqual(self.errors.counts, {"a record": 5, "a node": 1})

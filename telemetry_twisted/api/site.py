@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from http import HTTPStatus
 from typing import Any
 
@@ -56,8 +57,11 @@ class WebSocketUpgrade(Resource):
         return self._web_socket.render(request)
 
 
-def basic_routes(subscribers: Subscribers) -> Klein:
-    """The routes that are there whether history is kept or not."""
+def basic_routes(subscribers: Subscribers, problems: Callable[[], list[str]]) -> Klein:
+    """The routes that are there whether history is kept or not.
+
+    :param problems: tells what keeps the server from its work, in words.
+    """
     app = Klein()
     upgrade = WebSocketUpgrade(subscribers)
 
@@ -67,9 +71,14 @@ def basic_routes(subscribers: Subscribers) -> Klein:
 
     @app.route("/api/health", methods=["GET", "HEAD"])
     def health(request: IRequest) -> bytes:
-        return json_answer(
-            request, 200, {"status": "ok", "service": "telemetry-twisted", "version": __version__}
-        )
+        found = problems()
+        health = {
+            "status": "degraded" if found else "ok",
+            "service": "telemetry-twisted",
+            "version": __version__,
+            "problems": found,
+        }
+        return json_answer(request, 200, health)
 
     @app.handle_errors(HTTPException)
     def refuse(request: IRequest, failure: Failure) -> bytes:

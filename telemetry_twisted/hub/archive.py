@@ -7,17 +7,18 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from twisted.internet.interfaces import IPushProducer, IReactorTime
-from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from telemetry_twisted.clock import Now
+from telemetry_twisted.errors import InternalErrors
+from telemetry_twisted.rounds import Rounds
 from telemetry_twisted.transport import records
 from telemetry_twisted.transport.link import Link
 
+from .child import Condition, Launch
 from .nodes import Node
-from .supervisor import Child
 
 WAITING_BYTES = 64 << 20
 """How much waits here for a store process that does not read, at most."""
@@ -35,7 +36,7 @@ class _Record(NamedTuple):
 
 @implementer(IPushProducer)
 class Archive:
-    """Passes records on to the store process, through all of its lives.
+    """Passes records on to the store process, through all of its runs.
 
     Raw events are handed over as far as the store has said that it has room for them; the rest is
     counted as seen. Everything else waits its turn when the link is down or full, in order, up to
@@ -43,14 +44,22 @@ class Archive:
 
     :param settings: for the store process; they go over the link, since they may hold a password.
     :param raw_events: whether raw events are kept at all.
+    :param errors: where what the store process counts of its own mistakes is added.
     """
 
     _log = Logger()
 
-    def __init__(self, settings: bytes, raw_events: bool, clock: IReactorTime, now: Now) -> None:
+    def __init__(
+        self,
+        settings: bytes,
+        raw_events: bool,
+        clock: IReactorTime,
+        now: Now,
+        errors: InternalErrors,
+    ) -> None:
         self.status: Mapping[str, Any] = {"state": "starting"}
         self.records_lost = 0
-        self.pid: int | None = None
+        self.condition = Condition("store", "store process")
         self._settings = settings
         self._raw_events = raw_events
         self._clock = clock
@@ -65,22 +74,22 @@ class Archive:
         self._seen = 0
         self._kept = 0
         self._troubled_since: float | None = clock.seconds()
-        self._tally = LoopingCall(self._send_tally)
-        self._tally.clock = clock
+        self._errors = errors
+        self._errors_before: Mapping[str, int] = {}
+        self._tally = Rounds(self._send_tally, "tally of raw events", clock, errors)
 
-    def birth(self) -> tuple[list[str], Mapping[int, int], Child]:
-        """What the next life of the store process needs (:data:`~.supervisor.Birth`)."""
-        return ["-m", "telemetry_twisted.store"], {}, self
+    def launch(self) -> Launch:
+        """What the next run of the store process needs."""
+        return Launch(["-m", "telemetry_twisted.store"], {})
 
-    def process_started(self, pid: int) -> None:
-        self.pid = pid
-        if not self._tally.running:
-            self._tally.start(SAMPLED_SECONDS, now=False).addErrback(
-                lambda failure: self._log.failure("raw events are not tallied any more", failure)
-            )
+    def process_started(self) -> None:
+        self._tally.start(SAMPLED_SECONDS)
+
+    def state_changed(self) -> None:
+        pass
 
     def process_ended(self, reason: str) -> None:
-        self.pid = None
+        self._errors_before = {}
         self._note({"state": "restarting", "last_error": f"the store process ended: {reason}"})
 
     def link_made(self, link: Link) -> None:
@@ -99,7 +108,11 @@ class Archive:
 
     def record_received(self, kind: int, body: memoryview) -> None:
         if kind == records.STORE_STATUS:
-            self._note(records.decode_json(body))
+            status = records.decode_json(body)
+            counted = status.pop("internal_errors", {})
+            self._errors.add(counted, self._errors_before)
+            self._errors_before = counted
+            self._note(status)
             self._room = self.status["raw_room"] if self._raw_events else 0
 
     def _note(self, status: Mapping[str, Any]) -> None:
@@ -197,7 +210,8 @@ class Archive:
         if record.connects:
             self._told[record.slot] = record.whole
         elif record.slot >= 0:
-            del self._told[record.slot]
+            # It may never have been told of the node's coming, if that was one record too many.
+            self._told.pop(record.slot, None)
 
     def drain(self) -> None:
         """Have the store process write what it was given, and end."""

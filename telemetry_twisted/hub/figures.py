@@ -9,6 +9,7 @@ from twisted.internet.interfaces import IReactorTime
 
 from .alerts import AlertBook
 from .archive import Archive
+from .child import Condition
 from .histogram import Histogram
 from .hub import Hub
 from .ingestion import IngestionServer
@@ -20,6 +21,9 @@ RATE_SECONDS = 5.0
 class HubFigures:
     """The figures that subscribers are greeted with, in every server.
 
+    ``children`` are the child processes.
+
+    :param store: of the store process, if history is kept.
     :param subscribers: tells how many there are.
     :param missed: tells how many events they missed, over all of them.
     """
@@ -28,11 +32,15 @@ class HubFigures:
         self,
         hub: Hub,
         servers: Sequence[IngestionServer],
+        store: Condition | None,
         subscribers: Callable[[], int],
         missed: Callable[[], int],
     ) -> None:
         self.hub = hub
         self.servers = servers
+        self.children = [server.condition for server in servers]
+        if store is not None:
+            self.children.append(store)
         self._subscribers = subscribers
         self._missed = missed
 
@@ -51,6 +59,10 @@ class HubFigures:
             "dropped_events": self.total("rate_limited"),
             "undelivered_events": self._missed(),
         }
+
+    def problems(self) -> list[str]:
+        """What keeps child processes from their work, in words."""
+        return [child.problem for child in self.children if child.problem is not None]
 
     def total(self, counter: str) -> int:
         """A counter of the ingestion processes, over all of them."""
@@ -108,6 +120,14 @@ class HubGauges:
             "connections": {"total": len(nodes), "nodes": nodes},
         }
 
+    def problems(self) -> list[str]:
+        """What keeps child processes from their work, and where mistakes were made lately."""
+        errors = self._figures.hub.errors
+        return self._figures.problems() + [
+            f"a mistake of the server's own ({place}), {errors.counts[place]} so far; see its log"
+            for place in errors.lately
+        ]
+
     def alerts(self) -> dict[str, Any]:
         """The data of ``alert``: those that hold, and those that have just ended."""
         alerts = self._book.current
@@ -131,8 +151,10 @@ class HubGauges:
                 "max_events": ring.max_events,
                 "max_bytes": ring.max_bytes,
             },
+            "processes": [child.as_json() for child in self._figures.children],
+            "internal_errors": dict(hub.errors.counts),
             "ingestion": [
-                {"pid": server.pid, "connections": server.connections, **server.pulse}
+                {"pid": server.condition.pid, "connections": server.connections, **server.pulse}
                 for server in self._figures.servers
             ],
             "store": dict(self._archive.status),

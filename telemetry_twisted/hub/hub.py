@@ -9,6 +9,7 @@ from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
 
 from telemetry_twisted.clock import Now
+from telemetry_twisted.errors import InternalErrors
 from telemetry_twisted.transport import records
 
 from .histogram import Histogram
@@ -43,6 +44,7 @@ class Hub:
     ``last_id`` is the highest event id so far. ``endings`` counts connections of nodes that ended,
     by kind, ``faults`` what nodes got wrong, by kind (``decode_error``, ``violation``).
     ``latency`` is of the last events of each read from an ingestion process.
+    ``errors`` counts mistakes of the server's own, those of its child processes included.
     """
 
     _log = Logger()
@@ -53,9 +55,11 @@ class Hub:
         max_nodes: int,
         clock: IReactorTime,
         now: Now,
+        errors: InternalErrors,
         history: History | None = None,
     ) -> None:
         self.ring = ring
+        self.errors = errors
         self.nodes = NodeTable(max_nodes, self, now)
         self.last_id = 0
         self.endings: Counter[str] = Counter()

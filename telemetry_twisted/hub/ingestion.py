@@ -10,13 +10,14 @@ from attrs import evolve
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
+from telemetry_twisted.errors import InternalErrors
 from telemetry_twisted.ingestion.handover import send_socket
 from telemetry_twisted.ingestion.process import HANDOVER_FD, Settings
 from telemetry_twisted.transport import records
 from telemetry_twisted.transport.link import Link
 
+from .child import ChildState, Condition, Launch
 from .nodes import NodeTable
-from .supervisor import Child
 
 
 class IngestionSink(Protocol):
@@ -41,49 +42,57 @@ class IngestionSink(Protocol):
 
 
 class IngestionServer:
-    """One of the ingestion processes, through all of its lives.
+    """One of the ingestion processes, through all of its runs.
 
     ``connections`` is the number of connections dealt to the present one that have not ended;
     ``pulse`` the newest counters that it sent, empty before the first.
+
+    :param errors: where what goes wrong with it stays, and what it counts itself is added.
     """
 
     _log = Logger()
 
-    def __init__(self, number: int, settings: Settings, sink: IngestionSink) -> None:
+    def __init__(
+        self, number: int, settings: Settings, sink: IngestionSink, errors: InternalErrors
+    ) -> None:
         self.number = number
         self.connections = 0
-        self.pid: int | None = None
+        self.condition = Condition(f"ingestion {number}", f"ingestion process {number}")
         self.pulse: dict[str, Any] = {}
         self.past: dict[str, int] = {}
         self._settings = settings
         self._sink = sink
+        self._errors = errors
+        self._errors_before: Mapping[str, int] = {}
         self._last_id = number + 1 - settings.id_step
         self._link: Link | None = None
         self._handover: socket.socket | None = None
 
     @property
-    def running(self) -> bool:
-        """Whether it can take connections."""
-        return self._link is not None
+    def state(self) -> ChildState:
+        """What its supervisor knows of it; new connections are for one that is running."""
+        return self.condition.state
 
-    def birth(self) -> tuple[list[str], Mapping[int, int], Child]:
-        """What its next life needs (:data:`~.supervisor.Birth`)."""
+    def launch(self) -> Launch:
+        """What its next run needs."""
         here, there = socket.socketpair()
         here.setblocking(False)
         self._handover = here
         settings = evolve(self._settings, first_id=self._last_id + self._settings.id_step)
         arguments = ["-m", "telemetry_twisted.ingestion", settings.encode()]
-        return arguments, {HANDOVER_FD: there.detach()}, self
+        return Launch(arguments, {HANDOVER_FD: there.detach()})
 
-    def process_started(self, pid: int) -> None:
-        self.pid = pid
-        self._log.info("ingestion process {number}: pid {pid}", number=self.number, pid=pid)
+    def process_started(self) -> None:
+        self._log.info("{title}: pid {pid}", title=self.condition.title, pid=self.condition.pid)
+
+    def state_changed(self) -> None:
+        pass
 
     def process_ended(self, reason: str) -> None:
-        self.pid = None
         for counter in ("events", "rate_limited"):
             self.past[counter] = self.past.get(counter, 0) + self.pulse.get(counter, 0)
         self.pulse = {}
+        self._errors_before = {}
         self.connections = 0
         if self._handover is not None:
             self._handover.close()
@@ -91,7 +100,7 @@ class IngestionServer:
         self._sink.nodes.server_lost(self)
 
     def counter(self, name: str) -> int:
-        """A counter of the ``PULSE`` record, summed over all lives."""
+        """A counter of the ``PULSE`` record, summed over all runs."""
         return self.past.get(name, 0) + int(self.pulse.get(name, 0))
 
     def link_made(self, link: Link) -> None:
@@ -110,7 +119,7 @@ class IngestionServer:
         elif kind == records.FAULTS:
             self._sink.faults_received(records.decode_json(body))
         elif kind == records.PULSE:
-            self.pulse = records.decode_json(body)
+            self._pulse_received(records.decode_json(body))
         elif kind == records.HELLO:
             hello = records.decode_json(body)
             self._sink.nodes.apply(
@@ -127,6 +136,12 @@ class IngestionServer:
             self._sink.nodes.ended(self, gone["connection"], gone["kind"], gone["reason"])
         else:
             self._log.error("ingestion process sent a record of kind {kind}", kind=kind)
+
+    def _pulse_received(self, pulse: dict[str, Any]) -> None:
+        counted = pulse.pop("internal_errors", {})
+        self._errors.add(counted, self._errors_before)
+        self._errors_before = counted
+        self.pulse = pulse
 
     def records_done(self) -> None:
         self._sink.chunks_done()

@@ -6,10 +6,10 @@ from collections.abc import Callable, Mapping
 
 from twisted.application.service import Service
 from twisted.internet.interfaces import IReactorTime
-from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
 
 from telemetry_twisted.clock import Now
+from telemetry_twisted.rounds import Rounds
 from telemetry_twisted.timestamps import rfc3339
 
 from .alerts import AlertBook, Situation
@@ -48,19 +48,15 @@ class Watch(Service):
         self._changed = changed
         self._clock = clock
         self._now = now
-        self._look_call = LoopingCall(self._look)
-        self._look_call.clock = clock
+        self._rounds = Rounds(self._look, "alerts", clock, hub.errors)
 
     def startService(self) -> None:
         Service.startService(self)
-        self._look_call.start(LOOK_SECONDS, now=False).addErrback(
-            lambda failure: self._log.failure("nothing looks for alerts any more", failure)
-        )
+        self._rounds.start(LOOK_SECONDS)
 
     def stopService(self) -> None:
         Service.stopService(self)
-        if self._look_call.running:
-            self._look_call.stop()
+        self._rounds.stop()
 
     def _look(self) -> None:
         self._gauges.tick()

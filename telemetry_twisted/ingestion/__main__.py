@@ -12,5 +12,7 @@ from .process import HANDOVER_FD, IngestionProcess, Settings
 if __name__ == "__main__":
     settings = Settings.decode(sys.argv[1])
     run_child(
-        lambda reactor: IngestionProcess(reactor, settings, socket.socket(fileno=HANDOVER_FD))
+        lambda reactor, errors: IngestionProcess(
+            reactor, settings, socket.socket(fileno=HANDOVER_FD), errors
+        )
     )

@@ -12,15 +12,16 @@ import ujson
 from attrs import asdict, frozen
 from twisted.internet.defer import Deferred
 from twisted.internet.protocol import ServerFactory
-from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from telemetry_twisted.clock import Now
+from telemetry_twisted.errors import InternalErrors
 from telemetry_twisted.interfaces import IServerReactor
 from telemetry_twisted.jip3.codec import FACT_TYPES, Dialect, load_codec
 from telemetry_twisted.jip3.node_information import NodeInformation
 from telemetry_twisted.jip3.values import decode_event
+from telemetry_twisted.rounds import Rounds
 from telemetry_twisted.transport import records
 from telemetry_twisted.transport.link import Link
 
@@ -90,10 +91,12 @@ class IngestionProcess:
         reactor: IServerReactor,
         settings: Settings,
         handover: socket.socket,
+        errors: InternalErrors,
         now: Now = time.time,
     ) -> None:
         self._reactor = reactor
         self._settings = settings
+        self._errors = errors
         self._now = now
         self._codec = load_codec(settings.codec)
         self._gate = Gate()
@@ -104,8 +107,7 @@ class IngestionProcess:
         self._connections = 0
         self._waiting = 0
         self._rate_limited = 0
-        self._reports = LoopingCall(self._report)
-        self._reports.clock = reactor
+        self._reports = Rounds(self._report, "report of an ingestion process", reactor, errors)
         self._draining = False
         self.ended: Deferred[None] = Deferred()
 
@@ -122,9 +124,8 @@ class IngestionProcess:
         link.register_producer(self._gate)
         self._receiver.start()
         self._log.info("the {codec} codec decodes", codec=self._codec.name)
-        self._reports.start(REPORT_SECONDS, now=False).addErrback(
-            lambda failure: self._log.failure("reports to the hub have stopped", failure)
-        )
+        # The first one tells the hub that this process works.
+        self._reports.start(REPORT_SECONDS, now=True)
 
     def record_received(self, kind: int, body: memoryview) -> None:
         if kind == records.DRAIN:
@@ -241,6 +242,7 @@ class IngestionProcess:
             "link_backlog_bytes": self._link.backlog,
             "cpu_seconds": usage.ru_utime + usage.ru_stime,
             "memory_bytes": resident_bytes(),
+            "internal_errors": self._errors.counts,
         }
         self._link.send(records.encode_json(records.PULSE, pulse))
 

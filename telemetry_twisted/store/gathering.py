@@ -179,7 +179,10 @@ class Gathering:
 
     def _node_gone(self, body: dict[str, Any]) -> None:
         # The slot goes on standing for the node, for what is still on its way from its process.
-        node, connection = self._connected.pop(body["slot"])
+        known = self._connected.pop(body["slot"], None)
+        if known is None:  # its coming was lost on the way here
+            return
+        node, connection = known
         ended = body["disconnected"]
         self._nodes[connection.node_id] = evolve(node, last_seen=ended)
         self._connections[connection.node_id, connection.started] = evolve(

@@ -7,12 +7,13 @@ import time
 import ujson
 from attrs import asdict, field, frozen
 from twisted.internet.defer import Deferred
-from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from telemetry_twisted.clock import Now
+from telemetry_twisted.errors import InternalErrors
 from telemetry_twisted.interfaces import IServerReactor
+from telemetry_twisted.rounds import Rounds
 from telemetry_twisted.transport import records
 from telemetry_twisted.transport.link import Link
 
@@ -55,8 +56,11 @@ class StoreProcess:
 
     _log = Logger()
 
-    def __init__(self, reactor: IServerReactor, now: Now = time.time) -> None:
+    def __init__(
+        self, reactor: IServerReactor, errors: InternalErrors, now: Now = time.time
+    ) -> None:
         self._reactor = reactor
+        self._errors = errors
         self._now = now
         self._writer: Writer | None = None
         self._stopping: Deferred[None] | None = None
@@ -81,13 +85,11 @@ class StoreProcess:
         def report() -> None:
             status = writer.status()
             room = max(0, settings.policy.queue_events - status["queue_events"])
-            self._link.send(records.encode_json(records.STORE_STATUS, {**status, "raw_room": room}))
+            more = {"raw_room": room, "internal_errors": self._errors.counts}
+            self._link.send(records.encode_json(records.STORE_STATUS, {**status, **more}))
 
-        self._reports = LoopingCall(report)
-        self._reports.clock = self._reactor
-        self._reports.start(STATUS_SECONDS).addErrback(
-            lambda failure: self._log.failure("reports to the hub have stopped", failure)
-        )
+        self._reports = Rounds(report, "report of the store", self._reactor, self._errors)
+        self._reports.start(STATUS_SECONDS, now=True)
 
     def records_done(self) -> None:
         pass
@@ -105,8 +107,7 @@ class StoreProcess:
 
     async def _stop(self) -> None:
         if self._writer is not None:
-            if self._reports.running:
-                self._reports.stop()
+            self._reports.stop()
             try:
                 await self._writer.stop(FLUSH_SECONDS)
             except Exception:

@@ -23,6 +23,7 @@ from twisted.logger import (
 )
 
 from telemetry_twisted.clock import use_monotonic_timers
+from telemetry_twisted.errors import InternalErrors
 from telemetry_twisted.interfaces import IServerReactor
 
 from .limits import raise_descriptor_limit
@@ -41,8 +42,10 @@ class ChildProcess(RecordHandler, Protocol):
         """Finish what was begun, then let go of the link."""
 
 
-def run_child(build: Callable[[IServerReactor], ChildProcess]) -> None:
+def run_child(build: Callable[[IServerReactor, InternalErrors], ChildProcess]) -> None:
     """Run what ``build`` makes until the hub says so, or is gone.
+
+    ``build`` is given where mistakes of the process's own are counted, for the hub to be told.
 
     A terminal's Ctrl-C and a service manager's SIGTERM reach children as well, but are the hub's to
     act on: it ends them one after another, so that what each has left still finds the next.
@@ -55,8 +58,9 @@ def run_child(build: Callable[[IServerReactor], ChildProcess]) -> None:
 
     use_monotonic_timers(cast(ReactorBase, installed))
     reactor = cast(IServerReactor, installed)
-    process = build(reactor)
-    Link(reactor, socket.socket(fileno=LINK_FD), process).start()
+    errors = InternalErrors(reactor)
+    process = build(reactor, errors)
+    Link(reactor, socket.socket(fileno=LINK_FD), process, errors).start()
     process.ended.addCallback(lambda _: reactor.stop())
     gc.freeze()
     reactor.run(installSignalHandlers=False)  # type: ignore[call-arg]

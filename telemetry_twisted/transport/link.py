@@ -21,10 +21,15 @@ from twisted.internet.main import CONNECTION_DONE, CONNECTION_LOST
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
+from telemetry_twisted.errors import InternalErrors
+
 from .records import PREFIX
 
 LINK_BYTES = 1 << 20
 """How much a link reads at once, and lets wait before it pauses its producer."""
+
+RECORD = "record of a link"
+"""The place of mistakes in the handling of a record (:class:`.InternalErrors`)."""
 
 _FLUSH_BYTES = LINK_BYTES // 4
 _RESUME_BYTES = LINK_BYTES // 4
@@ -47,9 +52,12 @@ class RecordHandler(Protocol):
         """No more records will come."""
 
 
-def hand_over(data: memoryview, handler: RecordHandler) -> int:
+def hand_over(
+    data: memoryview, handler: RecordHandler, errors: InternalErrors | None = None
+) -> int:
     """Hand over the whole records in ``data``.
 
+    :param errors: where a mistake in the handling of a record is kept; without it, it is raised.
     :returns: the offset where a record begins that is not whole.
     """
     at = 0
@@ -58,7 +66,12 @@ def hand_over(data: memoryview, handler: RecordHandler) -> int:
         end = at + PREFIX.size + length - 1
         if end > len(data):
             break
-        handler.record_received(kind, data[at + PREFIX.size : end])
+        try:
+            handler.record_received(kind, data[at + PREFIX.size : end])
+        except Exception:
+            if errors is None:
+                raise
+            errors.note(RECORD, Failure())
         at = end
     return at
 
@@ -70,15 +83,21 @@ class Link:
     ``backlog`` is how many bytes wait to be sent.
 
     :param connected: a connected stream socket, which the link closes in the end.
+    :param errors: where mistakes in the handling of a record stay.
     """
 
     def __init__(
-        self, reactor: IReactorFDSet, connected: socket.socket, handler: RecordHandler
+        self,
+        reactor: IReactorFDSet,
+        connected: socket.socket,
+        handler: RecordHandler,
+        errors: InternalErrors,
     ) -> None:
         connected.setblocking(False)
         self._reactor = reactor
         self._socket = connected
         self._handler = handler
+        self._errors = errors
         self._incoming = bytearray(LINK_BYTES)
         self._held = 0
         self._outgoing: deque[bytes | memoryview] = deque()
@@ -150,7 +169,7 @@ class Link:
         if not count:
             return CONNECTION_DONE
         filled = self._held + count
-        at = hand_over(view[:filled], self._handler)
+        at = hand_over(view[:filled], self._handler, self._errors)
         self._held = filled - at
         rest = bytes(view[at:filled])
         if self._held >= PREFIX.size:
@@ -158,7 +177,8 @@ class Link:
             if whole > len(self._incoming):
                 self._incoming = bytearray(whole)
         self._incoming[: self._held] = rest
-        self._handler.records_done()
+        with self._errors.kept_at(RECORD):
+            self._handler.records_done()
         return None
 
     def doWrite(self) -> Exception | None:  # type: ignore[override]

@@ -233,7 +233,7 @@ class Server:
     def await_ready(self) -> Server:
         """Wait until it listens and serves."""
         self.await_listening()
-        await_true(lambda: self.get("/api/health")[0] == 200, "the server answers")
+        await_true(lambda: self.get("/api/health")[1]["status"] == "ok", "the server is well")
         return self
 
     def get(self, path: str, method: str = "GET", **headers: str) -> tuple[int, Any, HTTPResponse]:

@@ -18,7 +18,12 @@ if TYPE_CHECKING:
 TEXT, PING = 1, 9
 """Kinds of frames (RFC 6455, 5.2)."""
 
-HEALTHY = {"status": "ok", "service": "telemetry-twisted", "version": __version__}
+HEALTHY = {
+    "status": "ok",
+    "service": "telemetry-twisted",
+    "version": __version__,
+    "problems": [],
+}
 
 
 def test_health(server: Server) -> None:

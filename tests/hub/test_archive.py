@@ -8,6 +8,7 @@ from twisted.internet.interfaces import IPushProducer
 from twisted.internet.task import Clock
 from twisted.python.failure import Failure
 
+from telemetry_twisted.errors import InternalErrors
 from telemetry_twisted.hub import archive as archive_module
 from telemetry_twisted.hub.archive import Archive
 from telemetry_twisted.hub.nodes import Node
@@ -66,7 +67,9 @@ class Reader:
 
 def make_archive(raw_events: bool = True) -> tuple[Archive, Clock]:
     clock = Clock()
-    return Archive(b'{"settings":1}', raw_events, clock, clock.seconds), clock
+    return Archive(
+        b'{"settings":1}', raw_events, clock, clock.seconds, InternalErrors(clock)
+    ), clock
 
 
 def node(slot: int) -> Node:
@@ -129,7 +132,7 @@ def test_nothing_but_raw_events_is_passed_over_while_the_link_is_full() -> None:
 
 def test_raw_events_go_as_far_as_there_is_room_and_the_share_is_told() -> None:
     archive, clock = make_archive()
-    archive.process_started(1)
+    archive.process_started()
     life = Life(archive)
     archive.chunk(chunk(100))
     life.status(room=250)
@@ -144,7 +147,7 @@ def test_raw_events_go_as_far_as_there_is_room_and_the_share_is_told() -> None:
 
 def test_without_raw_events_none_are_sent() -> None:
     archive, clock = make_archive(raw_events=False)
-    archive.process_started(1)
+    archive.process_started()
     life = Life(archive)
     life.status(room=250)
     archive.chunk(chunk(100))

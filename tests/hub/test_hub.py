@@ -11,6 +11,7 @@ from attrs import define, field
 from twisted.internet.task import Clock
 from twisted.logger import ILogObserver, LogEvent, formatEvent, globalLogPublisher
 
+from telemetry_twisted.errors import InternalErrors
 from telemetry_twisted.hub.channel import ALL, Filter
 from telemetry_twisted.hub.figures import HubFigures
 from telemetry_twisted.hub.hub import Hub
@@ -78,8 +79,12 @@ class Scene:
         self.clock = Clock()
         self.history = History()
         ring = Ring(1000, 1 << 20, lambda parts, _count: parts, 100)
-        self.hub = Hub(ring, 2, self.clock, self.clock.seconds, self.history)
-        self.servers = [IngestionServer(number, SETTINGS, self.hub) for number in (0, 1)]
+        self.errors = InternalErrors(self.clock)
+        now = self.clock.seconds
+        self.hub = Hub(ring, 2, self.clock, now, self.errors, self.history)
+        self.servers = [
+            IngestionServer(number, SETTINGS, self.hub, self.errors) for number in (0, 1)
+        ]
         self.wires = [Wire(), Wire()]
         for server, wire in zip(self.servers, self.wires, strict=True):
             server.link_made(cast(Link, wire))
@@ -133,16 +138,15 @@ def log() -> Iterator[list[str]]:
 
 def next_settings(server: IngestionServer) -> Settings:
     """What the next life of a process is given; it ends at once."""
-    arguments, descriptors, child = server.birth()
-    for descriptor in descriptors.values():
+    launch = server.launch()
+    for descriptor in launch.descriptors.values():
         os.close(descriptor)
     server.process_ended("over")
-    assert child is server
-    return Settings.decode(arguments[2])
+    return Settings.decode(launch.arguments[2])
 
 
 def test_each_process_begins_with_an_id_of_its_own(scene: Scene) -> None:
-    servers = [IngestionServer(number, SETTINGS, scene.hub) for number in range(4)]
+    servers = [IngestionServer(number, SETTINGS, scene.hub, scene.errors) for number in range(4)]
     settings = [next_settings(server) for server in servers]
     assert [each.first_id for each in settings] == [1, 2, 3, 4]
     assert {each.id_step for each in settings} == {4}
@@ -200,7 +204,6 @@ def test_a_process_that_dies_takes_its_nodes_along(scene: Scene) -> None:
     scene.servers[0].connections = 3
     scene.receive(0, records.PULSE, {"events": 10, "rate_limited": 4})
     scene.servers[0].link_lost(cast(Any, None))
-    assert not scene.servers[0].running
     scene.servers[0].process_ended("killed by SIGKILL")
     assert [node.node_id for node in scene.hub.nodes] == [B]
     assert scene.servers[0].connections == 0
@@ -210,7 +213,7 @@ def test_a_process_that_dies_takes_its_nodes_along(scene: Scene) -> None:
 
 
 def test_counters_are_added_up_over_lives_and_processes(scene: Scene) -> None:
-    figures = HubFigures(scene.hub, scene.servers, lambda: 7, lambda: 9)
+    figures = HubFigures(scene.hub, scene.servers, None, lambda: 7, lambda: 9)
     scene.introduce(0, 1, A)
     scene.receive(0, records.PULSE, {"events": 1, "rate_limited": 4})
     scene.servers[0].process_ended("killed")

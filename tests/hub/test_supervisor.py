@@ -15,6 +15,8 @@ from twisted.internet.testing import MemoryReactorClock
 from twisted.logger import ILogObserver, LogEvent, formatEvent, globalLogPublisher
 from twisted.python.failure import Failure
 
+from telemetry_twisted.errors import InternalErrors
+from telemetry_twisted.hub.child import Condition, Launch
 from telemetry_twisted.hub.supervisor import Supervisor
 from telemetry_twisted.transport.link import Link
 from telemetry_twisted.transport.records import encode_record
@@ -81,15 +83,20 @@ class Child:
     news: list[str] = field(factory=list)
     records: list[tuple[int, bytes]] = field(factory=list)
     descriptors: list[int] = field(factory=list)
+    states: list[str] = field(factory=list)
+    condition: Condition = field(factory=lambda: Condition("child", "the child"))
 
-    def birth(self) -> tuple[list[str], Mapping[int, int], Child]:
+    def launch(self) -> Launch:
         here, there = socket.socketpair()
         here.close()
         self.descriptors.append(there.detach())
-        return ["-m", "child"], {4: self.descriptors[-1]}, self
+        return Launch(["-m", "child"], {4: self.descriptors[-1]})
 
-    def process_started(self, pid: int) -> None:
-        self.news.append(f"started {pid}")
+    def process_started(self) -> None:
+        self.news.append(f"started {self.condition.pid}")
+
+    def state_changed(self) -> None:
+        self.states.append(self.condition.state.value)
 
     def process_ended(self, reason: str) -> None:
         self.news.append(f"ended: {reason}")
@@ -111,7 +118,9 @@ class Scene:
     def __init__(self) -> None:
         self.reactor = Reactor()
         self.child = Child()
-        self.supervisor = Supervisor(cast(Any, self.reactor), "the child", self.child.birth)
+        self.errors = InternalErrors(self.reactor)
+        reactor = cast(Any, self.reactor)
+        self.supervisor = Supervisor(reactor, self.child, reactor.seconds, self.errors)
         self.supervisor.startService()
 
     @property
@@ -150,7 +159,7 @@ def test_a_child_that_dies_is_replaced(scene: Scene) -> None:
     assert len(scene.reactor.processes) == 1
     scene.reactor.advance(1)
     assert scene.child.news[4:] == ["started 101", "link made"]
-    assert scene.supervisor.restarts == 1
+    assert scene.child.condition.restarts == 1
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,7 @@ from typing import Any, cast
 import pytest
 from twisted.internet.testing import MemoryReactorClock
 
+from telemetry_twisted.errors import InternalErrors
 from telemetry_twisted.ingestion import process as process_module
 from telemetry_twisted.ingestion.handover import SocketReceiver, send_socket
 from telemetry_twisted.ingestion.process import IngestionProcess, Settings
@@ -57,11 +58,15 @@ class Bench:
         here, there = socket.socketpair()
         self.handover = here
         self.reactor = Reactor()
+        self.errors = InternalErrors(self.reactor)
         settings = Settings(1, 1, "python", False, 1 << 20, 0, max_waiting, False)
-        self.process = IngestionProcess(cast(Any, self.reactor), settings, there)
+        self.process = IngestionProcess(cast(Any, self.reactor), settings, there, self.errors)
         self.hub = HubEnd()
         self.process.link_made(self.hub)
         self.there = there
+        ((kind, _),) = self.hub.seen  # the first pulse
+        assert kind == records.PULSE
+        self.hub.seen.clear()
 
     def hand_over_one(self) -> None:
         near, far = socket.socketpair()

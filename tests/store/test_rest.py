@@ -22,6 +22,7 @@ from telemetry_twisted.api.rest.routes import history_routes
 from telemetry_twisted.api.site import api_site, basic_routes
 from telemetry_twisted.api.websocket.frames import event_renderer
 from telemetry_twisted.api.websocket.subscribers import Subscribers
+from telemetry_twisted.errors import InternalErrors
 from telemetry_twisted.hub.ring import Ring
 from telemetry_twisted.jip3.table import TABLE
 from telemetry_twisted.store.database import Database
@@ -47,6 +48,9 @@ class Live:
             "broadcaster": {"total_events_broadcast": 12},
             "connections": {"total": len(self.nodes), "nodes": self.nodes},
         }
+
+    def problems(self) -> list[str]:
+        return []
 
     def alerts(self) -> dict[str, Any]:
         return {"alerts": self.held, "count": len(self.held)}
@@ -82,9 +86,11 @@ def live() -> Live:
 def base(database: Database, live: Live, clock: Clock) -> Iterator[str]:
     """The address of a server that answers from the database."""
     ring = Ring(1000, 1 << 20, event_renderer(clock.seconds), 100)
-    subscribers = Subscribers(ring, cast(Any, None), cast(Any, None), 10, clock, clock.seconds)
-    app = basic_routes(subscribers)
-    history_routes(app, History(database, Policy(), clock.seconds), live, clock, clock.seconds)
+    nobody, errors = cast(Any, None), InternalErrors(clock)
+    subscribers = Subscribers(ring, nobody, nobody, 10, clock, clock.seconds, errors)
+    app = basic_routes(subscribers, list)
+    history = History(database, Policy(), clock.seconds)
+    history_routes(app, history, live, clock, clock.seconds, errors)
     port = cast(Any, reactor).listenTCP(0, api_site(app), interface="127.0.0.1")
     yield f"http://127.0.0.1:{port.getHost().port}"
     pytest_twisted.blockon(port.stopListening())

@@ -12,10 +12,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from twisted.internet.interfaces import IPushProducer
 from twisted.internet.main import CONNECTION_DONE, CONNECTION_LOST
-from twisted.internet.testing import MemoryReactor
+from twisted.internet.testing import MemoryReactorClock
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
+from telemetry_twisted.errors import InternalErrors
 from telemetry_twisted.transport.link import LINK_BYTES, Link
 from telemetry_twisted.transport.records import encode_record
 
@@ -64,9 +65,9 @@ class Ends:
 
     def __init__(self) -> None:
         here, self.far = socket.socketpair()
-        self.reactor = MemoryReactor()
+        self.reactor = MemoryReactorClock()
         self.handler = Handler()
-        self.link = Link(self.reactor, here, self.handler)
+        self.link = Link(self.reactor, here, self.handler, InternalErrors(self.reactor))
         self.link.start()
         self.far.setblocking(False)
 

@@ -199,15 +199,11 @@ class Answers:
 
     async def health(self, _: Values) -> dict[str, Any]:
         metrics = self._live.metrics()
-        problems = [alert["message"] for alert in self._live.alerts()["alerts"]]
+        problems = self._live.problems()
+        problems += [alert["message"] for alert in self._live.alerts()["alerts"]]
         store = metrics["store"]["state"]
         if store not in ("ok", "starting"):
             problems.append(f"history is not written as it should: the store is {store}")
-        problems += [
-            f"ingestion process {number} does not run"
-            for number, process in enumerate(metrics["ingestion"])
-            if process["pid"] is None
-        ]
         return {
             "status": "degraded" if problems else "ok",
             "service": "telemetry-twisted",

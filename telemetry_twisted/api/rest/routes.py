@@ -17,6 +17,7 @@ from telemetry_twisted.api.site import json_error
 from telemetry_twisted.api.websocket.frames import encode
 from telemetry_twisted.api.websocket.subscriber import Gauges
 from telemetry_twisted.clock import Now
+from telemetry_twisted.errors import InternalErrors
 from telemetry_twisted.store.database import DatabaseError
 from telemetry_twisted.store.queries import History
 
@@ -31,7 +32,12 @@ _log = Logger()
 
 
 def history_routes(
-    app: Klein, history: History, live: Gauges, clock: IReactorTime, now: Now
+    app: Klein,
+    history: History,
+    live: Gauges,
+    clock: IReactorTime,
+    now: Now,
+    errors: InternalErrors,
 ) -> None:
     """Add the routes of a server that keeps history to those that ``app`` has."""
     endpoints = Answers(history, live, now).endpoints
@@ -57,7 +63,7 @@ def history_routes(
     @_route(app, streams[0].path, "stream")
     def stream(request: Any) -> Deferred[None]:
         values = read_parameters(streams[0].parameters, request.args, {})
-        return MetricsStream(live, clock).start(request, values["interval_ms"] / 1000)
+        return MetricsStream(live, clock, errors).start(request, values["interval_ms"] / 1000)
 
     @app.handle_errors(BadRequest)
     def bad_request(request: IRequest, failure: Failure) -> bytes:
@@ -75,7 +81,7 @@ def history_routes(
 
     @app.handle_errors(Exception)
     def our_fault(request: IRequest, failure: Failure) -> bytes:
-        _log.failure("{path} cannot be answered", failure, path=request.path)
+        errors.note("request", failure)
         message = "the server made a mistake, which its log tells of"
         return json_error(request, HTTPStatus.INTERNAL_SERVER_ERROR, message)
 

@@ -6,12 +6,12 @@ from typing import Any
 
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IPushProducer, IReactorTime
-from twisted.internet.task import LoopingCall
-from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from telemetry_twisted.api.websocket.frames import encode
 from telemetry_twisted.api.websocket.subscriber import Gauges
+from telemetry_twisted.errors import InternalErrors
+from telemetry_twisted.rounds import Rounds
 
 
 @implementer(IPushProducer)
@@ -21,11 +21,10 @@ class MetricsStream:
     What a client that does not keep up would fall behind with is left out.
     """
 
-    def __init__(self, live: Gauges, clock: IReactorTime) -> None:
+    def __init__(self, live: Gauges, clock: IReactorTime, errors: InternalErrors) -> None:
         self._live = live
         self._flowing = True
-        self._calls = LoopingCall(self._send)
-        self._calls.clock = clock
+        self._rounds = Rounds(self._send, "metrics stream", clock, errors)
 
     def start(self, request: Any, seconds: float) -> Deferred[None]:
         """Answer ``request`` with the stream, until what is returned is cancelled."""
@@ -33,17 +32,13 @@ class MetricsStream:
         request.setHeader(b"content-type", b"text/event-stream")
         request.setHeader(b"cache-control", b"no-store")
         request.registerProducer(self, True)
-        ended: Deferred[None] = Deferred(lambda _: self._calls.stop())
-        self._calls.start(seconds).addErrback(self._failed).addErrback(ended.errback)
+        ended: Deferred[None] = Deferred(lambda _: self._rounds.stop())
+        self._rounds.start(seconds, now=True)
         return ended
 
     def _send(self) -> None:
         if self._flowing:
             self._request.write(b"event: metrics\ndata: %b\n\n" % encode(self._live.metrics()))
-
-    def _failed(self, failure: Failure) -> Failure:
-        self._request.unregisterProducer()
-        return failure
 
     def pauseProducing(self) -> None:
         self._flowing = False

@@ -66,6 +66,9 @@ class Gauges(Protocol):
     def alerts(self) -> dict[str, Any]:
         """The data of ``alert``."""
 
+    def problems(self) -> list[str]:
+        """What is wrong with the server itself, in words."""
+
 
 NO_HISTORY = (
     "not available: the server was started with --no-database and keeps no history; "

@@ -6,12 +6,13 @@ from collections import Counter
 
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
-from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
 
 from telemetry_twisted.clock import Now
+from telemetry_twisted.errors import InternalErrors
 from telemetry_twisted.hub.histogram import Histogram
 from telemetry_twisted.hub.ring import Ring
+from telemetry_twisted.rounds import Rounds
 
 from .frames import encode
 from .subscriber import Figures, Gauges, Subscriber
@@ -42,6 +43,7 @@ class Subscribers:
         max_subscribers: int,
         clock: IReactorTime,
         now: Now,
+        errors: InternalErrors,
     ) -> None:
         self.ring = ring
         self.figures = figures
@@ -49,11 +51,11 @@ class Subscribers:
         self.max_subscribers = max_subscribers
         self.clock = clock
         self.now = now
+        self.errors = errors
         self.events_missed = 0
         self.frames = Histogram("Events in a frame.", FRAME_BOUNDS)
         self._members: dict[Subscriber, None] = {}
-        self._routine = LoopingCall(self._look_after)
-        self._routine.clock = clock
+        self._rounds = Rounds(self._look_after, "subscribers", clock, errors)
         self._empty: Deferred[None] | None = None
 
     def __len__(self) -> int:
@@ -66,9 +68,7 @@ class Subscribers:
 
     def start(self) -> None:
         """Send stats and look for the dead from now on."""
-        self._routine.start(STATS_SECONDS, now=False).addErrback(
-            lambda failure: self._log.failure("subscribers are not looked after any more", failure)
-        )
+        self._rounds.start(STATS_SECONDS)
 
     def opened(self, subscriber: Subscriber) -> None:
         self._members[subscriber] = None
@@ -85,15 +85,16 @@ class Subscribers:
         now = self.clock.seconds()
         stats = None if self.gauges is None else encode(self.gauges.stats())
         for subscriber in list(self._members):
-            if subscriber.stalled_for(now) >= STALLED_SECONDS:
-                self._log.info(
-                    "subscriber {peer} has accepted nothing for {seconds:.0f} s; it is let go",
-                    peer=subscriber.peer,
-                    seconds=STALLED_SECONDS,
-                )
-                subscriber.abort()
-            elif stats is not None:
-                subscriber.send_stats(stats)
+            with self.errors.kept_at("subscriber"):
+                if subscriber.stalled_for(now) >= STALLED_SECONDS:
+                    self._log.info(
+                        "subscriber {peer} has accepted nothing for {seconds:.0f} s; it is let go",
+                        peer=subscriber.peer,
+                        seconds=STALLED_SECONDS,
+                    )
+                    subscriber.abort()
+                elif stats is not None:
+                    subscriber.send_stats(stats)
 
     def lagged(self) -> dict[str, int]:
         """What subscribers have missed, in events, by address, which all at a unix: one share."""
@@ -107,20 +108,22 @@ class Subscribers:
         if self.gauges is not None:
             alerts = self.gauges.alerts()
             for subscriber in list(self._members):
-                subscriber.alerts_changed(alerts)
+                with self.errors.kept_at("subscriber"):
+                    subscriber.alerts_changed(alerts)
 
     def finish(self) -> Deferred[None]:
         """Send all what is in the ring, close them, and take no more; fires when all are gone."""
-        if self._routine.running:
-            self._routine.stop()
+        self._rounds.stop()
         self._empty = Deferred()
         if not self._members:
             self._empty.callback(None)
         for subscriber in list(self._members):
-            subscriber.finish()
+            with self.errors.kept_at("subscriber"):
+                subscriber.finish()
         return self._empty
 
     def abort(self) -> None:
         """Close the connections that are still there at once."""
         for subscriber in list(self._members):
-            subscriber.abort()
+            with self.errors.kept_at("subscriber"):
+                subscriber.abort()

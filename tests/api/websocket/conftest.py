@@ -129,6 +129,9 @@ class FakeGauges:
     def metrics(self) -> dict[str, Any]:
         return {"nodes": 3}
 
+    def problems(self) -> list[str]:
+        return []
+
     def alerts(self) -> dict[str, Any]:
         return {"alerts": self.current, "count": len(self.current)}
 

@@ -9,6 +9,7 @@ from twisted.internet.task import Clock
 
 from telemetry_twisted.api.websocket.subscriber import Subscriber
 from telemetry_twisted.api.websocket.subscribers import Subscribers
+from telemetry_twisted.errors import InternalErrors
 
 if TYPE_CHECKING:
     from tests.api.websocket.conftest import FakeGauges, Stage, Wire
@@ -40,7 +41,9 @@ def clock() -> Clock:
 @pytest.fixture
 def subscribers(stage: Stage, clock: Clock) -> Subscribers:
     """Room for two, and no history."""
-    subscribers = Subscribers(stage.ring, stage, None, 2, clock, clock.seconds)
+    subscribers = Subscribers(
+        stage.ring, stage, None, 2, clock, clock.seconds, InternalErrors(clock)
+    )
     subscribers.start()
     return subscribers
 
@@ -92,7 +95,9 @@ def test_without_history_no_stats_are_sent(seats: list[Seat], clock: Clock) -> N
 def test_with_history_stats_are_sent_every_five_seconds(
     stage: Stage, gauges: FakeGauges, clock: Clock, make_wire: Any
 ) -> None:
-    subscribers = Subscribers(stage.ring, stage, gauges, 2, clock, clock.seconds)
+    subscribers = Subscribers(
+        stage.ring, stage, gauges, 2, clock, clock.seconds, InternalErrors(clock)
+    )
     subscribers.start()
     seats = [Seat(subscribers, make_wire()) for _ in range(2)]
     for seat in seats:
@@ -105,7 +110,9 @@ def test_with_history_stats_are_sent_every_five_seconds(
 def test_alerts_reach_those_who_asked_for_them(
     stage: Stage, gauges: FakeGauges, clock: Clock, make_wire: Any
 ) -> None:
-    subscribers = Subscribers(stage.ring, stage, gauges, 2, clock, clock.seconds)
+    subscribers = Subscribers(
+        stage.ring, stage, gauges, 2, clock, clock.seconds, InternalErrors(clock)
+    )
     one, other = (Seat(subscribers, make_wire()) for _ in range(2))
     one.subscriber.asked(b'{"type":"SubscribeAlerts"}', False)
     one.wire.messages()
