@@ -1,4 +1,4 @@
-"""The HTTP side: the WebSocket upgrade, health, and an answer to everything else."""
+"""The HTTP side: health, where subscribers come in, and an answer to everything else."""
 
 from __future__ import annotations
 
@@ -10,51 +10,15 @@ from klein import Klein
 from klein.resource import KleinResource
 from twisted.python.failure import Failure
 from twisted.web.iweb import IRequest
-from twisted.web.resource import IResource, Resource
+from twisted.web.resource import IResource
 from twisted.web.server import Site
 from werkzeug.exceptions import BadHost, HTTPException, MethodNotAllowed
 
 from telemetry_twisted import __version__
 
-from .websocket.frames import encode
-from .websocket.protocol import web_socket_resource
+from .answers import json_answer, json_error
 from .websocket.subscribers import Subscribers
-
-
-def json_answer(request: IRequest, code: int, value: Any) -> bytes:
-    """Answer ``request`` with ``value`` as JSON."""
-    request.setResponseCode(code)
-    request.setHeader(b"content-type", b"application/json")
-    return encode(value)
-
-
-def json_error(request: IRequest, code: int, message: str) -> bytes:
-    """Answer ``request`` with the one shape that errors have."""
-    return json_answer(request, code, {"error": {"status": code, "message": message}})
-
-
-class WebSocketUpgrade(Resource):
-    """Lets subscribers in while there is room."""
-
-    isLeaf = True
-
-    def __init__(self, subscribers: Subscribers) -> None:
-        Resource.__init__(self)
-        self._subscribers = subscribers
-        self._web_socket = web_socket_resource(subscribers)
-
-    def render(self, request: IRequest) -> Any:
-        if not request.requestHeaders.hasHeader(b"upgrade"):
-            request.setHeader(b"upgrade", b"websocket")
-            return json_error(request, HTTPStatus.UPGRADE_REQUIRED, "expected a WebSocket client")
-        if self._subscribers.full:
-            most = self._subscribers.max_subscribers
-            return json_error(
-                request,
-                HTTPStatus.SERVICE_UNAVAILABLE,
-                f"{most} subscribers are connected, as many as --max-subscribers allows",
-            )
-        return self._web_socket.render(request)
+from .websocket.upgrade import WebSocketUpgrade
 
 
 def basic_routes(subscribers: Subscribers, problems: Callable[[], list[str]]) -> Klein:

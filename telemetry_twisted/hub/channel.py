@@ -95,7 +95,7 @@ class Channel:
         self._batch = batch
         self._entries: Window[Entry] = Window()
         self._waiting: dict[Reader, None] = {}
-        self._frames: dict[int, tuple[Frame, int, int]] = {}
+        self._frames: dict[tuple[int, int], tuple[Frame, int, int]] = {}
 
     def append(self, chunk: Chunk, count: int, spans: Spans | None = None) -> None:
         """Add a chunk of which ``count`` events match, those in ``spans``."""
@@ -142,24 +142,28 @@ class Channel:
         cursor.position = oldest
         return skipped
 
-    def read(self, cursor: Cursor, until: int | None = None) -> tuple[Frame, int] | None:
+    def read(
+        self, cursor: Cursor, until: int | None = None, batch: int | None = None
+    ) -> tuple[Frame, int] | None:
         """The next frame at ``cursor``, which moves past it, and the number of events in it.
 
         :param until: read no event at or after this position.
+        :param batch: most events in the frame, if fewer than the ring's.
         :returns: None if there is nothing to read.
         """
         end = self.total if until is None else until
         if cursor.position >= end:
             return None
-        found = self._frames.get(cursor.position)
+        most = self._batch if batch is None else batch
+        found = self._frames.get((cursor.position, most))
         if found is not None and cursor.position + found[1] <= end:
             frame, count, index = found
         else:
             start = cursor.position
-            parts, count, index = self._collect(cursor, min(self._batch, end - start))
+            parts, count, index = self._collect(cursor, min(most, end - start))
             frame = self._render(parts, count)
             if self.readers > 1:
-                self._remember(start, frame, count, index)
+                self._remember((start, most), (frame, count, index))
         cursor.position += count
         cursor.index = index
         return frame, count
@@ -186,11 +190,11 @@ class Channel:
                 index += 1
         return parts, count, index
 
-    def _remember(self, position: int, frame: Frame, count: int, index: int) -> None:
+    def _remember(self, place: tuple[int, int], made: tuple[Frame, int, int]) -> None:
         frames = self._frames
         if len(frames) >= _MEMO_FRAMES:
             del frames[next(iter(frames))]
-        frames[position] = frame, count, index
+        frames[place] = made
 
 
 def _slices(entry: Entry, begin: int, end: int) -> list[bytes]:

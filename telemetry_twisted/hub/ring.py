@@ -27,11 +27,11 @@ class Ring:
     def __init__(self, max_events: int, max_bytes: int, render: Render, batch: int) -> None:
         self.max_events = max_events
         self.max_bytes = max_bytes
+        self.batch = batch
         self.events = 0
         self.bytes = 0
         self.total = 0
         self._render = render
-        self._batch = batch
         self._chunks: Window[tuple[Chunk, tuple[Channel, ...]]] = Window()
         self._channels: dict[Filter, Channel] = {}
         self._whole: list[Channel] = []
@@ -45,7 +45,7 @@ class Ring:
         """The channel of ``filter`` for one more reader."""
         channel = self._channels.get(filter)
         if channel is None:
-            channel = self._channels[filter] = Channel(filter, self._render, self._batch)
+            channel = self._channels[filter] = Channel(filter, self._render, self.batch)
             for shelf in self._shelves(filter):
                 shelf.append(channel)
         channel.readers += 1

@@ -301,6 +301,7 @@ class Server:
         receive_buffer: int = 0,
         max_queue: int | None = None,
         tls: SSLContext | None = None,
+        query: str = "",
     ) -> Iterator[Subscriber]:
         """A subscriber that has been greeted.
 
@@ -308,7 +309,7 @@ class Server:
         it cannot be closed before it has received what it was sent.
         """
         with connect(
-            f"{'wss' if tls else 'ws'}://{HOST}:{self.ports['api']}/api/ws",
+            f"{'wss' if tls else 'ws'}://{HOST}:{self.ports['api']}/api/ws{query}",
             ssl=tls,
             sock=self.connect_socket("api", receive_buffer=receive_buffer),
             compression=None,

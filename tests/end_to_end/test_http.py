@@ -7,7 +7,7 @@ from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
 import pytest
-from websockets.exceptions import ConnectionClosedError, InvalidStatus
+from websockets.exceptions import InvalidStatus
 from websockets.sync.client import connect
 
 from telemetry_twisted import __version__
@@ -130,14 +130,3 @@ def test_a_client_that_closes_is_answered_and_let_go(server: Server, node: Node)
     with server.subscriber() as other:
         stats = other.greeting["data"]["broadcaster_stats"]
         assert stats["active_subscribers"] == before
-
-
-def test_a_message_of_a_mebibyte_is_read_and_a_longer_one_ends_the_connection(
-    subscriber: Subscriber, server: Server
-) -> None:
-    longest = '{"type":"Ping","note":"' + "x" * ((1 << 20) - 25) + '"}'
-    assert len(longest) == 1 << 20
-    assert subscriber.ask(longest)["type"] == "pong"
-    with server.subscriber() as other, pytest.raises(ConnectionClosedError):
-        other.ask(longest + " ")
-    assert subscriber.ask({"type": "Ping"})["type"] == "pong"

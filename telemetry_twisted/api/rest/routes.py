@@ -13,7 +13,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 from twisted.web.iweb import IRequest
 
-from telemetry_twisted.api.site import json_error
+from telemetry_twisted.api.answers import json_error
 from telemetry_twisted.api.websocket.frames import encode
 from telemetry_twisted.api.websocket.subscriber import Gauges
 from telemetry_twisted.clock import Now

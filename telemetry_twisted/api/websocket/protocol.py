@@ -2,38 +2,61 @@
 
 from __future__ import annotations
 
-from typing import cast
+from http import HTTPStatus
+from typing import Any, cast
 
-from autobahn.twisted.resource import WebSocketResource
+import txaio
 from autobahn.twisted.websocket import WebSocketServerFactory, WebSocketServerProtocol
-from twisted.web.resource import Resource
+from autobahn.util import encode_truncate
+from twisted.internet.interfaces import IDelayedCall
 
+from telemetry_twisted.api.answers import error_value
+
+from .frames import encode
 from .outlet import StreamTransport
+from .requests import parse_batch
 from .subscriber import Subscriber, SubscriberContext
 
 PING_SECONDS = 20
 """How often a WebSocket ping is sent to a subscriber."""
 
-LARGEST_REQUEST = 1 << 20
-"""Longest message that a subscriber may send, in bytes."""
+LARGEST_REQUEST = 1 << 17
+"""Longest message that a subscriber may send, in bytes: the longest filter, and as much again."""
+
+LINGER_SECONDS = 5.0
+"""How long a client whose connection has failed may take to read why, and to close."""
+
+_LONGEST_REASON = 123
 
 
 class SubscriberProtocol(WebSocketServerProtocol):
     """Speaks WebSocket for a :class:`Subscriber`."""
 
     factory: SubscriberFactory
+    # Below this level it tells of each thing that a client gets wrong.
+    log = txaio.make_logger("error")  # type: ignore[attr-defined]
     _subscriber: Subscriber | None = None
+    _linger: IDelayedCall | None = None
 
     def onOpen(self) -> None:
-        transport = cast(StreamTransport, self.transport)
+        context = self.factory.context
         self._subscriber = Subscriber(
-            self.factory.context, self.peer or "unknown", self._say_goodbye, transport
+            context,
+            self.peer or "unknown",
+            self._say_goodbye,
+            cast(StreamTransport, self.transport),
+            parse_batch(self.http_request_params.get("batch", ()), context.ring.batch),
         )
         self._subscriber.start()
 
     def onMessage(self, payload: bytes, isBinary: bool) -> None:
         if self._subscriber is not None:
             self._subscriber.asked(payload, isBinary)
+
+    def dataReceived(self, data: bytes) -> None:
+        # Autobahn would keep what comes after the end.
+        if self.state != self.STATE_CLOSED:
+            super().dataReceived(data)
 
     def sendData(self, data: bytes, sync: bool = False, chopsize: int | None = None) -> None:
         # What goes past the transport's buffer must not end up within a frame that is in it.
@@ -46,6 +69,16 @@ class SubscriberProtocol(WebSocketServerProtocol):
         # sendClose would refuse the code, which is a server's to send, not an application's.
         self.sendCloseFrame(code, reason)
 
+    def _fail_connection(self, code: int = 1001, reason: str = "going away") -> None:
+        """Say what the client did wrong and read no more of it (RFC 6455, 7.1.7).
+
+        Autobahn by itself either says nothing or goes on parsing what is beyond repair.
+        """
+        self.sendCloseFrame(code, encode_truncate(reason, _LONGEST_REASON))
+        self.failedByMe = True
+        self.wasNotCleanReason = reason
+        self.dropConnection()
+
     def dropConnection(self, abort: bool = False) -> None:
         # Nothing may follow a close frame, and the transport, which has no producer from here on,
         # would hold whatever a client that takes nothing is sent.
@@ -53,7 +86,39 @@ class SubscriberProtocol(WebSocketServerProtocol):
             self._subscriber.stop()
         super().dropConnection(abort)
 
+    def _closeConnection(self, abort: bool = False) -> None:
+        if abort or not self.failedByMe:
+            super()._closeConnection(abort)
+            return
+        transport: Any = self.transport
+        if hasattr(transport, "loseWriteConnection"):
+            # To close a socket from which not all was read resets the connection, and the client
+            # may never see why. It is read until the client closes as well.
+            transport.loseWriteConnection()
+            transport.resumeProducing()
+        else:
+            transport.loseConnection()
+        self._linger = self.factory.context.clock.callLater(
+            LINGER_SECONDS, transport.abortConnection
+        )
+
+    def sendHttpErrorResponse(
+        self, code: int, reason: str, responseHeaders: list[tuple[str, str]] | None = None
+    ) -> None:
+        """Refuse a handshake that only Autobahn finds fault with."""
+        body = encode(error_value(code, reason))
+        head = [
+            f"HTTP/1.1 {code} {HTTPStatus(code).phrase}",
+            *(f"{name}: {value}" for name, value in responseHeaders or ()),
+            "Content-Type: application/json",
+            f"Content-Length: {len(body)}",
+            "Connection: close",
+        ]
+        self.sendData("\r\n".join([*head, "", ""]).encode() + body)
+
     def onClose(self, wasClean: bool, code: int | None, reason: str | None) -> None:
+        if self._linger is not None and self._linger.active():
+            self._linger.cancel()
         if self._subscriber is not None:
             self._subscriber.gone()
             self._subscriber = None
@@ -65,18 +130,17 @@ class SubscriberFactory(WebSocketServerFactory):
     noisy = False
 
     def __init__(self, context: SubscriberContext) -> None:
-        WebSocketServerFactory.__init__(self)
-        self.protocol = SubscriberProtocol
+        WebSocketServerFactory.__init__(self, reactor=context.clock)
+        self.protocol: Any = SubscriberProtocol
         self.context = context
         WebSocketServerFactory.setProtocolOptions(
             self,
             maxFramePayloadSize=LARGEST_REQUEST,
             maxMessagePayloadSize=LARGEST_REQUEST,
+            # The handshake is there as a whole when the protocol is; the end has its own deadline.
+            openHandshakeTimeout=0,
+            closeHandshakeTimeout=0,
+            echoCloseCodeReason=True,
             autoPingInterval=PING_SECONDS,
             tcpNoDelay=True,
         )
-
-
-def web_socket_resource(context: SubscriberContext) -> Resource:
-    """Upgrades requests to subscribers of ``context``."""
-    return cast(Resource, WebSocketResource(SubscriberFactory(context)))

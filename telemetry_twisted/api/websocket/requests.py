@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import ujson
@@ -89,6 +89,23 @@ Request = (
     | SubscribeAlerts
     | UnsubscribeAlerts
 )
+
+
+def parse_batch(given: Sequence[str], most: int) -> int:
+    """How many events a client wants in a frame at most, 1 to ``most``.
+
+    :param given: the values of ``batch`` in the query of its handshake.
+    :raises BadRequest: if it asks for something else.
+    """
+    if not given:
+        return most
+    (text, *more) = given
+    if more or re.fullmatch("[0-9]{1,9}", text) is None or not 1 <= int(text) <= most:
+        raise BadRequest(
+            f"batch is {_shown(', '.join(given))}; expected the events in a frame at most, "
+            f"1 to {most} (--ws-batch)"
+        )
+    return int(text)
 
 
 def parse_request(payload: bytes, is_binary: bool = False) -> Request:

@@ -125,6 +125,8 @@ class Subscriber:
 
     It is there from the end of the opening handshake until :meth:`gone`. ``events_received`` and
     ``lagged_total`` count the events that it was sent and that it missed.
+
+    :param batch: most events in a frame.
     """
 
     def __init__(
@@ -133,6 +135,7 @@ class Subscriber:
         peer: str,
         say_goodbye: SayGoodbye,
         transport: StreamTransport,
+        batch: int,
     ) -> None:
         self.events_received = 0
         self.lagged_total = 0
@@ -140,6 +143,7 @@ class Subscriber:
         self._context = context
         self._close = say_goodbye
         self._transport = transport
+        self._batch = batch
         self._outlet = Outlet(transport, context.clock, self._ready)
         self._opened = context.clock.seconds()
         self._finishing = False
@@ -214,7 +218,7 @@ class Subscriber:
             self.lagged_total += skipped
             self._context.missed(skipped)
             self._tell("lagged", {"skipped": skipped, "lagged_total": self.lagged_total})
-        found = subscription.channel.read(subscription.cursor, until)
+        found = subscription.channel.read(subscription.cursor, until, self._batch)
         if found is None:
             return bool(skipped)
         frame, count = found

@@ -69,7 +69,7 @@ class Wire(StringTransport):
     """A transport whose other end takes frames apart; it can be full.
 
     The HTTP channel that served the upgrade is registered with it, as with a real one. ``aborted``
-    says whether it was closed at once.
+    says whether it was closed at once, ``half_closed`` whether nothing more will be sent.
     """
 
     bufferSize = 1 << 16
@@ -79,6 +79,7 @@ class Wire(StringTransport):
     def __init__(self) -> None:
         super().__init__(peerAddress=IPv4Address("TCP", "127.0.0.1", 5))
         self.aborted = False
+        self.half_closed = False
         self.registerProducer(HTTPChannel(), True)
 
     def unregisterProducer(self) -> None:
@@ -95,6 +96,9 @@ class Wire(StringTransport):
 
     def abortConnection(self) -> None:
         self.aborted = True
+
+    def loseWriteConnection(self) -> None:
+        self.half_closed = True
 
     def fill(self) -> None:
         """Take no more."""
@@ -174,7 +178,9 @@ class Stage:
     def enter(self) -> tuple[Subscriber, Wire]:
         """A subscriber that has been greeted, and its transport."""
         wire = Wire()
-        subscriber = Subscriber(self, "test", lambda *words: self.goodbyes.append(words), wire)
+        subscriber = Subscriber(
+            self, "test", lambda *words: self.goodbyes.append(words), wire, self.ring.batch
+        )
         subscriber.start()
         return subscriber, wire
 

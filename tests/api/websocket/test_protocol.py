@@ -10,7 +10,12 @@ import pytest
 from twisted.internet.error import ConnectionDone, ConnectionLost
 from twisted.python.failure import Failure
 
-from telemetry_twisted.api.websocket.protocol import SubscriberFactory, SubscriberProtocol
+from telemetry_twisted.api.websocket.protocol import (
+    LARGEST_REQUEST,
+    LINGER_SECONDS,
+    SubscriberFactory,
+    SubscriberProtocol,
+)
 
 if TYPE_CHECKING:
     from tests.api.websocket.conftest import Stage, Wire
@@ -96,10 +101,42 @@ def test_a_connection_that_is_lost_takes_its_subscriber_along(
     assert wire.frames() == []
 
 
-def test_a_client_that_breaks_the_protocol_is_dropped(
+@pytest.mark.parametrize(
+    ("data", "code"),
+    [
+        (client_frame(TEXT, b"\xff"), 1007),
+        (client_frame(3, b""), 1002),
+        (client_frame(CLOSE, struct.pack("!H", 1005)), 1002),
+        (client_frame(CLOSE, struct.pack("!H", 1000) + b"\xff"), 1007),
+        (struct.pack("!BBQ4x", 0x81, 0x80 | 127, LARGEST_REQUEST + 1), 1009),
+    ],
+)
+def test_a_client_that_breaks_the_protocol_is_told_why(
+    stage: Stage, wire: Wire, protocol: SubscriberProtocol, data: bytes, code: int
+) -> None:
+    """It is told once, is read on without effect until it closes, and has some time for that."""
+    protocol.dataReceived(data + client_frame(TEXT, b'{"type":"Ping"}') * 3)
+    protocol.dataReceived(client_frame(CLOSE, struct.pack("!H", 1000)) + b"\xff" * 100_000)
+    stage.publish(1)
+    ((opcode, payload),) = wire.frames()
+    assert (opcode, payload[:2]) == (CLOSE, struct.pack("!H", code))
+    assert len(payload[2:].decode()) > 10
+    assert wire.half_closed
+    assert wire.producerState == "producing"
+    assert len(protocol.data) < 1000
+    stage.time.advance(LINGER_SECONDS - 0.1)
+    assert not wire.aborted
+    stage.time.advance(0.2)
+    assert wire.aborted
+    protocol.connectionLost(Failure(ConnectionLost()))
+    assert stage.gone == stage.members
+
+
+def test_a_client_that_closes_when_told_is_not_waited_for(
     stage: Stage, wire: Wire, protocol: SubscriberProtocol
 ) -> None:
-    protocol.dataReceived(client_frame(TEXT, b"\xff"))
-    assert wire.aborted
-    stage.publish(1)
-    assert TEXT not in [opcode for opcode, _ in wire.frames()]
+    protocol.dataReceived(client_frame(3, b""))
+    protocol.connectionLost(Failure(ConnectionDone()))
+    assert stage.gone == stage.members
+    stage.time.advance(LINGER_SECONDS * 2)
+    assert not wire.aborted

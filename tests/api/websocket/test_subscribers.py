@@ -22,7 +22,7 @@ class Seat:
         self.wire = wire
         self.goodbyes: list[int] = []
         self.stalled = 0.0
-        self.subscriber = Subscriber(subscribers, "test:1", self._say_goodbye, wire)
+        self.subscriber = Subscriber(subscribers, "test:1", self._say_goodbye, wire, 100)
         self.subscriber.stalled_for = self._stalled_for  # type: ignore[method-assign]
         self.subscriber.start()
 

@@ -1,0 +1,210 @@
+"""The opening handshake through Twisted's web server, in memory."""
+
+from __future__ import annotations
+
+import json
+import struct
+from typing import Any
+
+from twisted.internet.address import IPv4Address
+from twisted.internet.error import ConnectionDone
+from twisted.python.failure import Failure
+from twisted.trial.unittest import SynchronousTestCase
+from twisted.web.server import Site
+
+from telemetry_twisted.api.websocket.subscribers import Subscribers
+from telemetry_twisted.api.websocket.upgrade import WebSocketUpgrade
+from telemetry_twisted.errors import InternalErrors
+from tests.api.websocket.conftest import Stage, Wire, frames_in
+
+KEY = "AQIDBAUGBwgJCgsMDQ4PEA=="
+ACCEPT = b"C/0nmHhBztSRGR1CwL6Tf4ZjwpY="
+"""What a server answers to that key (RFC 6455, 4.2.2)."""
+
+HEADERS = {
+    "Host": "telemetry",
+    "Upgrade": "websocket",
+    "Connection": "keep-alive, Upgrade",
+    "Sec-WebSocket-Version": "13",
+    "Sec-WebSocket-Key": KEY,
+}
+TEXT = 1
+
+
+def client_frame(opcode: int, payload: bytes) -> bytes:
+    """A short frame of a client, with a mask that changes nothing."""
+    return struct.pack("!BB4x", 0x80 | opcode, 0x80 | len(payload)) + payload
+
+
+class HttpWire(Wire):
+    """A transport that HTTP comes over first; ``protocol`` is whose it is."""
+
+    protocol: Any
+
+
+class UpgradeTests(SynchronousTestCase):
+    """A web server that has nothing but the upgrade."""
+
+    def setUp(self) -> None:
+        self.stage = Stage()
+        stage, clock = self.stage, self.stage.clock
+        self.subscribers = Subscribers(
+            stage.ring, stage, None, 2, clock, stage.now, InternalErrors(clock)
+        )
+        self.site = Site(WebSocketUpgrade(self.subscribers), timeout=None)
+
+    def connect(self, data: bytes) -> HttpWire:
+        """A client that has sent ``data`` in one segment."""
+        wire = HttpWire()
+        wire.unregisterProducer()
+        channel: Any = self.site.buildProtocol(IPv4Address("TCP", "127.0.0.1", 5))
+        wire.protocol = channel
+        channel.makeConnection(wire)
+        channel.dataReceived(data)
+        self.addCleanup(lambda: wire.protocol.connectionLost(Failure(ConnectionDone())))
+        return wire
+
+    def ask(
+        self, method: str = "GET", query: str = "", version: str = "1.1", **changes: str | None
+    ) -> tuple[bytes, bytes, bytes]:
+        """Status line, headers and what follows; None takes a header away."""
+        headers = {**HEADERS, **{name.replace("_", "-"): text for name, text in changes.items()}}
+        lines = [f"{name}: {text}" for name, text in headers.items() if text is not None]
+        request = "\r\n".join([f"{method} /api/ws{query} HTTP/{version}", *lines, "", ""])
+        head, _, rest = self.connect(request.encode()).value().partition(b"\r\n\r\n")
+        status, _, head = head.partition(b"\r\n")
+        return status, head.lower(), rest
+
+    def assert_refused(
+        self, answer: tuple[bytes, bytes, bytes], status: str, words: str
+    ) -> dict[bytes, bytes]:
+        """``answer`` is an error of the house's shape; its headers."""
+        line, head, body = answer
+        self.assertEqual(line.partition(b" ")[2], status.encode())
+        error = json.loads(body)["error"]
+        self.assertEqual(error["status"], int(status[:3]))
+        self.assertIn(words, error["message"])
+        headers = dict(line.split(b": ", 1) for line in head.splitlines())
+        self.assertEqual(headers[b"content-type"], b"application/json")
+        self.assertEqual(len(self.subscribers), 0)
+        return headers
+
+    def test_a_handshake_is_answered_as_the_protocol_says(self) -> None:
+        status, head, rest = self.ask()
+        self.assertEqual(status, b"HTTP/1.1 101 Switching Protocols")
+        self.assertIn(b"sec-websocket-accept: " + ACCEPT.lower(), head.splitlines())
+        self.assertNotIn(b"sec-websocket-extensions", head)
+        ((opcode, payload),) = frames_in(rest)
+        self.assertEqual((opcode, json.loads(payload)["type"]), (TEXT, "connected"))
+
+    def test_header_values_are_read_as_lists_of_tokens_in_any_case(self) -> None:
+        status, _, _ = self.ask(Upgrade="h2c, WebSocket", Connection="close ,UPGRADE")
+        self.assertEqual(status[:12], b"HTTP/1.1 101")
+
+    def test_other_methods(self) -> None:
+        for method in ("POST", "PUT", "OPTIONS", "get"):
+            headers = self.assert_refused(
+                self.ask(method), "405 Method Not Allowed", "expected GET"
+            )
+            self.assertEqual(headers[b"allow"], b"get")
+
+    def test_a_head_request_has_no_body(self) -> None:
+        status, _, body = self.ask("HEAD")
+        self.assertEqual((status, body), (b"HTTP/1.1 405 Method Not Allowed", b""))
+
+    def test_no_upgrade(self) -> None:
+        for upgrade in (None, "h2c", "websockets", ""):
+            headers = self.assert_refused(
+                self.ask(Upgrade=upgrade), "426 Upgrade Required", "WebSocket client"
+            )
+            self.assertEqual(headers[b"upgrade"], b"websocket")
+
+    def test_http_1_0(self) -> None:
+        for host in ("telemetry", None):
+            headers = self.assert_refused(
+                self.ask(version="1.0", Host=host), "426 Upgrade Required", "expected HTTP/1.1"
+            )
+            self.assertEqual(headers[b"upgrade"], b"websocket")
+
+    def test_no_connection_upgrade(self) -> None:
+        for connection in (None, "keep-alive", "upgraded", "close"):
+            self.assert_refused(
+                self.ask(Connection=connection), "400 Bad Request", "Connection: Upgrade"
+            )
+
+    def test_bad_keys(self) -> None:
+        for key in (None, "", "AQID", KEY + "A", KEY[:-2], "AQ?DBAUGBwgJCgsMDQ4PEA==", f"{KEY},"):
+            self.assert_refused(
+                self.ask(Sec_WebSocket_Key=key), "400 Bad Request", "one Sec-WebSocket-Key"
+            )
+        self.assert_refused(
+            self.ask(Sec_WebSocket_Key=f"{KEY}\r\nSec-WebSocket-Key: {KEY}"),
+            "400 Bad Request",
+            "one Sec-WebSocket-Key",
+        )
+
+    def test_other_versions(self) -> None:
+        for version in ("8", "14", "0", "13.0", "8, 13", "13\r\nSec-WebSocket-Version: 8"):
+            headers = self.assert_refused(
+                self.ask(Sec_WebSocket_Version=version), "426 Upgrade Required", "expected 13"
+            )
+            self.assertEqual(headers[b"sec-websocket-version"], b"13")
+        self.assert_refused(
+            self.ask(Sec_WebSocket_Version=None), "400 Bad Request", "is missing; expected 13"
+        )
+
+    def test_a_body(self) -> None:
+        self.assertEqual(self.ask(Content_Length="0")[0][:12], b"HTTP/1.1 101")
+        head = self.handshake().removesuffix(b"\r\n")
+        wire = self.connect(head + b"Content-Length: 2\r\n\r\n{}")
+        self.assertTrue(wire.value().startswith(b"HTTP/1.1 400 Bad Request\r\n"))
+        self.assertIn(b"no body", wire.value())
+
+    def test_a_handshake_that_only_the_library_finds_fault_with(self) -> None:
+        for changes in (
+            {"Origin": "nowhere"},
+            {"Sec_WebSocket_Protocol": "a, a"},
+            {"Host": "telemetry:port"},
+        ):
+            self.assert_refused(self.ask(**changes), "400 Bad Request", "")
+
+    def test_batches(self) -> None:
+        for query in ("?batch=0", "?batch=101", "?batch=x", "?batch=", "?batch=1&batch=2"):
+            answer = self.ask(query=query)
+            self.assert_refused(answer, "400 Bad Request", "1 to 100 (--ws-batch)")
+
+    def test_a_client_gets_as_many_events_in_a_frame_as_it_asks_for(self) -> None:
+        for query, widths in (("?batch=1", [1] * 5), ("?batch=2", [2, 2, 1]), ("", [5])):
+            wire = self.connect(self.handshake(query))
+            wire.clear()
+            self.stage.publish(5)
+            messages = wire.messages()
+            self.assertEqual(
+                [len(m["data"]) if m["type"] == "batch" else 1 for m in messages], widths
+            )
+            wire.protocol.connectionLost(Failure(ConnectionDone()))
+
+    def handshake(self, query: str = "") -> bytes:
+        """A handshake as it is sent."""
+        lines = [f"{name}: {text}" for name, text in HEADERS.items()]
+        return "\r\n".join([f"GET /api/ws{query} HTTP/1.1", *lines, "", ""]).encode()
+
+    def test_frames_in_the_same_segment_are_served(self) -> None:
+        """However the segment is cut, nothing that follows the handshake is lost."""
+        frames = client_frame(TEXT, b'{"type":"Ping"}') * 3
+        for cut in (0, 1, 2, 6, len(frames) - 1, len(frames)):
+            wire = self.connect(self.handshake() + frames[:cut])
+            if cut < len(frames):
+                wire.protocol.dataReceived(frames[cut:])
+            _, _, rest = wire.value().partition(b"\r\n\r\n")
+            types = [json.loads(payload)["type"] for _, payload in frames_in(rest)]
+            self.assertEqual(types, ["connected", "pong", "pong", "pong"])
+            wire.protocol.connectionLost(Failure(ConnectionDone()))
+
+    def test_a_subscriber_too_many(self) -> None:
+        for _ in range(2):
+            self.connect(self.handshake())
+        wire = self.connect(self.handshake())
+        self.assertTrue(wire.value().startswith(b"HTTP/1.1 503 Service Unavailable\r\n"))
+        self.assertIn(b"--max-subscribers", wire.value())
+        self.assertEqual(len(self.subscribers), 2)
