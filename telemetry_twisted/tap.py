@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from typing import cast
 
-from twisted.application.service import IService
+from twisted.application.service import IService, MultiService
 from twisted.internet.base import ReactorBase
 from twisted.internet.endpoints import serverFromString
 
@@ -25,7 +25,9 @@ from telemetry_twisted.hub.watch import Watch
 from telemetry_twisted.ingestion.process import Settings
 from telemetry_twisted.interfaces import IServerReactor
 from telemetry_twisted.options import MIB, Options
+from telemetry_twisted.reload import Reloads
 from telemetry_twisted.server import Entrance, HistoryService, TelemetryServer
+from telemetry_twisted.signals import OperatorSignals
 from telemetry_twisted.store.database import open_database
 from telemetry_twisted.store.policy import Policy
 from telemetry_twisted.store.process import Settings as StoreSettings
@@ -41,6 +43,7 @@ def makeService(options: Options) -> IService:
     use_monotonic_timers(cast(ReactorBase, installed))
     reactor = cast(IServerReactor, installed)
     errors = InternalErrors(reactor)
+    reloads = Reloads()
     policy = _policy(options)
     archive = None if options["no-database"] else _archive(options, policy, reactor, errors)
     ring = Ring(
@@ -71,7 +74,9 @@ def makeService(options: Options) -> IService:
         changed = subscribers.alerts_changed
         watch = Watch(book, hub, gauges, archive, subscribers.lagged, changed, reactor, time.time)
         history = HistoryService(archive, watch, database, reactor, errors)
-    return TelemetryServer(
+    service = MultiService()
+    OperatorSignals(reactor, reloads.run).setServiceParent(service)
+    TelemetryServer(
         reactor,
         hub,
         servers,
@@ -80,7 +85,8 @@ def makeService(options: Options) -> IService:
         _entrance(options, "api-endpoint", reactor),
         api_site(routes),
         history,
-    )
+    ).setServiceParent(service)
+    return service
 
 
 def _ingestion_servers(options: Options, hub: Hub, errors: InternalErrors) -> list[IngestionServer]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gc
-import signal
 import socket
 import sys
 from collections.abc import Callable
@@ -25,6 +24,7 @@ from twisted.logger import (
 from telemetry_twisted.clock import use_monotonic_timers
 from telemetry_twisted.errors import InternalErrors
 from telemetry_twisted.interfaces import IServerReactor
+from telemetry_twisted.signals import leave_signals_to_hub
 
 from .limits import raise_descriptor_limit
 from .link import Link, RecordHandler
@@ -46,12 +46,8 @@ def run_child(build: Callable[[IServerReactor, InternalErrors], ChildProcess]) -
     """Run what ``build`` makes until the hub says so, or is gone.
 
     ``build`` is given where mistakes of the process's own are counted, for the hub to be told.
-
-    A terminal's Ctrl-C and a service manager's SIGTERM reach children as well, but are the hub's to
-    act on: it ends them one after another, so that what each has left still finds the next.
     """
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, signal.SIG_IGN)
+    leave_signals_to_hub()
     raise_descriptor_limit()
     globalLogBeginner.beginLoggingTo([_observer()], redirectStandardIO=False)
     from twisted.internet import reactor as installed

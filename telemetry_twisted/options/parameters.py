@@ -1,0 +1,136 @@
+"""The options of ``twistd telemetry`` that take a value, by what they are about."""
+
+from __future__ import annotations
+
+import os
+from typing import NamedTuple
+
+from telemetry_twisted.transport.records import CHUNK_EVENTS
+
+from .readers import Read, codec, database, duration, endpoint, whole
+
+MIB = 1 << 20
+
+_COUNT = whole(0, 1_000_000_000)
+
+
+class Parameter(NamedTuple):
+    """An option: its name, its default as it would be typed, what reads it, and its help."""
+
+    name: str
+    default: str
+    read: Read
+    help: str
+
+
+_NODES: list[Parameter] = [
+    Parameter(
+        "ingestion-procs",
+        str(min(os.cpu_count() or 1, 8)),
+        whole(1, 64),
+        "Ingestion processes, 1 to 64; by default one per CPU core, at most 8.",
+    ),
+    Parameter(
+        "telemetry-endpoint",
+        "tcp:9000:interface=127.0.0.1",
+        endpoint("tcp", "tcp6"),
+        "Where nodes connect: a tcp: or tcp6: endpoint.",
+    ),
+    Parameter(
+        "codec",
+        "auto",
+        codec,
+        "What decodes events: compiled, python, or auto for the best there is.",
+    ),
+    Parameter("max-nodes", "1024", whole(1, 65535), "Nodes at most, over all processes together."),
+    Parameter(
+        "max-message-size",
+        str(MIB),
+        whole(1024, 64 * MIB),
+        "Longest JIP-3 message in bytes, 1024 to 67108864.",
+    ),
+    Parameter(
+        "rate-limit",
+        "0",
+        whole(0, 10_000_000),
+        "Events per second per node at most, 20 % more in a burst; those above are dropped and "
+        "counted. 0: no limit.",
+    ),
+]
+
+_SUBSCRIBERS: list[Parameter] = [
+    Parameter(
+        "api-endpoint",
+        "tcp:8080:interface=127.0.0.1",
+        endpoint(),
+        "Where subscribers connect: any server endpoint, also ssl: and unix:.",
+    ),
+    Parameter(
+        "ring-events",
+        "500000",
+        whole(CHUNK_EVENTS, 100_000_000),
+        "Events kept in memory for slow and new subscribers, at most.",
+    ),
+    Parameter(
+        "ring-mib",
+        "256",
+        whole(1, MIB),
+        "MiB of events kept in memory for them, at most; whichever bound comes first.",
+    ),
+    Parameter("ws-batch", "100", whole(1, 10_000), "Events in a WebSocket frame, at most."),
+    Parameter(
+        "max-subscribers",
+        "5000",
+        whole(1, 1_000_000),
+        "WebSocket connections at most; one more gets HTTP 503.",
+    ),
+]
+
+_HISTORY: list[Parameter] = [
+    Parameter(
+        "database",
+        "sqlite:telemetry.sqlite",
+        database,
+        "Where history is kept: sqlite:PATH or postgresql://user:password@host/name.",
+    ),
+    Parameter(
+        "retain-events",
+        "1h",
+        duration,
+        "How long raw events are kept for browsing, such as 90s, 15m, 1h, 2d. 0: not at all.",
+    ),
+    Parameter("retain-events-max", "50000000", whole(1, 10**12), "Raw events kept, at most."),
+    Parameter("retain-events-mib", "4096", whole(1, 10**9), "MiB of raw events kept, at most."),
+    Parameter("retain-10s", "1d", duration, "How long counts and states by 10 s are kept."),
+    Parameter(
+        "retain-1m", "30d", duration, "How long counts by the minute, slots and failures are kept."
+    ),
+    Parameter("retain-1h", "365d", duration, "How long counts by the hour and faults are kept."),
+]
+
+_ALERTS: list[Parameter] = [
+    Parameter(
+        "alert-node-gone", "30", _COUNT, "Alert when a node has been gone for so many seconds."
+    ),
+    Parameter(
+        "alert-not-synced", "60", _COUNT, "Alert when a node is out of sync for so many seconds."
+    ),
+    Parameter(
+        "alert-behind", "5", _COUNT, "Alert when a node is more slots behind the network's best."
+    ),
+    Parameter(
+        "alert-finality", "60", _COUNT, "Alert when nothing was finalized for so many seconds."
+    ),
+    Parameter(
+        "alert-decode-errors", "10", _COUNT, "Alert at so many decode errors within a minute."
+    ),
+    Parameter(
+        "alert-lagging", "1", _COUNT, "Alert when a subscriber missed so many events in a minute."
+    ),
+    Parameter(
+        "alert-store", "30", _COUNT, "Alert when history is not written for so many seconds."
+    ),
+]
+
+PARAMETERS = [*_NODES, *_SUBSCRIBERS, *_HISTORY, *_ALERTS]
+"""All of them, in the order in which ``--help`` lists them."""

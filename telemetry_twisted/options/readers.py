@@ -1,0 +1,81 @@
+"""What makes an option's value of the text that was given, and says what was expected."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from typing import Any, cast
+
+from twisted.internet.endpoints import serverFromString
+
+from telemetry_twisted.jip3.codec import CodecUnavailable, load_codec
+from telemetry_twisted.store.database import parse_database
+
+Read = Callable[[str], Any]
+"""Makes an option's value of its text; raises ValueError with what was expected."""
+
+_UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
+
+
+def whole(least: int, most: int) -> Read:
+    """A whole number from ``least`` to ``most``."""
+
+    def read(text: str) -> int:
+        if not text.isascii() or not text.isdigit() or not least <= int(text) <= most:
+            raise ValueError(f"expected a whole number from {least} to {most}")
+        return int(text)
+
+    return read
+
+
+def choice(*names: str) -> Read:
+    """One of ``names``."""
+
+    def read(text: str) -> str:
+        if text not in names:
+            raise ValueError(f"expected one of {', '.join(names)}")
+        return text
+
+    return read
+
+
+def duration(text: str) -> int:
+    """A number and a unit of time, in seconds."""
+    match = re.fullmatch(r"(\d{1,9})([smhd])|0", text, re.ASCII)
+    if match is None:
+        raise ValueError("expected a number and one of s, m, h, d, such as 90s or 1h, or 0")
+    return 0 if match[1] is None else int(match[1]) * _UNITS[match[2]]
+
+
+def endpoint(*kinds: str) -> Read:
+    """A Twisted server endpoint, of one of ``kinds`` if there are any."""
+    example = "such as tcp:9000:interface=127.0.0.1"
+
+    def read(text: str) -> str:
+        if kinds and text.partition(":")[0] not in kinds:
+            raise ValueError(
+                f"expected a {' or '.join(f'{kind}:' for kind in kinds)} endpoint, {example}"
+            )
+        try:
+            serverFromString(cast(Any, None), text)
+        except Exception as error:
+            raise ValueError(f"expected a Twisted server endpoint, {example} ({error})") from error
+        return text
+
+    return read
+
+
+def codec(text: str) -> str:
+    """The name of a codec that can run here."""
+    choice("auto", "compiled", "python")(text)
+    try:
+        load_codec(text)
+    except CodecUnavailable as error:
+        raise ValueError(str(error)) from error
+    return text
+
+
+def database(text: str) -> str:
+    """The address of a database."""
+    parse_database(text)
+    return text
