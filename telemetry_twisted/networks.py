@@ -1,33 +1,17 @@
-"""Addresses of the internet, one by one and by networks."""
+"""Networks of the internet: what counts as one client, and sets of addresses."""
 
 from __future__ import annotations
 
-from ipaddress import (
-    IPv4Address,
-    IPv4Network,
-    IPv6Address,
-    IPv6Network,
-    ip_address,
-    ip_network,
-)
+from ipaddress import IPv4Address, IPv4Network, IPv6Network, ip_network
 
 from attrs import frozen
 
-Address = IPv4Address | IPv6Address
+from .addresses import Address, read_address
+
 Network = IPv4Network | IPv6Network
 
 IPV6_SHARE = 64
 """Bits of an IPv6 address that tell one customer from another; the rest each picks as it likes."""
-
-
-def read_address(text: str) -> Address:
-    """An address as it is written, an IPv4-mapped one as plain IPv4 and without its zone.
-
-    :raises ValueError: if it is none.
-    """
-    address = ip_address(text.partition("%")[0])
-    mapped = address.ipv4_mapped if isinstance(address, IPv6Address) else None
-    return mapped or address
 
 
 def share_of(client: str) -> str:

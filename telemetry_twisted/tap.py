@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import socket
 import time
 from typing import cast
 
 from twisted.application.service import IService, MultiService
 from twisted.internet.base import ReactorBase
 from twisted.internet.endpoints import serverFromString
+from twisted.internet.interfaces import IReactorTime
 
+from telemetry_twisted.api.access.guard import Guard, Rules
+from telemetry_twisted.api.access.tokens import TokenFile
 from telemetry_twisted.api.rest.routes import history_routes
 from telemetry_twisted.api.site import api_site, basic_routes
 from telemetry_twisted.api.websocket.frames import event_renderer
@@ -74,6 +78,7 @@ def makeService(options: Options) -> IService:
         changed = subscribers.alerts_changed
         watch = Watch(book, hub, gauges, archive, subscribers.lagged, changed, reactor, time.time)
         history = HistoryService(archive, watch, database, reactor, errors)
+    rules = _rules(options, reactor, reloads)
     service = MultiService()
     OperatorSignals(reactor, reloads.run).setServiceParent(service)
     TelemetryServer(
@@ -83,7 +88,7 @@ def makeService(options: Options) -> IService:
         subscribers,
         _entrance(options, "telemetry-endpoint", reactor),
         _entrance(options, "api-endpoint", reactor),
-        api_site(routes),
+        api_site(routes, lambda inside: Guard(inside, rules, reactor)),
         history,
     ).setServiceParent(service)
     return service
@@ -102,6 +107,21 @@ def _ingestion_servers(options: Options, hub: Hub, errors: InternalErrors) -> li
         history=not options["no-database"],
     )
     return [IngestionServer(number, settings, hub, errors) for number in range(processes)]
+
+
+def _rules(options: Options, clock: IReactorTime, reloads: Reloads) -> Rules:
+    tokens = None
+    if options["api-token-file"] is not None:
+        tokens = TokenFile(options["api-token-file"], clock)
+        reloads.add("API tokens", tokens.reload)
+    name = socket.gethostname()
+    return Rules(
+        options["trusted-proxies"],
+        options["allow-origin"],
+        options["public-url"],
+        tokens,
+        (name, name.partition(".")[0]),
+    )
 
 
 def _policy(options: Options) -> Policy:

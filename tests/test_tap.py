@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,6 +12,8 @@ from twisted.application.service import IService, IServiceMaker
 from twisted.plugin import getPlugins
 from twisted.python.usage import UsageError
 
+from telemetry_twisted.api.access.origins import AllowedOrigins
+from telemetry_twisted.api.access.proxies import TrustedProxies
 from telemetry_twisted.tap import Options, makeService
 
 DEFAULTS = {
@@ -34,6 +37,10 @@ DEFAULTS = {
     "retain-10s": 86_400,
     "retain-1m": 30 * 86_400,
     "retain-1h": 365 * 86_400,
+    "api-token-file": None,
+    "allow-origin": AllowedOrigins(),
+    "trusted-proxies": TrustedProxies(),
+    "public-url": None,
     "alert-node-gone": 30,
     "alert-not-synced": 60,
     "alert-behind": 5,
@@ -181,6 +188,44 @@ def test_what_is_no_database_is_refused_without_repeating_a_password(value: str)
     assert said.startswith("--database: ")
     assert "sqlite:PATH" in said
     assert "secret" not in said
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("allow-origin", "https://example.org,http://localhost:3000"),
+        ("allow-origin", "*"),
+        ("trusted-proxies", "127.0.0.1,10.0.0.0/8,unix"),
+        ("public-url", "https://example.org/telemetry"),
+    ],
+)
+def test_who_may_come_in_is_accepted(name: str, value: str) -> None:
+    assert parse(f"--{name}", value)[name] != DEFAULTS[name]
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "expected"),
+    [
+        ("allow-origin", "example.org", "expected origins separated by commas"),
+        ("trusted-proxies", "10.0.0.1/8", "expected networks in CIDR notation"),
+        ("public-url", "example.org", "expected an http or https URL"),
+        ("api-token-file", "no/such/file", "cannot be read: No such file or directory"),
+    ],
+)
+def test_what_says_nobody_that_could_come_in_is_refused(
+    name: str, value: str, expected: str
+) -> None:
+    assert refusal(name, value).startswith(f"--{name} {value}: {expected}")
+
+
+def test_a_token_file_is_read_before_anything_starts(tmp_path: Path) -> None:
+    path = tmp_path / "tokens"
+    path.write_text("dashboard read 5f0c8e6b6d1f4c7e9a3b2d10\n")
+    assert parse("--api-token-file", str(path))["api-token-file"] == str(path)
+    path.write_text("# name role token\n5f0c8e6b6d1f4c7e9a3b2d10 dashboard read\n")
+    said = refusal("api-token-file", str(path))
+    assert said.startswith(f"--api-token-file {path}: line 2: ")
+    assert "5f0c" not in said
 
 
 def test_flags() -> None:

@@ -16,6 +16,7 @@ from werkzeug.exceptions import BadHost, HTTPException, MethodNotAllowed
 
 from telemetry_twisted import __version__
 
+from .access.admission import may_be_told_all
 from .answers import json_answer, json_error
 from .websocket.subscribers import Subscribers
 from .websocket.upgrade import WebSocketUpgrade
@@ -36,12 +37,12 @@ def basic_routes(subscribers: Subscribers, problems: Callable[[], list[str]]) ->
     @app.route("/api/health", methods=["GET", "HEAD"])
     def health(request: IRequest) -> bytes:
         found = problems()
-        health = {
+        health: dict[str, Any] = {
             "status": "degraded" if found else "ok",
             "service": "telemetry-twisted",
-            "version": __version__,
-            "problems": found,
         }
+        if may_be_told_all(request):
+            health |= {"version": __version__, "problems": found}
         return json_answer(request, 200, health)
 
     @app.handle_errors(HTTPException)
@@ -77,8 +78,8 @@ class Routes(KleinResource):
             return json_error(request, HTTPStatus.BAD_REQUEST, "the Host header names no host")
 
 
-def api_site(app: Klein) -> Site:
-    """The site that the API endpoint serves."""
-    site = Site(Routes(app))
+def api_site(app: Klein, guarded: Callable[[IResource], IResource] = lambda all: all) -> Site:
+    """The site that the API endpoint serves, all of which is ``guarded``."""
+    site = Site(guarded(Routes(app)))
     site.noisy = False
     return site

@@ -5,9 +5,20 @@ from __future__ import annotations
 import os
 from typing import NamedTuple
 
+from telemetry_twisted.api.access.origins import AllowedOrigins
+from telemetry_twisted.api.access.proxies import TrustedProxies
 from telemetry_twisted.transport.records import CHUNK_EVENTS
 
-from .readers import Read, codec, database, duration, endpoint, whole
+from .readers import (
+    Read,
+    codec,
+    database,
+    duration,
+    endpoint,
+    public_url,
+    token_file,
+    whole,
+)
 
 MIB = 1 << 20
 
@@ -132,5 +143,34 @@ _ALERTS: list[Parameter] = [
     ),
 ]
 
-PARAMETERS = [*_NODES, *_SUBSCRIBERS, *_HISTORY, *_ALERTS]
+_ACCESS: list[Parameter] = [
+    Parameter(
+        "api-token-file",
+        "",
+        token_file,
+        "Ask for a token, of which this file has one a line: name, role (read or metrics), token.",
+    ),
+    Parameter(
+        "allow-origin",
+        "",
+        AllowedOrigins.parse,
+        "Let pages of these origins use the API, such as https://example.org, separated by commas; "
+        "*: of all.",
+    ),
+    Parameter(
+        "trusted-proxies",
+        "",
+        TrustedProxies.parse,
+        "Believe these proxies who their clients are: networks, addresses, or unix, separated by "
+        "commas.",
+    ),
+    Parameter(
+        "public-url",
+        "",
+        public_url,
+        "Where the public finds the API, such as https://example.org/telemetry.",
+    ),
+]
+
+PARAMETERS = [*_NODES, *_SUBSCRIBERS, *_ACCESS, *_HISTORY, *_ALERTS]
 """All of them, in the order in which ``--help`` lists them."""

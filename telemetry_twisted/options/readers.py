@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Callable
 from typing import Any, cast
 
 from twisted.internet.endpoints import serverFromString
 
+from telemetry_twisted.api.access.tokens import read_token_file
+from telemetry_twisted.api.access.urls import PublicUrl
 from telemetry_twisted.jip3.codec import CodecUnavailable, load_codec
 from telemetry_twisted.store.database import parse_database
 
@@ -79,3 +82,16 @@ def database(text: str) -> str:
     """The address of a database."""
     parse_database(text)
     return text
+
+
+def token_file(text: str) -> str | None:
+    """A file of tokens, by its whole path; None if there is to be none."""
+    if not text:
+        return None
+    read_token_file(text)
+    return os.path.abspath(text)
+
+
+def public_url(text: str) -> PublicUrl | None:
+    """Where the public finds the server; None if that is nowhere in particular."""
+    return PublicUrl.parse(text) if text else None

@@ -104,7 +104,7 @@ def test_the_server_asks_whether_a_quiet_client_is_there(server: Server) -> None
     """Its ping is a frame of the WebSocket protocol, which clients answer without being asked."""
     client = server.connect_socket("api")
     client.sendall(
-        b"GET /api/ws HTTP/1.1\r\nHost: telemetry\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+        b"GET /api/ws HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
         b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AQIDBAUGBwgJCgsMDQ4PEA==\r\n\r\n"
     )
     with client.makefile("rb") as stream:

@@ -8,7 +8,7 @@ from typing import Any
 from attrs import frozen
 from twisted.internet.address import IPv4Address, IPv6Address
 
-from telemetry_twisted.networks import Address, read_address
+from telemetry_twisted.addresses import Address, read_address
 
 from .hosts import Host
 from .proxies import TrustedProxies

@@ -10,7 +10,7 @@ from attrs import frozen
 from twisted.internet.interfaces import IReactorTime
 from twisted.web.resource import IResource, Resource, getChildForRequest
 
-from telemetry_twisted.api.site import json_answer, json_error
+from telemetry_twisted.api.answers import json_answer, json_error
 
 from .admission import READING, TICKET_PATH, Admission, IAdmission
 from .arrival import Arrival, read_arrival

@@ -12,7 +12,7 @@ from collections.abc import Iterable
 
 from attrs import frozen
 
-from telemetry_twisted.networks import Address, read_address
+from telemetry_twisted.addresses import Address, read_address
 
 _HOST = re.compile(r"(?:\[([0-9a-f:.%]+)\]|([^\[\]:@/]+))(?::(\d{0,5}))?", re.IGNORECASE | re.ASCII)
 

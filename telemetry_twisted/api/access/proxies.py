@@ -17,7 +17,8 @@ from typing import Any
 from attrs import field, frozen
 from twisted.internet.address import IPv4Address, IPv6Address
 
-from telemetry_twisted.networks import Address, Networks, read_address
+from telemetry_twisted.addresses import Address, read_address
+from telemetry_twisted.networks import Networks
 
 ClientOf = Callable[[Any], str]
 """Tells a request's client as limits and logs see it: an IP address, or :data:`UNIX`."""

@@ -11,6 +11,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from twisted.web.http_headers import Headers
 from twisted.web.test.requesthelper import DummyRequest
 
+from telemetry_twisted.addresses import read_address
 from telemetry_twisted.api.access.proxies import (
     Hop,
     Malformed,
@@ -18,7 +19,7 @@ from telemetry_twisted.api.access.proxies import (
     TrustedProxies,
     read_forwarded,
 )
-from telemetry_twisted.networks import Networks, read_address, share_of
+from telemetry_twisted.networks import Networks, share_of
 
 PROXY = "10.0.0.1"
 CLIENT = "192.0.2.7"
