@@ -5,6 +5,7 @@ from __future__ import annotations
 import hmac
 import os
 import re
+import tempfile
 from pathlib import Path
 from unittest import mock
 
@@ -91,7 +92,9 @@ class TokenFileTests(SynchronousTestCase):
 
     def setUp(self) -> None:
         self.clock = Clock()
-        self.path = Path(self.mktemp())
+        directory = tempfile.TemporaryDirectory()
+        self.addCleanup(directory.cleanup)
+        self.path = Path(directory.name, "tokens")
         self.write(FILE)
         self.file = TokenFile(str(self.path), self.clock)
 
