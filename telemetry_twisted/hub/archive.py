@@ -17,11 +17,18 @@ from telemetry_twisted.rounds import Rounds
 from telemetry_twisted.transport import records
 from telemetry_twisted.transport.link import Link
 
-from .child import Condition, Launch
+from .child import ChildState, Condition, Launch
 from .nodes import Node
+from .silence import Patience
 
 WAITING_BYTES = 64 << 20
 """How much waits here for a store process that does not read, at most."""
+
+COMINGS_AND_GOINGS_BYTES = 16 << 20
+"""What may wait beyond that of the comings and goings of nodes, which all the rest refers to."""
+
+PATIENCE = Patience(busy=60.0)
+"""Writing history is work in long pieces, at a low priority; the stream does not wait for it."""
 
 SAMPLED_SECONDS = 1.0
 
@@ -40,7 +47,9 @@ class Archive:
 
     Raw events are handed over as far as the store has said that it has room for them; the rest is
     counted as seen. Everything else waits its turn when the link is down or full, in order, up to
-    :data:`WAITING_BYTES`; what goes beyond that is counted in ``records_lost``.
+    :data:`WAITING_BYTES`; what goes beyond that is counted in ``records_lost``. What was sent is
+    kept until the store says that it has taken it, so that what a process that hangs has not read
+    is read by the next.
 
     :param settings: for the store process; they go over the link, since they may hold a password.
     :param raw_events: whether raw events are kept at all.
@@ -60,6 +69,7 @@ class Archive:
         self.status: Mapping[str, Any] = {"state": "starting"}
         self.records_lost = 0
         self.condition = Condition("store", "store process")
+        self.patience = PATIENCE
         self._settings = settings
         self._raw_events = raw_events
         self._clock = clock
@@ -69,6 +79,9 @@ class Archive:
         self._draining = False
         self._waiting: deque[_Record] = deque()
         self._waiting_bytes = 0
+        self._sent: deque[_Record] = deque()
+        self._taken = 0
+        self._told_again = 0
         self._told: dict[int, bytes] = {}
         self._room = 0
         self._seen = 0
@@ -86,7 +99,9 @@ class Archive:
         self._tally.start(SAMPLED_SECONDS)
 
     def state_changed(self) -> None:
-        pass
+        if self.condition.state is ChildState.LATE:
+            error = "nothing is heard of the store process"
+            self._note({**self.status, "state": "late", "last_error": error})
 
     def process_ended(self, reason: str) -> None:
         self._errors_before = {}
@@ -99,9 +114,14 @@ class Archive:
         link.send(records.encode_record(records.SETTINGS, self._settings))
         # It must read what waits as the store process before it would have.
         link.send(*self._told.values())
+        self._told_again = len(self._told)
+        self._taken = 0
         self._send_waiting()
 
     def link_lost(self, reason: Failure) -> None:
+        self._waiting.extendleft(reversed(self._sent))
+        self._waiting_bytes += sum(len(record.whole) for record in self._sent)
+        self._sent.clear()
         self._link = None
         self._flowing = False
         self._room = 0
@@ -112,8 +132,21 @@ class Archive:
             counted = status.pop("internal_errors", {})
             self._errors.add(counted, self._errors_before)
             self._errors_before = counted
+            self._note_taken(status.pop("taken"))
             self._note(status)
             self._room = self.status["raw_room"] if self._raw_events else 0
+
+    def _note_taken(self, number: int) -> None:
+        """The present store process has taken so many records, raw events not among them."""
+        of_those_sent = number - self._told_again
+        while self._sent and self._taken < of_those_sent:
+            self._taken += 1
+            record = self._sent.popleft()
+            if record.connects:
+                self._told[record.slot] = record.whole
+            elif record.slot >= 0:
+                # It may not have been told of the node's coming, if that was one too many.
+                self._told.pop(record.slot, None)
 
     def _note(self, status: Mapping[str, Any]) -> None:
         self.status = status
@@ -188,13 +221,16 @@ class Archive:
     def _pass_on(self, record: _Record) -> None:
         if self._flowing and not self._waiting:
             self._send(record)
-        elif self._waiting_bytes + len(record.whole) > WAITING_BYTES:
+        elif self._waiting_bytes + len(record.whole) > self._most_waiting(record):
             if not self.records_lost:
                 self._log.error("the store process does not read; history has gaps from now on")
             self.records_lost += 1
         else:
             self._waiting.append(record)
             self._waiting_bytes += len(record.whole)
+
+    def _most_waiting(self, record: _Record) -> int:
+        return WAITING_BYTES + (COMINGS_AND_GOINGS_BYTES if record.slot >= 0 else 0)
 
     def _send_waiting(self) -> None:
         while self._flowing and self._waiting:
@@ -206,12 +242,8 @@ class Archive:
 
     def _send(self, record: _Record) -> None:
         assert self._link is not None
+        self._sent.append(record)
         self._link.send(record.whole)
-        if record.connects:
-            self._told[record.slot] = record.whole
-        elif record.slot >= 0:
-            # It may never have been told of the node's coming, if that was one record too many.
-            self._told.pop(record.slot, None)
 
     def drain(self) -> None:
         """Have the store process write what it was given, and end."""

@@ -11,6 +11,8 @@ from attrs import define, frozen
 from telemetry_twisted.timestamps import rfc3339
 from telemetry_twisted.transport.link import RecordHandler
 
+from .silence import Patience
+
 
 class ChildState(Enum):
     """What a supervisor knows of its child."""
@@ -90,6 +92,7 @@ class Child(RecordHandler, Protocol):
     """The hub's side of a child process, through all of its runs."""
 
     condition: Condition
+    patience: Patience
 
     def launch(self) -> Launch:
         """What the next run needs; whatever it raises is a start that failed."""

@@ -122,21 +122,29 @@ class Hub:
         if kind not in ("left", "refused", "replaced"):
             self._quiet.warn("a connection was closed: {reason}", reason=reason)
 
+    def connections_lost(self, number: int) -> None:
+        if number:
+            self.endings["lost"] += number
+
     def connection_lost_before_service(self, reason: str) -> None:
         """A connection was accepted that no ingestion process could take."""
         self.endings["unserved"] += 1
         self._quiet.warn("a connection was dropped: {reason}", reason=reason)
 
     def node_connected(self, node: Node) -> None:
-        self.ring.node_connected(node.node_id, node.slot)
+        with self.errors.kept_at("node"):
+            self.ring.node_connected(node.node_id, node.slot)
         if self._history is not None:
-            self._history.node_connected(node)
+            with self.errors.kept_at("history"):
+                self._history.node_connected(node)
         self._say_nodes("connected")
 
     def node_gone(self, node: Node, kind: str, reason: str) -> None:
-        self.ring.node_gone(node.node_id)
+        with self.errors.kept_at("node"):
+            self.ring.node_gone(node.node_id)
         if self._history is not None:
-            self._history.node_gone(node, kind, reason)
+            with self.errors.kept_at("history"):
+                self._history.node_gone(node, kind, reason)
         self._say_nodes("gone")
 
     def node_refused(self, node_id: str, reason: str) -> None:

@@ -18,6 +18,7 @@ from telemetry_twisted.transport.link import Link
 
 from .child import ChildState, Condition, Launch
 from .nodes import NodeTable
+from .silence import Patience
 
 
 class IngestionSink(Protocol):
@@ -40,6 +41,9 @@ class IngestionSink(Protocol):
     def connection_ended(self, kind: str, reason: str) -> None:
         """The connection of a node has ended, admitted or not."""
 
+    def connections_lost(self, number: int) -> None:
+        """So many connections of nodes, admitted or not, have ended with their process."""
+
 
 class IngestionServer:
     """One of the ingestion processes, through all of its runs.
@@ -58,6 +62,7 @@ class IngestionServer:
         self.number = number
         self.connections = 0
         self.condition = Condition(f"ingestion {number}", f"ingestion process {number}")
+        self.patience = Patience()
         self.pulse: dict[str, Any] = {}
         self.past: dict[str, int] = {}
         self._settings = settings
@@ -89,15 +94,19 @@ class IngestionServer:
         pass
 
     def process_ended(self, reason: str) -> None:
-        for counter in ("events", "rate_limited"):
-            self.past[counter] = self.past.get(counter, 0) + self.pulse.get(counter, 0)
-        self.pulse = {}
+        # Whatever goes wrong, its nodes are gone with it, and so is all else that was its.
+        lost, self.connections = self.connections, 0
+        ended, self.pulse = self.pulse, {}
         self._errors_before = {}
-        self.connections = 0
-        if self._handover is not None:
-            self._handover.close()
-            self._handover = None
-        self._sink.nodes.server_lost(self)
+        handover, self._handover = self._handover, None
+        try:
+            self._sink.nodes.server_lost(self)
+        finally:
+            if handover is not None:
+                handover.close()
+            self._sink.connections_lost(lost)
+            for counter in ("events", "rate_limited"):
+                self.past[counter] = self.past.get(counter, 0) + ended.get(counter, 0)
 
     def counter(self, name: str) -> int:
         """A counter of the ``PULSE`` record, summed over all runs."""

@@ -12,7 +12,7 @@ from typing import cast
 from twisted.application.service import Service
 from twisted.internet.defer import Deferred
 from twisted.internet.error import ProcessExitedAlready, ProcessTerminated
-from twisted.internet.interfaces import IDelayedCall, IProcessTransport
+from twisted.internet.interfaces import IDelayedCall, IProcessTransport, IReactorTime
 from twisted.internet.protocol import ProcessProtocol
 from twisted.logger import Logger
 from twisted.python.failure import Failure
@@ -20,16 +20,25 @@ from twisted.python.failure import Failure
 from telemetry_twisted.clock import Now
 from telemetry_twisted.errors import InternalErrors
 from telemetry_twisted.interfaces import IServerReactor
+from telemetry_twisted.rounds import Rounds
 from telemetry_twisted.transport.child import LINK_FD
 from telemetry_twisted.transport.link import LINK_BYTES, Link
+from telemetry_twisted.transport.reserve import DescriptorReserve
 
 from .child import Child, ChildState
+from .silence import LOOK_SECONDS, Silence, processor_seconds
 
 FIRST_DELAY = 0.1
 """Seconds until a child that died is replaced; doubled each time it dies young."""
 
 LONGEST_DELAY = 10.0
 """Seconds that the delay grows to, and the age at which a child that dies did not die young."""
+
+LONGEST_FAILED_DELAY = 2.0
+"""The same where the system had no room for it, so that it is back soon after there is some."""
+
+RESERVE = 8
+"""Descriptors held for the next start: as many as it takes, with a look at those that are open."""
 
 SUPERVISION = "supervision"
 """The place of mistakes in what is told to the hub's side of a child."""
@@ -38,7 +47,9 @@ SUPERVISION = "supervision"
 class Supervisor(Service):
     """Keeps one child process running.
 
-    :param now: tells when its state changes.
+    ``condition``, the child's, is what it knows of it, and its alone to write.
+
+    :param now: tells since when.
     :param errors: where mistakes of the hub's side of the child stay.
     """
 
@@ -52,53 +63,80 @@ class Supervisor(Service):
         self._child = child
         self._now = now
         self._errors = errors
+        self._reserve = DescriptorReserve(RESERVE)
+        self._looks = Rounds(self._look, SUPERVISION, reactor, errors)
         self._run: _Run | None = None
         self._delay = FIRST_DELAY
+        self._refusal = ""
         self._restart: IDelayedCall | None = None
-        self._ended: Deferred[None] | None = None
+        self._stopped: Deferred[None] | None = None
 
     def startService(self) -> None:
         Service.startService(self)
+        self._reserve.fill()
+        self._looks.start(LOOK_SECONDS)
         self._start()
+
+    def stopService(self) -> Deferred[None]:
+        """Start no more; fires when the child, told to end by its handler, is gone."""
+        Service.stopService(self)
+        self._looks.stop()
+        self._reserve.close()
+        if self._restart is not None:
+            self._restart.cancel()
+            self._restart = None
+        self._stopped = Deferred()
+        if self._run is None:
+            self._stopped.callback(None)
+        return self._stopped
+
+    def kill(self) -> None:
+        """End the child at once, if it runs."""
+        if self._run is not None:
+            self._run.kill()
+
+    # A run begins
 
     def _start(self) -> None:
         self._restart = None
         self._enter(ChildState.STARTING)
         try:
-            self._launch()
+            with self._reserve.lent():
+                self._launch()
+            self._refusal = ""
+        except OSError as error:
+            self._refused(f"it could not be started: {error}")
         except Exception as error:
-            if not isinstance(error, OSError):
-                self._errors.note(SUPERVISION, Failure())
-            self._over(f"it could not be started: {error}")
+            self._errors.note(SUPERVISION, Failure())
+            self._refused(f"it could not be started: {error!r}")
 
     def _launch(self) -> None:
-        with ExitStack() as stack:
+        """Begin a run; if that fails, nothing of it is left."""
+        with ExitStack() as passed_on, ExitStack() as kept:
             launch = self._child.launch()
             for descriptor in launch.descriptors.values():
-                stack.callback(os.close, descriptor)
+                passed_on.callback(os.close, descriptor)
             here, there = socket.socketpair()
-            stack.callback(there.close)
+            passed_on.callback(there.close)
+            kept.callback(here.close)
             there.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, LINK_BYTES)
-            run = _Run(self, self._child, self._reactor.seconds(), self._errors)
-            try:
-                self._reactor.spawnProcess(
-                    run,
-                    sys.executable,
-                    [sys.executable, *launch.arguments],
-                    env=os.environ,
-                    childFDs={
-                        0: 0,
-                        1: 1,
-                        2: "r",
-                        LINK_FD: there.fileno(),
-                        **launch.descriptors,
-                    },
-                )
-            except BaseException:
-                here.close()
-                raise
-        self._run = run
-        Link(self._reactor, here, run, self._errors).start()
+            run = _Run(self, self._child, self._reactor, self._errors)
+            self._reactor.spawnProcess(
+                run,
+                sys.executable,
+                [sys.executable, *launch.arguments],
+                env=os.environ,
+                childFDs={0: 0, 1: 1, 2: "r", LINK_FD: there.fileno(), **launch.descriptors},
+            )
+            self._run = run
+            kept.pop_all()
+        try:
+            Link(self._reactor, here, run, self._errors).start()
+        except Exception:
+            self._errors.note(SUPERVISION, Failure())
+            here.close()
+            run.kill()
+            run.link_lost(Failure())
 
     def process_started(self, pid: int) -> None:
         """A run has begun."""
@@ -107,69 +145,114 @@ class Supervisor(Service):
             self._child.process_started()
 
     def heard(self) -> None:
-        """Something has come from the child."""
-        if not self.condition.running:
-            self._enter(ChildState.RUNNING)
+        """Something has come from a child that was not known to run."""
+        if self.condition.state is ChildState.LATE:
+            self._log.info("{title} is heard of again", title=self.condition.title)
+        self._enter(ChildState.RUNNING)
+
+    # A run goes on
+
+    def _look(self) -> None:
+        self._reserve.fill()
+        run = self._run
+        if run is None or run.verdict:
+            return
+        silence, patience = run.silence.look(), self._child.patience
+        if self.condition.state is ChildState.STARTING:
+            if silence >= patience.starting:
+                self._condemn(run, silence)
+        elif silence >= patience.late:
+            if self.condition.state is not ChildState.LATE:
+                run.processor = processor_seconds(run.pid)
+                self._log.warn(
+                    "nothing is heard of {title} any more; it gets nothing new, and is killed "
+                    "unless it says something soon",
+                    title=self.condition.title,
+                )
+                self._enter(ChildState.LATE, silence)
+            idle = processor_seconds(run.pid) == run.processor
+            if silence >= (patience.dead if idle else patience.busy):
+                self._condemn(run, silence)
+
+    def _condemn(self, run: _Run, silence: float) -> None:
+        run.verdict = f"nothing was heard of it for {silence:.0f} s"
+        self._log.error(
+            "{title} is killed: {verdict}", title=self.condition.title, verdict=run.verdict
+        )
+        run.kill()
+
+    # A run ends
 
     def run_ended(self, run: _Run, reason: str) -> None:
         """The child is gone."""
         self._run = None
+        reason = f"{reason}: {run.verdict}" if run.verdict else reason
         if self._reactor.seconds() - run.started >= LONGEST_DELAY:
             self._delay = FIRST_DELAY
         self._over(reason)
-
-    def _over(self, reason: str) -> None:
-        """There is no child, or none any more; see to the next."""
-        self.condition.pid = None
-        self.condition.last_end = reason
-        self._enter(ChildState.STOPPED)
-        with self._errors.kept_at(SUPERVISION):
-            self._child.process_ended(reason)
-        if self._ended is not None:
-            self._ended.callback(None)
-        elif self.running:
+        if self._stopped is None:
             self._log.error(
                 "{title} ended ({reason}); another is started in {delay:.1f} s",
                 title=self.condition.title,
                 reason=reason,
                 delay=self._delay,
             )
-            self.condition.restarts += 1
-            self._restart = self._reactor.callLater(self._delay, self._start)
-            self._delay = min(self._delay * 2, LONGEST_DELAY)
+            self._start_later(LONGEST_DELAY)
 
-    def _enter(self, state: ChildState) -> None:
+    def _refused(self, reason: str) -> None:
+        self._over(reason)
+        self._delay = min(self._delay, LONGEST_FAILED_DELAY)
+        if reason != self._refusal:
+            self._log.error(
+                "{title}: {reason}; it is tried again every {delay:.0f} s",
+                title=self.condition.title,
+                reason=reason,
+                delay=LONGEST_FAILED_DELAY,
+            )
+            self._refusal = reason
+        self._start_later(LONGEST_FAILED_DELAY)
+
+    def _over(self, reason: str) -> None:
+        """There is no child, or none any more, whatever goes wrong where that is told."""
+        self.condition.pid = None
+        self.condition.last_end = reason
+        self._enter(ChildState.STOPPED)
+        with self._errors.kept_at(SUPERVISION):
+            self._child.process_ended(reason)
+        if self._stopped is None:
+            self._reserve.fill()
+        else:
+            self._stopped.callback(None)
+
+    def _start_later(self, longest: float) -> None:
+        self.condition.restarts += 1
+        self._restart = self._reactor.callLater(self._delay, self._start)
+        self._delay = min(self._delay * 2, longest)
+
+    def _enter(self, state: ChildState, ago: float = 0.0) -> None:
         self.condition.state = state
-        self.condition.since = self._now()
+        self.condition.since = self._now() - ago
         with self._errors.kept_at(SUPERVISION):
             self._child.state_changed()
 
-    def stopService(self) -> Deferred[None]:
-        """Start no more; fires when the child, told to end by its handler, is gone."""
-        Service.stopService(self)
-        self._ended = Deferred()
-        if self._restart is not None:
-            self._restart.cancel()
-            self._restart = None
-        if self._run is None:
-            self._ended.callback(None)
-        return self._ended
-
-    def kill(self) -> None:
-        """End the child at once, if it runs."""
-        if self._run is not None:
-            self._run.kill()
-
 
 class _Run(ProcessProtocol):
-    """One run of a child: its process and its link, which end in either order."""
+    """One run of a child: its process and its link, which end in either order.
+
+    ``verdict`` says why the supervisor had to kill it; ``processor`` what it had used when it was
+    first found to be late.
+    """
 
     _log = Logger()
 
     def __init__(
-        self, supervisor: Supervisor, child: Child, started: float, errors: InternalErrors
+        self, supervisor: Supervisor, child: Child, clock: IReactorTime, errors: InternalErrors
     ) -> None:
-        self.started = started
+        self.started = clock.seconds()
+        self.silence = Silence(clock)
+        self.pid = 0
+        self.verdict = ""
+        self.processor = 0.0
         self._child = child
         self._supervisor = supervisor
         self._errors = errors
@@ -177,11 +260,11 @@ class _Run(ProcessProtocol):
         self._link_is_up = True
         self._words = b""
         self.record_received = child.record_received
-        self.link_made = child.link_made
 
     def connectionMade(self) -> None:
         self._process = cast(IProcessTransport, self.transport)
-        self._supervisor.process_started(self._process.pid)
+        self.pid = self._process.pid
+        self._supervisor.process_started(self.pid)
 
     def errReceived(self, data: bytes) -> None:
         *lines, self._words = (self._words + data).split(b"\n")
@@ -192,8 +275,14 @@ class _Run(ProcessProtocol):
         text = line.decode("utf-8", "replace")
         self._log.info("{title}: {text}", title=self._supervisor.condition.title, text=text)
 
+    def link_made(self, link: Link) -> None:
+        with self._errors.kept_at(SUPERVISION):
+            self._child.link_made(link)
+
     def records_done(self) -> None:
-        self._supervisor.heard()
+        self.silence.heard()
+        if not self._supervisor.condition.running:
+            self._supervisor.heard()
         self._child.records_done()
 
     def link_lost(self, reason: Failure) -> None:

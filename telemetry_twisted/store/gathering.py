@@ -179,10 +179,10 @@ class Gathering:
 
     def _node_gone(self, body: dict[str, Any]) -> None:
         # The slot goes on standing for the node, for what is still on its way from its process.
-        known = self._connected.pop(body["slot"], None)
-        if known is None:  # its coming was lost on the way here
-            return
-        node, connection = known
+        node, connection = self._connected.get(body["slot"], (None, None))
+        if node is None or connection is None or connection.node_id != body["node_id"]:
+            return  # its coming was lost on the way here
+        del self._connected[body["slot"]]
         ended = body["disconnected"]
         self._nodes[connection.node_id] = evolve(node, last_seen=ended)
         self._connections[connection.node_id, connection.started] = evolve(

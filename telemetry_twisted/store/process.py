@@ -63,6 +63,7 @@ class StoreProcess:
         self._errors = errors
         self._now = now
         self._writer: Writer | None = None
+        self._taken = 0
         self._stopping: Deferred[None] | None = None
         self.ended: Deferred[None] = Deferred()
 
@@ -75,19 +76,27 @@ class StoreProcess:
         elif kind == records.SETTINGS:
             self._start(Settings.decode(bytes(body)))
         elif self._writer is not None:
+            if kind != records.CHUNK:
+                self._taken += 1  # first, for what cannot be taken is not worth being sent again
             self._writer.take(kind, bytes(body))
 
     def _start(self, settings: Settings) -> None:
         database = open_database(settings.database, self._reactor)
         self._writer = writer = Writer(database, self._reactor, settings.policy, self._now)
-        writer.start()
 
         def report() -> None:
             status = writer.status()
             room = max(0, settings.policy.queue_events - status["queue_events"])
-            more = {"raw_room": room, "internal_errors": self._errors.counts}
+            more = {
+                "raw_room": room,
+                "taken": self._taken,
+                "internal_errors": self._errors.counts,
+            }
             self._link.send(records.encode_json(records.STORE_STATUS, {**status, **more}))
 
+        # Nothing is committed that the hub does not know to be taken: it would send it again to the
+        # process that follows this one.
+        writer.start(report)
         self._reports = Rounds(report, "report of the store", self._reactor, self._errors)
         self._reports.start(STATUS_SECONDS, now=True)
 

@@ -7,6 +7,7 @@ not keep up, the oldest of them are dropped and counted, and nothing else is.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from twisted.internet.defer import Deferred
@@ -98,8 +99,12 @@ class Writer:
         if self._raw.events >= RAW_EVENTS_AT_ONCE:
             self._wake_up()
 
-    def start(self) -> None:
-        """Begin to write; the database need not be there yet."""
+    def start(self, committing: Callable[[], object] = lambda: None) -> None:
+        """Begin to write; the database need not be there yet.
+
+        :param committing: called before what was taken so far is committed.
+        """
+        self._committing = committing
         Deferred.fromCoroutine(self._write()).addErrback(self._broken).chainDeferred(self._ended)
 
     def _broken(self, failure: Failure) -> None:
@@ -167,9 +172,10 @@ class Writer:
     async def _commit(self) -> None:
         await self._number_nodes()
         gathering, run, now = self._gathering, self._run, self._now()
+        self._committing()
         taken = gathering.take_changes()
-        rows = gathering.rows(taken, run)
         try:
+            rows = gathering.rows(taken, run)
             await self._database.transact(lambda t: _write_rows(t, rows, run, now))
         except BaseException:
             gathering.put_back(taken)

@@ -28,8 +28,10 @@ from typing import Any, Protocol
 
 from attrs import define
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
+from twisted.python.failure import Failure
 
 from telemetry_twisted.clock import Now
+from telemetry_twisted.errors import InternalErrors
 from telemetry_twisted.hub.channel import ALL, Channel, Cursor, Filter
 from telemetry_twisted.hub.histogram import Histogram
 from telemetry_twisted.hub.ring import Ring
@@ -105,6 +107,7 @@ class SubscriberContext(Protocol):
     figures: Figures
     gauges: Gauges | None
     frames: Histogram
+    errors: InternalErrors
 
     def opened(self, subscriber: Subscriber) -> None:
         """A subscriber is there."""
@@ -194,7 +197,11 @@ class Subscriber:
 
     def wake(self) -> None:
         """There are new events (:class:`~telemetry_twisted.hub.channel.Reader`)."""
-        self._go_on()
+        try:
+            self._go_on()
+        except Exception:  # the others that wait for the same events are yet to be woken
+            self._context.errors.note("subscriber", Failure())
+            self.abort()
 
     def _go_on(self) -> None:
         """Write until the transport has enough, or there is nothing more."""
@@ -305,7 +312,8 @@ class Subscriber:
         )
         # A client too slow for its events is not given figures to fall behind with as well.
         if self._outlet.flowing:
-            self._tell("metrics", gauges.metrics())
+            with self._context.errors.kept_at("metrics"):
+                self._tell("metrics", gauges.metrics())
 
     def _stop_metrics(self) -> None:
         if self._metrics_call is not None:

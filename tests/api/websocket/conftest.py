@@ -19,6 +19,7 @@ from twisted.web.http import HTTPChannel
 from telemetry_twisted.api.websocket.frames import event_renderer
 from telemetry_twisted.api.websocket.subscriber import Figures, Gauges, Subscriber
 from telemetry_twisted.clock import Now
+from telemetry_twisted.errors import InternalErrors
 from telemetry_twisted.hub.histogram import Histogram
 from telemetry_twisted.hub.ring import Ring
 from telemetry_twisted.transport.records import Chunk, encode_runs
@@ -160,6 +161,7 @@ class Stage:
         self.gone: list[Subscriber] = []
         self.events_missed = 0
         self.frames = Histogram("Events in a frame.", (1, 100))
+        self.errors = InternalErrors(self.clock)
         self.goodbyes: list[tuple[int, bytes]] = []
         self.published = 0
 
