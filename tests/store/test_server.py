@@ -237,7 +237,7 @@ def test_password_is_shown_nowhere(postgresql_url: str, tmp_path: Path) -> None:
 
 def test_no_history_no_routes(tmp_path: Path) -> None:
     with running(tmp_path, "sqlite:telemetry.sqlite", "--no-database") as server:
-        assert server.get("/api/health")["status"] == "ok"
+        await_true(lambda: server.get("/api/health")["status"] == "ok", "the server is well")
         for path in ("/api/nodes", "/metrics", "/api/openapi.json"):
             with pytest.raises(OSError, match="404"):
                 server.get(path)
