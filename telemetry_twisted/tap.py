@@ -13,6 +13,7 @@ from twisted.internet.interfaces import IReactorTime
 
 from telemetry_twisted.api.access.guard import Guard, Rules
 from telemetry_twisted.api.access.tokens import TokenFile
+from telemetry_twisted.api.rest.openapi import HERE
 from telemetry_twisted.api.rest.routes import history_routes
 from telemetry_twisted.api.site import api_site, basic_routes
 from telemetry_twisted.api.websocket.frames import event_renderer
@@ -74,7 +75,8 @@ def makeService(options: Options) -> IService:
     if archive is not None and gauges is not None:
         database = open_database(options["database"], reactor)
         found = History(database, policy, time.time)
-        history_routes(routes, found, gauges, reactor, time.time, errors)
+        base = str(options["public-url"] or HERE)
+        history_routes(routes, found, gauges, reactor, time.time, errors, base)
         changed = subscribers.alerts_changed
         watch = Watch(book, hub, gauges, archive, subscribers.lagged, changed, reactor, time.time)
         history = HistoryService(archive, watch, database, reactor, errors)

@@ -23,7 +23,7 @@ from telemetry_twisted.store.queries import History
 
 from . import schemas
 from .endpoints import Answers, Encoded, Endpoint, NotFound
-from .openapi import ApiPage, openapi_document
+from .openapi import HERE, PAGE_POLICY, ApiPage, openapi_document
 from .parameters import INTERVAL, BadRequest, read_parameters
 from .prometheus import Exposition
 from .stream import MetricsStream
@@ -38,13 +38,17 @@ def history_routes(
     clock: IReactorTime,
     now: Now,
     errors: InternalErrors,
+    base: str = HERE,
 ) -> None:
-    """Add the routes of a server that keeps history to those that ``app`` has."""
+    """Add the routes of a server that keeps history to those that ``app`` has.
+
+    :param base: the URL that paths are below, as the OpenAPI document tells it.
+    """
     endpoints = Answers(history, live, now).endpoints
     streams = (_stream_endpoint(),)
     for endpoint in endpoints:
         _route(app, endpoint.path, endpoint.path)(_answering(endpoint))
-    document = encode(openapi_document(endpoints, streams))
+    document = encode(openapi_document(endpoints, streams, base))
     exposition = Exposition(live)
 
     @_route(app, "/api/openapi.json", "openapi")
@@ -54,6 +58,7 @@ def history_routes(
     @_route(app, "/api/docs", "docs")
     def docs(request: IRequest) -> ApiPage:
         request.setHeader(b"content-type", b"text/html; charset=utf-8")
+        request.setHeader(b"content-security-policy", PAGE_POLICY.encode())
         return ApiPage((*endpoints, *streams))
 
     @_route(app, "/metrics", "metrics")
