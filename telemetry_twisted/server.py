@@ -2,222 +2,143 @@
 
 from __future__ import annotations
 
-import os
-import socket
-import time
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Callable
 
-from attrs import frozen
-from twisted.application.service import Service
-from twisted.internet.address import IPv4Address, IPv6Address
-from twisted.internet.defer import Deferred, gatherResults, maybeDeferred, succeed
-from twisted.internet.interfaces import (
-    IListeningPort,
-    IProtocolFactory,
-    IReactorTime,
-    IStreamServerEndpoint,
-)
-from twisted.internet.protocol import ServerFactory
+from twisted.application.service import MultiService, Service
+from twisted.internet.defer import Deferred, gatherResults, succeed
 from twisted.logger import Logger
-from twisted.python.failure import Failure
 
 from telemetry_twisted.api.websocket.subscribers import Subscribers
-from telemetry_twisted.errors import InternalErrors
-from telemetry_twisted.hub.archive import Archive
-from telemetry_twisted.hub.dealer import Dealer
-from telemetry_twisted.hub.hub import Hub
-from telemetry_twisted.hub.ingestion import IngestionServer
-from telemetry_twisted.hub.supervisor import Supervisor
-from telemetry_twisted.hub.watch import Watch
 from telemetry_twisted.interfaces import IServerReactor
-from telemetry_twisted.store.database import Database
+from telemetry_twisted.services.ending import Ending
+from telemetry_twisted.services.history import HistoryService
+from telemetry_twisted.services.ingestion import IngestionService
+from telemetry_twisted.services.listening import Listening
+from telemetry_twisted.services.starting import CannotStart, Terminal, exit_as_failed
+from telemetry_twisted.signals import OperatorSignals
 from telemetry_twisted.transport.limits import raise_descriptor_limit
 
-DRAIN_SECONDS = 1.5
-"""How long ingestion processes may take to send what they have read, before they are killed."""
+# When each step of the end is over at the latest, in seconds from when it began: with what is
+# granted to what was killed, the whole of it takes less than five.
 
-STORE_SECONDS = 2.5
-"""How long the store process may take to write what is left, before it is killed."""
+LISTENING_SECONDS = 0.5
+"""Ports are closed."""
 
-FAREWELL_SECONDS = 1.5
-"""How long subscribers may take to read what is left and to answer the close, together."""
+INGESTION_SECONDS = 1.5
+"""Ingestion processes have sent what they had read."""
 
+SUBSCRIBERS_SECONDS = 3.5
+"""Subscribers have read what is left, and have answered the close."""
 
-class CannotListen(SystemExit):
-    """An endpoint cannot be listened on; ends the process with a message and exit code 1."""
-
-    def __init__(self, option: str, endpoint: str, reason: object) -> None:
-        super().__init__(
-            f"telemetry: {option} {endpoint} cannot be listened on: {reason}. "
-            f"Stop what uses it, or give another one with {option}."
-        )
+HISTORY_SECONDS = 4.0
+"""The store process has written what is left."""
 
 
-@frozen
-class Entrance:
-    """An endpoint with the option and the text that it comes from."""
+class SubscriberService(Service):
+    """Looks after subscribers, and says goodbye to them."""
 
-    option: str
-    text: str
-    endpoint: IStreamServerEndpoint
+    def __init__(self, subscribers: Subscribers) -> None:
+        self.setName("subscribers")
+        self._subscribers = subscribers
+
+    def startService(self) -> None:
+        super().startService()
+        self._subscribers.start()
+
+    def stopService(self) -> Deferred[None]:
+        """Have them read what is in the ring, and close them; fires when all are gone."""
+        super().stopService()
+        return self._subscribers.finish()
+
+    def abort(self) -> None:
+        """Close their connections at once."""
+        self._subscribers.abort()
 
 
-class TelemetryServer(Service):
-    """Listens for nodes and subscribers, runs the child processes, and ends them in order."""
+class TelemetryServer(MultiService):
+    """Starts its parts in order, and ends them in order.
+
+    Ports are bound by :meth:`privilegedStartService`, before ``twistd`` changes to the user that it
+    was told to be; all else is done as that user. ``failed`` is what a :class:`.Listening` of it is
+    to tell that it cannot listen after all.
+    """
 
     _log = Logger()
 
-    def __init__(
+    def __init__(self, reactor: IServerReactor, terminal: Terminal) -> None:
+        super().__init__()
+        self.setName("telemetry")
+        self._reactor = reactor
+        self._terminal = terminal
+
+    def assemble(
         self,
-        reactor: IServerReactor,
-        hub: Hub,
-        servers: Sequence[IngestionServer],
-        subscribers: Subscribers,
-        nodes_entrance: Entrance,
-        api_entrance: Entrance,
-        site: IProtocolFactory,
+        signals: OperatorSignals,
+        nodes: Listening,
+        api: Listening,
+        ingestion: IngestionService,
+        subscribers: SubscriberService,
         history: HistoryService | None,
     ) -> None:
-        self._reactor = reactor
-        self._hub = hub
-        self._servers = servers
+        """Take these parts; they are started in this order, but history before ingestion."""
+        self._listening = (nodes, api)
+        self._ingestion = ingestion
         self._subscribers = subscribers
-        self._nodes_entrance = nodes_entrance
-        self._api_entrance = api_entrance
-        self._site = site
-        self._supervisors = [
-            Supervisor(reactor, server, time.time, hub.errors) for server in servers
-        ]
-        self._ports: list[IListeningPort] = []
         self._history = history
+        for part in (signals, nodes, api, history, ingestion, subscribers):
+            if part is not None:
+                part.setServiceParent(self)
+
+    def privilegedStartService(self) -> None:
+        """Bind the ports.
+
+        :raises CannotStart: if one cannot be; nothing has been started then.
+        """
+        self._start(super().privilegedStartService)
 
     def startService(self) -> None:
-        """Listen, and start the ingestion processes.
+        """Start all parts.
 
-        :raises CannotListen: if an endpoint cannot be listened on; nothing has been started then.
+        :raises CannotStart: if one of them says that it cannot.
         """
         raise_descriptor_limit()
-        nodes_port = self._listen(self._nodes_entrance, _AcceptedElsewhere())
-        self._listen(self._api_entrance, self._site)
-        Service.startService(self)
-        self._dealer = Dealer(
-            self._reactor,
-            _accepting_socket(nodes_port),
-            lambda: [server for server in self._servers if server.condition.running],
-            self._hub.connection_lost_before_service,
-        )
+        self._start(super().startService)
+        self._terminal.close()
+
+    def _start(self, start: Callable[[], None]) -> None:
+        try:
+            start()
+        except CannotStart as error:
+            self._log.critical("{error}", error=error)
+            self._terminal.refuse(error)
+            raise
+
+    def failed(self, error: CannotStart) -> None:
+        """End, since a part that seemed to start could not."""
+        self._log.critical("{error}", error=error)
+        self._terminal.refuse(error)
+        exit_as_failed()
+        self._reactor.callWhenRunning(self._reactor.stop)
+
+    def stopService(self) -> Deferred[None]:
+        """Accept no more, send what was read, say goodbye, and leave no process behind.
+
+        Fires within five seconds, whatever hangs.
+        """
+        Service.stopService(self)
+        return Deferred.fromCoroutine(self._end())
+
+    async def _end(self) -> None:
+        ending = Ending(self._reactor)
+        closed = gatherResults([listening.stopService() for listening in self._listening])
+        await ending.step(closed, LISTENING_SECONDS, "ports", lambda: None)
+        drained = self._ingestion.stopService()
+        await ending.step(drained, INGESTION_SECONDS, "ingestion processes", self._ingestion.kill)
+        stored = succeed(None)
         if self._history is not None:
-            self._history.startService()
-        for supervisor in self._supervisors:
-            supervisor.startService()
-        self._dealer.start()
-        self._subscribers.start()
-
-    def _listen(self, entrance: Entrance, factory: IProtocolFactory) -> IListeningPort:
-        outcome: list[IListeningPort | Failure] = []
-        entrance.endpoint.listen(factory).addBoth(outcome.append)
-        (port,) = outcome
-        if isinstance(port, Failure):
-            raise CannotListen(entrance.option, entrance.text, port.getErrorMessage())
-        self._ports.append(port)
-        self._log.info("{option}: {place}", option=entrance.option, place=_place(port.getHost()))
-        return port
-
-    def stopService(self) -> Deferred[None]:
-        """Accept no more, send what was read, say goodbye, and leave no process behind."""
-        Service.stopService(self)
-        return Deferred.fromCoroutine(self._wind_down())
-
-    async def _wind_down(self) -> None:
-        self._dealer.stop()
-        for port in self._ports:
-            await maybeDeferred(port.stopListening)
-        for server in self._servers:
-            server.drain()
-        drained = gatherResults([supervisor.stopService() for supervisor in self._supervisors])
-        await with_patience(drained, DRAIN_SECONDS, self._kill_ingestion, self._reactor)
-        stored = succeed(None) if self._history is None else self._history.stopService()
-        farewell = self._subscribers.finish()
-        await with_patience(farewell, FAREWELL_SECONDS, self._subscribers.abort, self._reactor)
+            stored = ending.step(
+                self._history.stopService(), HISTORY_SECONDS, "history", self._history.kill
+            )
+        farewell = self._subscribers.stopService()
+        await ending.step(farewell, SUBSCRIBERS_SECONDS, "subscribers", self._subscribers.abort)
         await stored
-
-    def _kill_ingestion(self) -> None:
-        self._log.warn("ingestion processes did not end in time and are killed")
-        for supervisor in self._supervisors:
-            supervisor.kill()
-
-
-class HistoryService(Service):
-    """The store process, and what looks at the server for its sake.
-
-    :param database: what the REST API reads from.
-    """
-
-    def __init__(
-        self,
-        archive: Archive,
-        watch: Watch,
-        database: Database,
-        reactor: IServerReactor,
-        errors: InternalErrors,
-    ) -> None:
-        self._archive = archive
-        self._watch = watch
-        self._database = database
-        self._reactor = reactor
-        self._supervisor = Supervisor(reactor, archive, time.time, errors)
-
-    def startService(self) -> None:
-        Service.startService(self)
-        self._supervisor.startService()
-        self._watch.startService()
-
-    def stopService(self) -> Deferred[None]:
-        """Have what is left written; fires when the store process is gone."""
-        Service.stopService(self)
-        self._watch.stopService()
-        stored = self._supervisor.stopService()
-        self._archive.drain()
-        return Deferred.fromCoroutine(self._end(stored))
-
-    async def _end(self, stored: Deferred[None]) -> None:
-        await with_patience(stored, STORE_SECONDS, self._supervisor.kill, self._reactor)
-        await self._database.close()
-
-
-async def with_patience(
-    event: Deferred[Any], seconds: float, force: Callable[[], None], clock: IReactorTime
-) -> None:
-    """Wait for ``event``, and after ``seconds`` use ``force`` to make it happen."""
-    call = clock.callLater(seconds, force)
-    await event
-    if call.active():
-        call.cancel()
-
-
-class _AcceptedElsewhere(ServerFactory):
-    """For a port whose connections the dealer accepts."""
-
-    noisy = False
-
-    def logPrefix(self) -> str:
-        return "nodes' port"
-
-
-def _place(address: object) -> str:
-    """An address as people write it."""
-    if isinstance(address, IPv6Address):
-        return f"[{address.host}]:{address.port}"
-    if isinstance(address, IPv4Address):
-        return f"{address.host}:{address.port}"
-    return str(getattr(address, "name", address))
-
-
-def _accepting_socket(port: IListeningPort) -> socket.socket:
-    """Take accepting out of Twisted's hands: a socket of the port's, which reads no more itself."""
-    port.stopReading()  # type: ignore[attr-defined]
-    accepting = socket.socket(fileno=os.dup(port.fileno()))  # type: ignore[attr-defined]
-    # Room for all validators to come at once, which is more than the usual backlog of an endpoint.
-    accepting.listen(1024)
-    return accepting

@@ -6,9 +6,8 @@ import socket
 import time
 from typing import cast
 
-from twisted.application.service import IService, MultiService
+from twisted.application.service import IService
 from twisted.internet.base import ReactorBase
-from twisted.internet.endpoints import serverFromString
 from twisted.internet.interfaces import IReactorTime
 
 from telemetry_twisted.api.access.guard import Guard, Rules
@@ -26,12 +25,17 @@ from telemetry_twisted.hub.figures import HubFigures, HubGauges
 from telemetry_twisted.hub.hub import Hub
 from telemetry_twisted.hub.ingestion import IngestionServer
 from telemetry_twisted.hub.ring import Ring
+from telemetry_twisted.hub.supervisor import Supervisor
 from telemetry_twisted.hub.watch import Watch
 from telemetry_twisted.ingestion.process import Settings
 from telemetry_twisted.interfaces import IServerReactor
 from telemetry_twisted.options import MIB, Options
 from telemetry_twisted.reload import Reloads
-from telemetry_twisted.server import Entrance, HistoryService, TelemetryServer
+from telemetry_twisted.server import SubscriberService, TelemetryServer
+from telemetry_twisted.services.history import HistoryService
+from telemetry_twisted.services.ingestion import AcceptedElsewhere, IngestionService
+from telemetry_twisted.services.listening import Entrance, Listening, entrance
+from telemetry_twisted.services.starting import Terminal
 from telemetry_twisted.signals import OperatorSignals
 from telemetry_twisted.store.database import open_database
 from telemetry_twisted.store.policy import Policy
@@ -79,21 +83,24 @@ def makeService(options: Options) -> IService:
         history_routes(routes, found, gauges, reactor, time.time, errors, base)
         changed = subscribers.alerts_changed
         watch = Watch(book, hub, gauges, archive, subscribers.lagged, changed, reactor, time.time)
-        history = HistoryService(archive, watch, database, reactor, errors)
+        store_process = Supervisor(reactor, archive, time.time, errors)
+        history = HistoryService(options["database"], archive, store_process, watch, database)
     rules = _rules(options, reactor, reloads)
-    service = MultiService()
-    OperatorSignals(reactor, reloads.run).setServiceParent(service)
-    TelemetryServer(
-        reactor,
-        hub,
-        servers,
-        subscribers,
-        _entrance(options, "telemetry-endpoint", reactor),
-        _entrance(options, "api-endpoint", reactor),
-        api_site(routes, lambda inside: Guard(inside, rules, reactor)),
+    site = api_site(routes, lambda inside: Guard(inside, rules, reactor))
+    server = TelemetryServer(reactor, Terminal())
+    nodes_entrance = _entrance(options, "telemetry-endpoint", reactor)
+    nodes = Listening(nodes_entrance, AcceptedElsewhere(), server.failed)
+    api = Listening(_entrance(options, "api-endpoint", reactor), site, server.failed)
+    supervisors = [Supervisor(reactor, each, time.time, errors) for each in servers]
+    server.assemble(
+        OperatorSignals(reactor, reloads.run),
+        nodes,
+        api,
+        IngestionService(nodes, hub, servers, supervisors, reactor),
+        SubscriberService(subscribers),
         history,
-    ).setServiceParent(service)
-    return service
+    )
+    return server
 
 
 def _ingestion_servers(options: Options, hub: Hub, errors: InternalErrors) -> list[IngestionServer]:
@@ -158,5 +165,4 @@ def _thresholds(options: Options) -> Thresholds:
 
 
 def _entrance(options: Options, option: str, reactor: IServerReactor) -> Entrance:
-    text = options[option]
-    return Entrance(f"--{option}", text, serverFromString(reactor, text))
+    return entrance(f"--{option}", options[option], reactor)

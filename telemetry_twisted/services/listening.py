@@ -1,0 +1,130 @@
+"""Listening at an endpoint, as a service."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Callable
+from typing import Any
+
+from attrs import frozen
+from twisted.application.service import Service
+from twisted.internet.address import IPv4Address, IPv6Address, UNIXAddress
+from twisted.internet.defer import CancelledError, Deferred, maybeDeferred
+from twisted.internet.endpoints import serverFromString
+from twisted.internet.interfaces import IListeningPort, IProtocolFactory, IStreamServerEndpoint
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+from telemetry_twisted.addresses import host_and_port
+
+from .starting import CannotStart
+
+_MODE = re.compile(r"(?<!\\):mode=")
+
+
+class CannotListen(CannotStart):
+    """An endpoint cannot be listened on."""
+
+    def __init__(self, option: str, endpoint: str, reason: object) -> None:
+        super().__init__(
+            f"{option} {endpoint} cannot be listened on: {str(reason).rstrip('.')}. "
+            f"Stop what uses it, or give another one with {option}."
+        )
+
+
+@frozen
+class Entrance:
+    """An endpoint with the option and the text that it comes from."""
+
+    option: str
+    text: str
+    endpoint: IStreamServerEndpoint
+
+
+def entrance(option: str, text: str, reactor: Any) -> Entrance:
+    """The endpoint that ``text`` describes; a socket in the file system is for its owner alone.
+
+    Twisted has such a socket open to all users unless the text says ``mode=``.
+    """
+    private = text.startswith("unix:") and not _MODE.search(text)
+    return Entrance(
+        option, text, serverFromString(reactor, f"{text}:mode=600" if private else text)
+    )
+
+
+class Listening(Service):
+    """Listens at an endpoint, from before the process gives up its privileges.
+
+    ``port`` is there as soon as it listens, which most endpoints do at once.
+
+    :param lost: told when the endpoint took its time and then could not be listened on.
+    """
+
+    _log = Logger()
+
+    def __init__(
+        self,
+        entrance: Entrance,
+        factory: IProtocolFactory,
+        lost: Callable[[CannotListen], None],
+    ) -> None:
+        self.setName(entrance.option)
+        self.port: IListeningPort | None = None
+        self._entrance = entrance
+        self._factory = factory
+        self._lost = lost
+        self._pending: Deferred[Any] | None = None
+        self._option = entrance.option
+        self._over = False
+
+    def privilegedStartService(self) -> None:
+        """Listen.
+
+        :raises CannotListen: if the endpoint says so at once.
+        """
+        refusals: list[CannotListen] = []
+        report: Callable[[CannotListen], None] = refusals.append
+
+        def refused(failure: Failure) -> None:
+            if not self._over or not failure.check(CancelledError):
+                report(CannotListen(self._option, self._entrance.text, failure.getErrorMessage()))
+
+        listening = maybeDeferred(self._entrance.endpoint.listen, self._factory)
+        self._pending = listening.addCallback(self._listens).addErrback(refused)
+        if refusals:
+            raise refusals[0]
+        report = self._lost
+
+    def startService(self) -> None:
+        """Listen, unless it does: ``twist`` has no privileged start."""
+        if self._pending is None:
+            self.privilegedStartService()
+        Service.startService(self)
+
+    def _listens(self, port: IListeningPort) -> object:
+        if self._over:
+            return port.stopListening()
+        self.port = port
+        self._log.info("{option}: {place}", option=self._option, place=place(port.getHost()))
+        return None
+
+    def stopService(self) -> Deferred[Any]:
+        """Accept no more."""
+        Service.stopService(self)
+        self._over = True
+        if self._pending is not None:
+            self._pending.cancel()
+        if self.port is None:
+            return maybeDeferred(lambda: None)
+        return maybeDeferred(self.port.stopListening)
+
+
+def place(address: object) -> str:
+    """An address that is listened on, as people write it."""
+    if isinstance(address, (IPv4Address, IPv6Address)):
+        return host_and_port(address.host, address.port)
+    if isinstance(address, UNIXAddress) and address.name is not None:
+        # Names that begin with a null byte are in no file system (unix(7)).
+        return os.fsdecode(address.name).replace("\0", "@", 1)
+    return str(address)
