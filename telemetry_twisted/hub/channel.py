@@ -6,64 +6,29 @@ before them, so how far a subscriber lags is a subtraction, whatever it missed m
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable, Sequence
-from functools import cached_property
-from typing import NamedTuple, Protocol
+import struct
+from typing import Protocol
 
-from attrs import define, frozen
+from attrs import define
 
 from telemetry_twisted.transport.records import Chunk
 
+from .filter import Filter, Spans, each_span, width
+from .memo import Frame, FrameMemo, Made, Render
 from .window import Window
 
-Spans = Sequence[tuple[int, int]]
-"""Which events of a chunk match: half-open ranges of their numbers, in order."""
+CHANNEL_BYTES = 2000
+"""What a channel takes before anything is in it, its filter apart."""
 
-Frame = Sequence[bytes]
-"""What is written to a subscriber, in pieces: most of it is the ring's own bytes, never copied."""
+_ENTRY = struct.Struct("<QQ")
+"""Index of a chunk in the ring, and how many matching events precede it in the channel.
 
-Render = Callable[[list[bytes], int], Frame]
-"""Makes a frame of pieces that each hold messages joined by commas, and the number of messages."""
+The spans of the matching events follow, or nothing where the whole chunk matches. There may be
+millions of entries, so they are single objects, which a garbage collector need not visit.
+"""
 
-_MATCHES = re.compile(b"\x01+")
-_MEMO_FRAMES = 64
-
-
-@frozen
-class Filter:
-    """What a subscriber wants: events of these nodes and of these types; None means any."""
-
-    node_ids: frozenset[str] | None = None
-    types: frozenset[int] | None = None
-
-    @cached_property
-    def _matching(self) -> bytes:
-        assert self.types is not None
-        return bytes(discriminator in self.types for discriminator in range(256))
-
-    def spans(self, types: bytes, begin: int = 0) -> list[tuple[int, int]]:
-        """Where events of the wanted types are among ``types``, counted from ``begin``."""
-        if self.types is None:
-            return [(begin, begin + len(types))]
-        marks = types.translate(self._matching)
-        return [(begin + match.start(), begin + match.end()) for match in _MATCHES.finditer(marks)]
-
-
-ALL = Filter()
-"""The filter that a new subscriber starts with."""
-
-
-class Entry(NamedTuple):
-    """One chunk in a channel: ``before`` matching events precede it, ``matching`` are in it.
-
-    ``spans`` says which, or is None where the whole chunk matches.
-    """
-
-    chunk: Chunk
-    before: int
-    matching: int
-    spans: Spans | None
+_ENTRY_BYTES = 72
+"""What an entry takes beside its contents, its place in the ring included."""
 
 
 class Reader(Protocol):
@@ -84,27 +49,61 @@ class Cursor:
 class Channel:
     """The chunks of the ring that match ``filter``, as far as the ring still holds them.
 
-    ``total`` is the number of matching events published since the channel was opened.
+    ``total`` is the number of matching events published since the channel was opened, ``bytes``
+    what its entries take. ``slots`` has a bit for each connected node that the filter names.
+
+    :param chunks: those that the ring holds.
+    :param batch: most events in a frame.
     """
 
-    def __init__(self, filter: Filter, render: Render, batch: int) -> None:
+    def __init__(
+        self, filter: Filter, chunks: Window[Chunk], render: Render, batch: int, memo: FrameMemo
+    ) -> None:
         self.filter = filter
         self.total = 0
+        self.bytes = 0
         self.readers = 0
+        self.slots = 0
+        self._chunks = chunks
         self._render = render
         self._batch = batch
-        self._entries: Window[Entry] = Window()
+        self._memo = memo
+        self._entries: Window[bytes] = Window()
         self._waiting: dict[Reader, None] = {}
-        self._frames: dict[tuple[int, int], tuple[Frame, int, int]] = {}
 
-    def append(self, chunk: Chunk, count: int, spans: Spans | None = None) -> None:
-        """Add a chunk of which ``count`` events match, those in ``spans``."""
-        self._entries.append(Entry(chunk, self.total, count, spans))
-        self.total += count
+    def append(self, index: int, count: int, spans: Spans | None = None) -> int:
+        """Add the chunk at ``index`` of the ring, of which those of its events match in ``spans``.
 
-    def evict(self) -> None:
-        """Forget the oldest chunk: the ring has."""
-        self._entries.popleft()
+        :param count: the number of events in the chunk.
+        :returns: the bytes that this takes.
+        """
+        entry = _ENTRY.pack(index, self.total) + (spans or b"")
+        self._entries.append(entry)
+        self.total += count if spans is None else width(spans)
+        size = len(entry) + _ENTRY_BYTES
+        self.bytes += size
+        return size
+
+    def evict(self) -> int:
+        """Forget the oldest chunk: the ring has.
+
+        :returns: the bytes that are free again; none if the channel was cleared.
+        """
+        if not len(self._entries):
+            return 0
+        size = len(self._entries.popleft()) + _ENTRY_BYTES
+        self.bytes -= size
+        return size
+
+    def clear(self) -> int:
+        """Forget everything: nobody reads any more.
+
+        :returns: the bytes that are free again.
+        """
+        size, self.bytes = self.bytes, 0
+        self._entries = Window()
+        self._waiting.clear()
+        return size
 
     def tail(self) -> Cursor:
         """A cursor after all that has been published."""
@@ -133,7 +132,9 @@ class Channel:
         entries = self._entries
         if cursor.index >= entries.start:
             return 0
-        oldest = entries[entries.start].before if len(entries) else self.total
+        oldest = self.total
+        if len(entries):
+            _, oldest = _ENTRY.unpack_from(entries[entries.start])
         if until is not None and until < oldest:
             oldest = until
         else:
@@ -155,18 +156,17 @@ class Channel:
         if cursor.position >= end:
             return None
         most = self._batch if batch is None else batch
-        found = self._frames.get((cursor.position, most))
-        if found is not None and cursor.position + found[1] <= end:
-            frame, count, index = found
-        else:
-            start = cursor.position
-            parts, count, index = self._collect(cursor, min(most, end - start))
-            frame = self._render(parts, count)
-            if self.readers > 1:
-                self._remember((start, most), (frame, count, index))
-        cursor.position += count
-        cursor.index = index
-        return frame, count
+        place = self, cursor.position, most
+        made = self._memo.get(place)
+        if made is None or cursor.position + made.count > end:
+            parts, count, index = self._collect(cursor, min(most, end - cursor.position))
+            fresh = Made(self._render(parts, count), count, index)
+            if made is None and self.readers > 1:
+                self._memo.put(place, fresh)
+            made = fresh
+        cursor.position += made.count
+        cursor.index = made.index
+        return made.frame, made.count
 
     def _collect(self, cursor: Cursor, most: int) -> tuple[list[bytes], int, int]:
         """Up to ``most`` events from ``cursor`` on, their number, and the entry after them.
@@ -179,36 +179,34 @@ class Channel:
         index = cursor.index
         while count < most and index < entries.end:
             entry = entries[index]
-            done = cursor.position + count - entry.before
-            left = entry.matching - done
+            number, before = _ENTRY.unpack_from(entry)
+            chunk, spans = self._chunks[number], entry[_ENTRY.size :]
+            done = cursor.position + count - before
+            left = (width(spans) if spans else chunk.count) - done
             if count and count + left > most:
                 break
             taken = min(left, most - count)
-            parts += _slices(entry, done, done + taken)
+            parts += _slices(chunk, spans, done, done + taken)
             count += taken
             if taken == left:
                 index += 1
         return parts, count, index
 
-    def _remember(self, place: tuple[int, int], made: tuple[Frame, int, int]) -> None:
-        frames = self._frames
-        if len(frames) >= _MEMO_FRAMES:
-            del frames[next(iter(frames))]
-        frames[place] = made
 
+def _slices(chunk: Chunk, spans: Spans, begin: int, end: int) -> list[bytes]:
+    """The matching events ``begin`` to ``end`` of a chunk, neighbours joined by their commas.
 
-def _slices(entry: Entry, begin: int, end: int) -> list[bytes]:
-    """The entry's matching events ``begin`` to ``end``, neighbours joined by their commas."""
-    chunk = entry.chunk
-    if entry.spans is None and begin == 0 and end == entry.matching:
+    :param spans: which match; all if that is empty.
+    """
+    if not spans and begin == 0 and end == chunk.count:
         return [chunk.events]
     bounds = chunk.bounds()
     parts = []
-    for first, last in entry.spans or [(0, chunk.count)]:
-        width = last - first
-        if begin < width and end > 0:
-            lo, hi = first + max(begin, 0), first + min(end, width)
+    for first, last in each_span(spans) if spans else [(0, chunk.count)]:
+        count = last - first
+        if begin < count and end > 0:
+            lo, hi = first + max(begin, 0), first + min(end, count)
             parts.append(chunk.events[bounds[lo] : bounds[hi] - 1])
-        begin -= width
-        end -= width
+        begin -= count
+        end -= count
     return parts

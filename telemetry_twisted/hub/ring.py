@@ -2,24 +2,43 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from itertools import islice
 
 from telemetry_twisted.transport.records import Chunk
 
-from .channel import Channel, Filter, Render
+from .channel import CHANNEL_BYTES, Channel
+from .filter import Filter
+from .index import ChannelIndex
+from .memo import FrameMemo, Render
 from .window import Window
+
+Message = bytes
+"""An event as subscribers get it."""
+
+MEMO_BYTES = 8 << 20
+"""What remembered frames may take, unless the ring is small."""
+
+_MEMO_SHARE = 16
+_FILTERS_SHARE = 4
+
+
+class FiltersTooLarge(Exception):
+    """All filters together would take more than ``most`` bytes."""
+
+    def __init__(self, most: int) -> None:
+        super().__init__(most)
+        self.most = most
 
 
 class Ring:
     """Holds the newest chunks and keeps every open channel in step with them.
 
-    What a chunk costs here follows the channels that it matches, never the number of its events:
-    unfiltered channels take it whole, channels of nodes are found by the slots it carries, channels
-    of types by the types it carries.
+    ``events`` and ``total`` are the numbers of events that it holds and that it was given, ``memo``
+    remembers frames.
 
     :param max_events: most events held.
-    :param max_bytes: most bytes held; whichever bound comes first.
+    :param max_bytes: most bytes held, those included that filters and channels take; whichever
+        bound comes first. A sixteenth may be remembered frames, a quarter filters.
     :param render: makes a frame of messages, see :class:`~.channel.Channel`.
     :param batch: most events in a frame.
     """
@@ -29,25 +48,43 @@ class Ring:
         self.max_bytes = max_bytes
         self.batch = batch
         self.events = 0
-        self.bytes = 0
         self.total = 0
         self._render = render
-        self._chunks: Window[tuple[Chunk, tuple[Channel, ...]]] = Window()
+        self._chunks: Window[Chunk] = Window()
+        self._matched: Window[tuple[Channel, ...]] = Window()
+        self._chunk_bytes = 0
+        self._filter_bytes = 0
         self._channels: dict[Filter, Channel] = {}
-        self._whole: list[Channel] = []
-        self._of_type: dict[int, list[Channel]] = {}
-        self._of_node: dict[str, list[Channel]] = {}
-        self._of_slot: dict[int, list[Channel]] = {}
-        self._slots: dict[str, int] = {}
+        self._index = ChannelIndex()
+        self.memo = FrameMemo(min(MEMO_BYTES, max_bytes // _MEMO_SHARE))
         self._touched: dict[Channel, None] = {}
 
+    @property
+    def bytes(self) -> int:
+        """Bytes held: chunks, what channels keep of them, filters, and remembered frames."""
+        return self._chunk_bytes + self._filter_bytes + self._index.bytes + self.memo.bytes
+
+    @property
+    def node_channels(self) -> int:
+        """Number of nodes that someone has asked for by ID."""
+        return self._index.nodes
+
     def open(self, filter: Filter) -> Channel:
-        """The channel of ``filter`` for one more reader."""
+        """The channel of ``filter`` for one more reader.
+
+        :raises FiltersTooLarge: if there is no room for another filter that names nodes or types.
+        """
         channel = self._channels.get(filter)
         if channel is None:
-            channel = self._channels[filter] = Channel(filter, self._render, self.batch)
-            for shelf in self._shelves(filter):
-                shelf.append(channel)
+            size = filter.size + CHANNEL_BYTES
+            most = self.max_bytes // _FILTERS_SHARE
+            more = size + self._index.cost(filter.node_ids or ())
+            if self._filter_bytes + self._index.bytes + more > most and filter.narrows:
+                raise FiltersTooLarge(most)
+            channel = Channel(filter, self._chunks, self._render, self.batch, self.memo)
+            self._channels[filter] = channel
+            self._filter_bytes += size
+            self._index.add(channel)
         channel.readers += 1
         return channel
 
@@ -57,95 +94,43 @@ class Ring:
         if channel.readers:
             return
         del self._channels[channel.filter]
-        for shelf in self._shelves(channel.filter):
-            shelf.remove(channel)
+        self._index.remove(channel)
         self._touched.pop(channel, None)
-        for node_id in channel.filter.node_ids or ():
-            if not self._of_node[node_id]:
-                del self._of_node[node_id]
-                self._of_slot.pop(self._slots.get(node_id, -1), None)
-        for discriminator in channel.filter.types or ():
-            if channel.filter.node_ids is None and not self._of_type[discriminator]:
-                del self._of_type[discriminator]
-
-    def _shelves(self, filter: Filter) -> Iterable[list[Channel]]:
-        """The lists in which a channel of ``filter`` is looked up."""
-        if filter.node_ids is not None:
-            for node_id in filter.node_ids:
-                shelf = self._of_node.setdefault(node_id, [])
-                if node_id in self._slots:
-                    self._of_slot[self._slots[node_id]] = shelf
-                yield shelf
-        elif filter.types is not None:
-            for discriminator in filter.types:
-                yield self._of_type.setdefault(discriminator, [])
-        else:
-            yield self._whole
-
-    @property
-    def node_channels(self) -> int:
-        """Number of nodes that someone has asked for by ID."""
-        return len(self._of_node)
+        self._filter_bytes -= channel.filter.size + CHANNEL_BYTES
+        self._chunk_bytes -= channel.clear()
 
     def node_connected(self, node_id: str, slot: int) -> None:
         """Events of ``node_id`` will come under ``slot``."""
-        self._slots[node_id] = slot
-        if node_id in self._of_node:
-            self._of_slot[slot] = self._of_node[node_id]
+        self._index.node_connected(node_id, slot)
 
     def node_gone(self, node_id: str) -> None:
         """No more events will come under the slot that ``node_id`` had."""
-        self._of_slot.pop(self._slots.pop(node_id), None)
+        self._index.node_gone(node_id)
 
     def publish(self, chunk: Chunk) -> None:
         """Add ``chunk`` to the ring and to every channel that it matches."""
-        matched = self._whole[:]
-        for channel in matched:
-            channel.append(chunk, chunk.count)
-        if self._of_type:
-            matched += self._publish_types(chunk)
-        if self._of_slot:
-            matched += self._publish_nodes(chunk)
+        matches = self._index.matches(chunk)
+        index, count = self._chunks.end, chunk.count
+        self._chunks.append(chunk)
+        self._chunk_bytes += chunk.size
+        for channel, spans in matches:
+            self._chunk_bytes += channel.append(index, count, spans)
+        matched = tuple([channel for channel, _ in matches])
+        self._matched.append(matched)
         self._touched.update(dict.fromkeys(matched))
-        self._chunks.append((chunk, tuple(matched)))
-        self.events += chunk.count
-        self.bytes += chunk.size
-        self.total += chunk.count
-        while self.events > self.max_events or self.bytes > self.max_bytes:
+        self.events += count
+        self.total += count
+        while len(self._chunks) and (
+            self.events > self.max_events or self.bytes > self.max_bytes - self.memo.room
+        ):
             self._evict()
 
-    def _publish_types(self, chunk: Chunk) -> Iterable[Channel]:
-        wanted = self._of_type.keys() & set(chunk.types)
-        matched = dict.fromkeys(
-            channel for discriminator in wanted for channel in self._of_type[discriminator]
-        )
-        for channel in matched:
-            spans = channel.filter.spans(chunk.types)
-            channel.append(chunk, _width(spans), spans)
-        return matched
-
-    def _publish_nodes(self, chunk: Chunk) -> Iterable[Channel]:
-        runs = chunk.runs
-        if self._of_slot.keys().isdisjoint([slot for slot, _ in runs]):
-            return ()
-        matched: dict[Channel, list[tuple[int, int]]] = {}
-        begin = 0
-        for slot, count in runs:
-            for channel in self._of_slot.get(slot, ()):
-                spans = channel.filter.spans(chunk.types[begin : begin + count], begin)
-                matched.setdefault(channel, []).extend(spans)
-            begin += count
-        matched = {channel: spans for channel, spans in matched.items() if spans}
-        for channel, spans in matched.items():
-            channel.append(chunk, _width(spans), spans)
-        return matched
-
     def _evict(self) -> None:
-        chunk, matched = self._chunks.popleft()
+        chunk = self._chunks.popleft()
         self.events -= chunk.count
-        self.bytes -= chunk.size
-        for channel in matched:
-            channel.evict()
+        self._chunk_bytes -= chunk.size
+        for channel in self._matched.popleft():
+            self._chunk_bytes -= channel.evict()
 
     def wake(self) -> None:
         """Wake the readers of the channels that have grown since the last call."""
@@ -153,19 +138,15 @@ class Ring:
         for channel in touched:
             channel.wake()
 
-    def newest(self, limit: int) -> list[bytes]:
+    def newest(self, limit: int) -> list[Message]:
         """The newest ``limit`` events, or as many as there are, oldest first."""
         chunks: list[Chunk] = []
         count = 0
         index = self._chunks.end
         while count < limit and index > self._chunks.start:
             index -= 1
-            chunk, _ = self._chunks[index]
+            chunk = self._chunks[index]
             chunks.append(chunk)
             count += chunk.count
         events = (event for chunk in reversed(chunks) for event in chunk.each())
         return list(islice(events, max(0, count - limit), None))
-
-
-def _width(spans: Iterable[tuple[int, int]]) -> int:
-    return sum(end - begin for begin, end in spans)

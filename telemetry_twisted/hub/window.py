@@ -6,7 +6,7 @@ from typing import Generic, TypeVar
 
 T = TypeVar("T")
 
-_COMPACT_AT = 1024
+_COMPACT_AT = 64
 
 
 class Window(Generic[T]):

@@ -31,7 +31,8 @@ A *slot* is the small integer that stands for a connected node on the links.
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterable, Iterator
+from array import array
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import accumulate, pairwise
 from typing import Any
 
@@ -66,6 +67,9 @@ _LENGTH = struct.Struct("<I")
 
 _OBJECTS_BYTES = 512
 """What the objects around a chunk's bytes take; it counts when chunks are of one event."""
+
+_EVENT_BYTES = 9
+"""What an event takes in a chunk beside its message: its type, length and bounds."""
 
 CHUNK_EVENTS = 100
 """Most events in a chunk."""
@@ -110,12 +114,12 @@ class Chunk:
     events: bytes
     received: int = 0
     read: int = 0
-    _bounds: list[int] | None = None
+    _bounds: array[int] | None = None
 
     @property
     def size(self) -> int:
-        """Bytes that the chunk takes in memory, in the ring and its place in a channel."""
-        return len(self.events) + 5 * self.count + len(self.run_table) + _OBJECTS_BYTES
+        """Bytes that the chunk takes in memory, its bounds and its place in the ring included."""
+        return len(self.events) + _EVENT_BYTES * self.count + len(self.run_table) + _OBJECTS_BYTES
 
     @property
     def runs(self) -> tuple[tuple[int, int], ...]:
@@ -147,11 +151,11 @@ class Chunk:
             read,
         )
 
-    def bounds(self) -> list[int]:
+    def bounds(self) -> Sequence[int]:
         """Where each event begins in ``events``, and where one after the last would begin."""
         if self._bounds is None:
             steps = (length + 1 for (length,) in _LENGTH.iter_unpack(self.lengths))
-            self._bounds = list(accumulate(steps, initial=0))
+            self._bounds = array("I", accumulate(steps, initial=0))
         return self._bounds
 
     def each(self) -> Iterator[bytes]:

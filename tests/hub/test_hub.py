@@ -12,8 +12,8 @@ from twisted.internet.task import Clock
 from twisted.logger import ILogObserver, LogEvent, formatEvent, globalLogPublisher
 
 from telemetry_twisted.errors import InternalErrors
-from telemetry_twisted.hub.channel import ALL, Filter
 from telemetry_twisted.hub.figures import HubFigures
+from telemetry_twisted.hub.filter import ALL, Filter
 from telemetry_twisted.hub.hub import Hub
 from telemetry_twisted.hub.ingestion import IngestionServer
 from telemetry_twisted.hub.nodes import Node

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from twisted.trial.unittest import SynchronousTestCase
 
-from telemetry_twisted.hub.channel import ALL, Channel, Cursor, Filter, Frame
-from telemetry_twisted.hub.ring import Ring
+from telemetry_twisted.hub.channel import Channel, Cursor
+from telemetry_twisted.hub.filter import ALL, Filter
+from telemetry_twisted.hub.memo import Frame, FrameMemo, Made
+from telemetry_twisted.hub.ring import FiltersTooLarge, Ring
 from telemetry_twisted.hub.window import Window
 from telemetry_twisted.transport.records import Chunk, encode_runs
 
@@ -20,10 +23,10 @@ Event = tuple[int, str, int]
 """Number, node and type of an event, which ``chunk`` writes as ``<number>``."""
 
 
-def chunk(events: Sequence[Event]) -> Chunk:
+def chunk(events: Sequence[Event], slots: dict[str, int] = SLOTS) -> Chunk:
     runs: list[tuple[int, int]] = []
     for _, node, _ in events:
-        slot = SLOTS[node]
+        slot = slots[node]
         if runs and runs[-1][0] == slot:
             runs[-1] = slot, runs[-1][1] + 1
         else:
@@ -64,220 +67,354 @@ def drain(channel: Channel, cursor: Cursor, until: int | None = None) -> list[in
     return numbers
 
 
-def test_a_channel_of_everything_takes_chunks_whole() -> None:
-    ring = make_ring()
-    channel = ring.open(ALL)
-    cursor = channel.tail()
-    whole = chunk([(1, A, 11), (2, B, 12)])
-    ring.publish(whole)
-    assert channel.read(cursor) == ([whole.events], 2)
-    assert channel.read(cursor) is None
+class Sleeper:
+    """A reader that notes when it is woken."""
+
+    def __init__(self, name: str, woken: list[str]) -> None:
+        self.name = name
+        self.woken = woken
+
+    def wake(self) -> None:
+        self.woken.append(self.name)
 
 
-@pytest.mark.parametrize(
-    ("filter", "numbers"),
-    [
-        (Filter(node_ids=frozenset({A})), [1, 4, 5]),
-        (Filter(node_ids=frozenset({A, C})), [1, 3, 4, 5]),
-        (Filter(types=frozenset({11})), [1, 3, 5]),
-        (Filter(types=frozenset(range(12, 14))), [2, 4]),
-        (Filter(node_ids=frozenset({A}), types=frozenset({13})), [4]),
-        (Filter(node_ids=frozenset({"d" * 64})), []),
-        (Filter(types=frozenset()), []),
-    ],
-)
-def test_a_filter_selects(filter: Filter, numbers: list[int]) -> None:
-    ring = make_ring()
-    channel = ring.open(filter)
-    cursor = channel.tail()
-    ring.publish(chunk([(1, A, 11), (2, B, 12), (3, C, 11)]))
-    ring.publish(chunk([(4, A, 13), (5, A, 11)]))
-    assert drain(channel, cursor) == numbers
-    assert channel.total == len(numbers)
+class RoutingTests(SynchronousTestCase):
+    """Which events come to which channel."""
+
+    def test_a_channel_of_everything_takes_chunks_whole(self) -> None:
+        ring = make_ring()
+        channel = ring.open(ALL)
+        cursor = channel.tail()
+        whole = chunk([(1, A, 11), (2, B, 12)])
+        ring.publish(whole)
+        self.assertEqual(channel.read(cursor), ([whole.events], 2))
+        self.assertIsNone(channel.read(cursor))
+
+    def test_a_filter_selects(self) -> None:
+        for filter, numbers in (
+            (Filter(node_ids=frozenset({A})), [1, 4, 5]),
+            (Filter(node_ids=frozenset({A, C})), [1, 3, 4, 5]),
+            (Filter(node_ids=frozenset({A, B, C})), [1, 2, 3, 4, 5]),
+            (Filter(types=frozenset({11})), [1, 3, 5]),
+            (Filter(types=frozenset(range(12, 14))), [2, 4]),
+            (Filter(types=frozenset(range(256))), [1, 2, 3, 4, 5]),
+            (Filter(node_ids=frozenset({A}), types=frozenset({13})), [4]),
+            (Filter(node_ids=frozenset({A, B, C}), types=frozenset({11})), [1, 3, 5]),
+            (Filter(node_ids=frozenset({"d" * 64})), []),
+            (Filter(types=frozenset()), []),
+            (Filter(node_ids=frozenset({A}), types=frozenset()), []),
+        ):
+            ring = make_ring()
+            channel = ring.open(filter)
+            cursor = channel.tail()
+            ring.publish(chunk([(1, A, 11), (2, B, 12), (3, C, 11)]))
+            ring.publish(chunk([(4, A, 13), (5, A, 11)]))
+            self.assertEqual(drain(channel, cursor), numbers)
+            self.assertEqual(channel.total, len(numbers))
+
+    def test_a_node_that_comes_twice_in_a_chunk(self) -> None:
+        ring = make_ring()
+        channel = ring.open(Filter(node_ids=frozenset({A})))
+        cursor = channel.tail()
+        ring.publish(chunk([(1, A, 11), (2, B, 11), (3, A, 11), (4, C, 11)]))
+        self.assertEqual(drain(channel, cursor), [1, 3])
+
+    def test_a_node_that_connects_later_joins_its_channel_and_leaves_it(self) -> None:
+        ring = Ring(1000, 1 << 20, render, 100)
+        channel = ring.open(Filter(node_ids=frozenset({A})))
+        cursor = channel.tail()
+        ring.node_connected(A, SLOTS[A])
+        ring.publish(chunk([(1, A, 11)]))
+        ring.node_gone(A)
+        ring.node_connected(B, SLOTS[A])
+        ring.publish(chunk([(2, A, 11)]))
+        self.assertEqual(drain(channel, cursor), [1])
+
+    def test_a_waiting_reader_is_woken_once_and_only_for_its_channel(self) -> None:
+        woken: list[str] = []
+        ring = make_ring()
+        ring.open(ALL).wait(Sleeper("all", woken))
+        ring.open(Filter(node_ids=frozenset({A}))).wait(Sleeper("a", woken))
+        ring.open(Filter(node_ids=frozenset({B}))).wait(Sleeper("b", woken))
+        ring.publish(chunk([(1, A, 11)]))
+        ring.publish(chunk([(2, A, 11)]))
+        ring.wake()
+        ring.publish(chunk([(3, A, 11)]))
+        ring.wake()
+        self.assertEqual(sorted(woken), ["a", "all"])
+
+    def test_a_channel_ends_with_its_last_reader(self) -> None:
+        ring = make_ring()
+        filter = Filter(node_ids=frozenset({A}), types=frozenset({11}))
+        channel = ring.open(filter)
+        ring.open(filter)
+        ring.close(channel)
+        self.assertEqual(ring.node_channels, 1)
+        ring.close(channel)
+        self.assertEqual(ring.node_channels, 0)
+        ring.publish(chunk([(1, A, 11)]))
+        self.assertEqual(channel.total, 0)
+        typed = ring.open(Filter(types=frozenset({11})))
+        ring.close(typed)
+        ring.publish(chunk([(2, A, 11)]))
+        self.assertEqual(typed.total, 0)
 
 
-def test_a_node_that_connects_later_joins_its_channel_and_leaves_it() -> None:
-    ring = Ring(1000, 1 << 20, render, 100)
-    channel = ring.open(Filter(node_ids=frozenset({A})))
-    cursor = channel.tail()
-    ring.node_connected(A, SLOTS[A])
-    ring.publish(chunk([(1, A, 11)]))
-    ring.node_gone(A)
-    ring.node_connected(B, SLOTS[A])
-    ring.publish(chunk([(2, A, 11)]))
-    assert drain(channel, cursor) == [1]
+class FrameTests(SynchronousTestCase):
+    """How events are put into frames."""
+
+    def test_frames_hold_at_most_a_batch_and_keep_chunks_whole_where_they_fit(self) -> None:
+        ring = make_ring(batch=3)
+        channel = ring.open(ALL)
+        for batch, widths in ((None, [3, 2, 3, 1]), (2, [2, 1, 2, 2, 2]), (1, [1] * 9)):
+            cursor = channel.tail()
+            for numbers in ([1, 2], [3], [4, 5], [6, 7, 8, 9]):
+                ring.publish(chunk([(number, A, 11) for number in numbers]))
+            counts = []
+            while (found := channel.read(cursor, batch=batch)) is not None:
+                counts.append(found[1])
+            self.assertEqual(counts, widths)
+
+    def test_readers_at_the_same_cursor_share_one_frame(self) -> None:
+        ring = make_ring()
+        channel = ring.open(ALL)
+        self.assertIs(ring.open(ALL), channel)
+        first, second, third = channel.tail(), channel.tail(), channel.tail()
+        ring.publish(chunk([(1, A, 11)]))
+        ring.publish(chunk([(2, A, 11)]))
+        one, other = channel.read(first), channel.read(second)
+        assert one is not None
+        assert other is not None
+        self.assertIs(one[0], other[0])
+        self.assertEqual(first, second)
+        small = channel.read(third, batch=1)
+        assert small is not None
+        self.assertEqual(numbers_in(small[0]), [1])
+
+    def test_remembered_frames_are_bounded_in_bytes(self) -> None:
+        memo = FrameMemo(10_000)
+        for number in range(100):
+            memo.put(number, Made([b"x" * 1000], 1, 0))
+            self.assertLessEqual(memo.bytes, 10_000)
+        self.assertIsNone(memo.get(90))
+        self.assertIsNotNone(memo.get(99))
+        memo.put("large", Made([b"x" * 10_000], 1, 0))
+        self.assertIsNone(memo.get("large"))
+        self.assertIsNotNone(memo.get(99))
+        memo.put("half", Made([b"x" * 5000], 1, 0))
+        self.assertIsNotNone(memo.get("half"))
+        self.assertLessEqual(memo.bytes, 10_000)
 
 
-def test_frames_hold_at_most_a_batch_and_keep_chunks_whole_where_they_fit() -> None:
-    ring = make_ring(batch=3)
-    channel = ring.open(ALL)
-    cursor = channel.tail()
-    for numbers in ([1, 2], [3], [4, 5], [6, 7, 8, 9]):
-        ring.publish(chunk([(number, A, 11) for number in numbers]))
-    counts = []
-    while (found := channel.read(cursor)) is not None:
-        counts.append(found[1])
-    assert counts == [3, 2, 3, 1]
+class BoundTests(SynchronousTestCase):
+    """What is held, and what is missed."""
+
+    def test_a_reader_that_lags_is_told_how_many_events_it_missed(self) -> None:
+        ring = make_ring(max_events=4)
+        everything = ring.open(ALL)
+        only_b = ring.open(Filter(node_ids=frozenset({B})))
+        slow, slow_b = everything.tail(), only_b.tail()
+        for number in range(0, 10, 2):
+            ring.publish(chunk([(number, A, 11), (number + 1, B, 11)]))
+        self.assertEqual(everything.catch_up(slow), 6)
+        self.assertEqual(everything.catch_up(slow), 0)
+        self.assertEqual(drain(everything, slow), [6, 7, 8, 9])
+        self.assertEqual(only_b.catch_up(slow_b), 3)
+        self.assertEqual(drain(only_b, slow_b), [7, 9])
+
+    def test_an_event_cut_off_within_its_chunk_is_missed_too(self) -> None:
+        ring = make_ring(max_events=4, batch=1)
+        channel = ring.open(ALL)
+        cursor = channel.tail()
+        ring.publish(chunk([(1, A, 11), (2, A, 11), (3, A, 11)]))
+        channel.read(cursor)
+        ring.publish(chunk([(4, A, 11), (5, A, 11)]))
+        self.assertEqual(channel.catch_up(cursor), 2)
+        self.assertEqual(drain(channel, cursor), [4, 5])
+
+    def test_the_ring_is_bounded_in_bytes(self) -> None:
+        ring = make_ring(max_bytes=10_000)
+        for number in range(100):
+            ring.publish(chunk([(number, A, 11)]))
+            self.assertLessEqual(ring.bytes, 10_000)
+        self.assertTrue(0 < ring.events < 100)
+        self.assertEqual(ring.newest(3), [b"<97>", b"<98>", b"<99>"])
+
+    def test_what_channels_keep_is_within_the_bound(self) -> None:
+        """The more there are, the fewer events the ring holds."""
+        held = []
+        for filters in (0, 20):
+            ring = make_ring(max_bytes=200_000, max_events=1 << 30)
+            channels = [
+                ring.open(Filter(frozenset({A}), frozenset({11, 20 + number})))
+                for number in range(filters)
+            ]
+            for number in range(1000):
+                ring.publish(chunk([(number, A, 11)]))
+                self.assertLessEqual(ring.bytes, 200_000)
+            held.append(ring.events)
+            for channel in channels:
+                ring.close(channel)
+            self.assertLess(ring.bytes, 200_000 if filters == 0 else 100_000)
+        self.assertLess(held[1], held[0] / 2)
+
+    def test_a_chunk_larger_than_the_ring_is_not_held(self) -> None:
+        ring = make_ring(max_bytes=100)
+        ring.publish(chunk([(1, A, 11)]))
+        self.assertEqual((ring.events, ring.total), (0, 1))
+
+    def test_filters_take_a_quarter_of_the_ring_at_most(self) -> None:
+        ring = make_ring(max_bytes=1 << 20)
+        opened = []
+        with self.assertRaises(FiltersTooLarge) as caught:
+            for number in range(1000):
+                node_ids = (f"{number:032x}{node:032x}" for node in range(100))
+                opened.append(ring.open(Filter(frozenset(node_ids))))
+        self.assertEqual(caught.exception.most, 1 << 18)
+        self.assertTrue(1 << 17 < ring.bytes <= 1 << 18)
+        self.assertGreater(len(opened), 2)
+        ring.open(ALL)
+        ring.close(opened.pop())
+        ring.open(Filter(frozenset({A})))
+
+    def test_the_newest_events_come_oldest_first(self) -> None:
+        ring = make_ring()
+        self.assertEqual(ring.newest(5), [])
+        ring.publish(chunk([(1, A, 11), (2, B, 11)]))
+        ring.publish(chunk([(3, A, 11)]))
+        self.assertEqual(ring.newest(2), [b"<2>", b"<3>"])
+        self.assertEqual(ring.newest(10), [b"<1>", b"<2>", b"<3>"])
+
+    def test_a_window_keeps_indices_while_items_come_and_go(self) -> None:
+        window: Window[int] = Window()
+        for number in range(5000):
+            window.append(number)
+            if number >= 10:
+                self.assertEqual(window.popleft(), number - 10)
+        self.assertEqual((window.start, window.end, len(window)), (4990, 5000, 10))
+        self.assertEqual([window[index] for index in range(4990, 5000)], [*range(4990, 5000)])
+        with self.assertRaises(IndexError):
+            window[4989]
 
 
-def test_readers_at_the_same_cursor_share_one_frame() -> None:
-    ring = make_ring()
-    channel = ring.open(ALL)
-    assert ring.open(ALL) is channel
-    first, second = channel.tail(), channel.tail()
-    ring.publish(chunk([(1, A, 11)]))
-    ring.publish(chunk([(2, A, 11)]))
-    one, other = channel.read(first), channel.read(second)
-    assert one is not None
-    assert other is not None
-    assert one[0] is other[0]
-    assert first == second
+some_nodes = st.sets(st.sampled_from([A, B, C])) | st.none()
+some_types = st.sets(st.integers(10, 13)) | st.none()
 
 
-def test_a_reader_that_lags_is_told_how_many_events_it_missed() -> None:
-    ring = make_ring(max_events=4)
-    everything = ring.open(ALL)
-    only_b = ring.open(Filter(node_ids=frozenset({B})))
-    slow, slow_b = everything.tail(), only_b.tail()
-    for number in range(0, 10, 2):
-        ring.publish(chunk([(number, A, 11), (number + 1, B, 11)]))
-    assert everything.catch_up(slow) == 6
-    assert everything.catch_up(slow) == 0
-    assert drain(everything, slow) == [6, 7, 8, 9]
-    assert only_b.catch_up(slow_b) == 3
-    assert drain(only_b, slow_b) == [7, 9]
-
-
-def test_an_event_cut_off_within_its_chunk_is_missed_too() -> None:
-    ring = make_ring(max_events=4, batch=1)
-    channel = ring.open(ALL)
-    cursor = channel.tail()
-    ring.publish(chunk([(1, A, 11), (2, A, 11), (3, A, 11)]))
-    channel.read(cursor)
-    ring.publish(chunk([(4, A, 11), (5, A, 11)]))
-    assert channel.catch_up(cursor) == 2
-    assert drain(channel, cursor) == [4, 5]
-
-
-def test_the_ring_is_bounded_in_bytes() -> None:
-    ring = make_ring(max_bytes=10_000)
-    for number in range(100):
-        ring.publish(chunk([(number, A, 11)]))
-        assert ring.bytes <= 10_000
-    assert 0 < ring.events < 100
-    assert ring.newest(3) == [b"<97>", b"<98>", b"<99>"]
-
-
-def test_the_newest_events_come_oldest_first() -> None:
-    ring = make_ring()
-    assert ring.newest(5) == []
-    ring.publish(chunk([(1, A, 11), (2, B, 11)]))
-    ring.publish(chunk([(3, A, 11)]))
-    assert ring.newest(2) == [b"<2>", b"<3>"]
-    assert ring.newest(10) == [b"<1>", b"<2>", b"<3>"]
-
-
-def test_a_waiting_reader_is_woken_once_and_only_for_its_channel() -> None:
-    woken: list[str] = []
-
-    class Sleeper:
-        def __init__(self, name: str) -> None:
-            self.name = name
-
-        def wake(self) -> None:
-            woken.append(self.name)
-
-    ring = make_ring()
-    ring.open(ALL).wait(Sleeper("all"))
-    ring.open(Filter(node_ids=frozenset({A}))).wait(Sleeper("a"))
-    ring.open(Filter(node_ids=frozenset({B}))).wait(Sleeper("b"))
-    ring.publish(chunk([(1, A, 11)]))
-    ring.publish(chunk([(2, A, 11)]))
-    ring.wake()
-    ring.publish(chunk([(3, A, 11)]))
-    ring.wake()
-    assert sorted(woken) == ["a", "all"]
-
-
-def test_a_channel_ends_with_its_last_reader() -> None:
-    ring = make_ring()
-    filter = Filter(node_ids=frozenset({A}), types=frozenset({11}))
-    channel = ring.open(filter)
-    ring.open(filter)
-    ring.close(channel)
-    assert ring.node_channels == 1
-    ring.close(channel)
-    assert ring.node_channels == 0
-    ring.publish(chunk([(1, A, 11)]))
-    assert channel.total == 0
-    typed = ring.open(Filter(types=frozenset({11})))
-    ring.close(typed)
-    ring.publish(chunk([(2, A, 11)]))
-    assert typed.total == 0
-
-
-@given(
-    st.lists(
-        st.lists(
-            st.tuples(st.sampled_from([A, B, C]), st.integers(10, 13)), min_size=1, max_size=7
-        ),
-        max_size=30,
-    ),
-    st.sets(st.sampled_from([A, B, C])) | st.none(),
-    st.sets(st.integers(10, 13)) | st.none(),
-    st.integers(1, 40),
-    st.lists(st.integers(0, 3), max_size=30),
-    st.integers(1, 8),
-)
-def test_received_and_skipped_make_up_what_matched(
-    chunks: list[list[tuple[str, int]]],
-    nodes: set[str] | None,
-    types: set[int] | None,
-    max_events: int,
-    reads: list[int],
-    batch: int,
-) -> None:
-    """Whatever the pace of a reader, it gets every matching event in order or is told of it."""
-    ring = make_ring(max_events, batch=batch)
-    channel = ring.open(
-        Filter(
-            None if nodes is None else frozenset(nodes), None if types is None else frozenset(types)
-        )
+def make_filter(nodes: set[str] | None, types: set[int] | None) -> Filter:
+    return Filter(
+        None if nodes is None else frozenset(nodes), None if types is None else frozenset(types)
     )
-    cursor = channel.tail()
-    matching: list[int] = []
-    received: list[int] = []
-    skipped = 0
-    number = 0
-    for turn, events in enumerate(chunks):
-        numbered = [(number + at, node, kind) for at, (node, kind) in enumerate(events)]
-        number += len(events)
-        matching += [
-            at
-            for at, node, kind in numbered
-            if (nodes is None or node in nodes) and (types is None or kind in types)
-        ]
-        ring.publish(chunk(numbered))
-        for _ in range(reads[turn] if turn < len(reads) else 0):
-            skipped += channel.catch_up(cursor)
-            found = channel.read(cursor)
-            if found is not None:
-                assert found[1] <= batch
-                received += numbers_in(found[0])
-    skipped += channel.catch_up(cursor)
-    received += drain(channel, cursor)
-    assert len(received) + skipped == len(matching)
-    assert sorted(set(received)) == received
-    assert set(received) <= set(matching)
 
 
-def test_a_window_keeps_indices_while_items_come_and_go() -> None:
-    window: Window[int] = Window()
-    for number in range(5000):
-        window.append(number)
-        if number >= 10:
-            assert window.popleft() == number - 10
-    assert (window.start, window.end, len(window)) == (4990, 5000, 10)
-    assert [window[index] for index in range(4990, 5000)] == list(range(4990, 5000))
-    with pytest.raises(IndexError):
-        window[4989]
+some_filters = st.builds(make_filter, some_nodes, some_types)
+some_events = st.lists(
+    st.tuples(st.sampled_from([A, B, C]), st.integers(10, 13)), min_size=1, max_size=7
+)
+
+
+def wants(filter: Filter, event: Event) -> bool:
+    _, node, kind = event
+    return (filter.node_ids is None or node in filter.node_ids) and (
+        filter.types is None or kind in filter.types
+    )
+
+
+class PropertyTests(SynchronousTestCase):
+    """What holds whatever comes."""
+
+    @given(
+        st.lists(some_events, max_size=30),
+        some_filters,
+        st.integers(1, 40),
+        st.lists(st.integers(0, 3), max_size=30),
+        st.integers(1, 8),
+    )
+    def test_received_and_skipped_make_up_what_matched(
+        self,
+        chunks: list[list[tuple[str, int]]],
+        filter: Filter,
+        max_events: int,
+        reads: list[int],
+        batch: int,
+    ) -> None:
+        """Whatever its pace, a reader gets every matching event in order or is told of it."""
+        ring = make_ring(max_events, batch=batch)
+        channel = ring.open(filter)
+        cursor = channel.tail()
+        matching: list[int] = []
+        received: list[int] = []
+        skipped = 0
+        number = 0
+        for turn, events in enumerate(chunks):
+            numbered = [(number + at, node, kind) for at, (node, kind) in enumerate(events)]
+            number += len(events)
+            matching += [event[0] for event in numbered if wants(filter, event)]
+            ring.publish(chunk(numbered))
+            for _ in range(reads[turn] if turn < len(reads) else 0):
+                skipped += channel.catch_up(cursor)
+                found = channel.read(cursor)
+                if found is not None:
+                    self.assertLessEqual(found[1], batch)
+                    received += numbers_in(found[0])
+        skipped += channel.catch_up(cursor)
+        received += drain(channel, cursor)
+        self.assertEqual(len(received) + skipped, len(matching))
+        self.assertEqual(sorted(set(received)), received)
+        self.assertLessEqual(set(received), set(matching))
+
+    @given(
+        st.lists(
+            some_events
+            | st.tuples(st.just("open"), some_filters)
+            | st.tuples(st.just("close"), st.integers(0, 5))
+            | st.tuples(st.just("move"), st.sampled_from([A, B, C]), st.integers(0, 9)),
+            max_size=40,
+        ),
+        st.integers(1, 30),
+    )
+    def test_channels_come_and_go_and_leave_nothing(self, steps: list[Any], most: int) -> None:
+        """Each gets what matched while it was open; what they took is free when they are gone."""
+        ring = Ring(most, 1 << 20, render, 100)
+        slots: dict[str, int] = {}
+        opened: list[tuple[Channel, Cursor, list[int]]] = []
+        published: list[Chunk] = []
+        number = 0
+        for step in steps:
+            match step:
+                case ("open", Filter() as filter):
+                    channel = ring.open(filter)
+                    opened.append((channel, channel.tail(), []))
+                case ("close", int(place)):
+                    if place < len(opened):
+                        ring.close(opened.pop(place)[0])
+                case ("move", str(node), int(slot)):
+                    if node in slots:
+                        ring.node_gone(node)
+                        del slots[node]
+                    if slot not in slots.values():
+                        ring.node_connected(node, slot)
+                        slots[node] = slot
+                case [*events]:
+                    numbered = []
+                    for node, kind in events:
+                        if node in slots:
+                            numbered.append((number, node, kind))
+                            number += 1
+                    if not numbered:
+                        continue
+                    published.append(chunk(numbered, slots))
+                    ring.publish(published[-1])
+                    for channel, cursor, expected in opened:
+                        filter = channel.filter
+                        expected += [event[0] for event in numbered if wants(filter, event)]
+                        missed = channel.catch_up(cursor)
+                        received = drain(channel, cursor)
+                        self.assertEqual(received, expected[missed:])
+                        expected.clear()
+        for channel, _, _ in opened:
+            ring.close(channel)
+        self.assertEqual(ring.node_channels, 0)
+        while sum(held.count for held in published) > ring.events:
+            del published[0]
+        self.assertEqual(ring.bytes, ring.memo.bytes + sum(held.size for held in published))

@@ -12,7 +12,7 @@ from typing import Any
 
 import ujson
 
-from telemetry_twisted.hub.channel import Frame, Render
+from telemetry_twisted.hub.memo import Frame, Render
 from telemetry_twisted.timestamps import Stamp, rfc3339
 
 _TEXT = 0x81

@@ -9,7 +9,7 @@ from typing import Any
 import ujson
 from attrs import frozen
 
-from telemetry_twisted.hub.channel import ALL, Filter
+from telemetry_twisted.hub.filter import ALL, Filter
 
 MOST_RECENT_EVENTS = 10_000
 """Most events in a ``recent_events`` message."""

@@ -32,7 +32,8 @@ from twisted.python.failure import Failure
 
 from telemetry_twisted.clock import Now
 from telemetry_twisted.errors import InternalErrors
-from telemetry_twisted.hub.channel import ALL, Channel, Cursor, Filter
+from telemetry_twisted.hub.channel import Channel, Cursor
+from telemetry_twisted.hub.filter import ALL, Filter
 from telemetry_twisted.hub.histogram import Histogram
 from telemetry_twisted.hub.ring import Ring
 from telemetry_twisted.timestamps import rfc3339

@@ -24,7 +24,7 @@ from telemetry_twisted.api.websocket.requests import (
     parse_filter,
     parse_request,
 )
-from telemetry_twisted.hub.channel import ALL, Filter
+from telemetry_twisted.hub.filter import ALL, Filter
 
 A, B = "ab" * 32, "cd" * 32
 

@@ -1,0 +1,152 @@
+"""Which channels a chunk matches, found by what is in the chunk."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+from telemetry_twisted.transport.records import Chunk
+
+from .channel import Channel
+from .filter import Spans
+
+Shelf = dict[Channel, None]
+
+_SHELF_BYTES = 500
+"""What the shelf of a node takes, its ID included."""
+
+Match = tuple[Channel, Spans | None]
+"""A channel, and which events of a chunk match it; None means all."""
+
+
+class ChannelIndex:
+    """Channels on shelves: without a filter, by type, and by node.
+
+    What it costs to find those of a chunk follows the channels that match, never the number of
+    events. Adding and removing one follows the nodes and types in its filter alone.
+    """
+
+    def __init__(self) -> None:
+        self._whole: Shelf = {}
+        self._of_type: dict[int, Shelf] = {}
+        self._of_node: dict[str, Shelf] = {}
+        self._of_slot: dict[int, Shelf] = {}
+        self._slots: dict[str, int] = {}
+
+    @property
+    def nodes(self) -> int:
+        """Number of nodes that someone has asked for by ID."""
+        return len(self._of_node)
+
+    @property
+    def bytes(self) -> int:
+        """What the shelves of nodes take."""
+        return len(self._of_node) * _SHELF_BYTES
+
+    def cost(self, node_ids: Iterable[str]) -> int:
+        """What shelves would take that are not there yet."""
+        return _SHELF_BYTES * sum(node_id not in self._of_node for node_id in node_ids)
+
+    def add(self, channel: Channel) -> None:
+        """Find ``channel`` from now on."""
+        for node_id in channel.filter.node_ids or ():
+            if node_id in self._slots:
+                channel.slots |= 1 << self._slots[node_id]
+        for shelf in self._shelves(channel):
+            shelf[channel] = None
+
+    def remove(self, channel: Channel) -> None:
+        """Find ``channel`` no more."""
+        for shelf in self._shelves(channel):
+            del shelf[channel]
+        if channel.filter.node_ids is not None:
+            for node_id in channel.filter.node_ids:
+                if not self._of_node[node_id]:
+                    del self._of_node[node_id]
+                    self._of_slot.pop(self._slots.get(node_id, -1), None)
+        else:
+            for discriminator in channel.filter.types or ():
+                if not self._of_type[discriminator]:
+                    del self._of_type[discriminator]
+
+    def _shelves(self, channel: Channel) -> Iterator[Shelf]:
+        """Where ``channel`` stands."""
+        filter = channel.filter
+        if filter.node_ids is not None:
+            for node_id in filter.node_ids:
+                shelf = self._of_node.setdefault(node_id, {})
+                if node_id in self._slots:
+                    self._of_slot[self._slots[node_id]] = shelf
+                yield shelf
+        elif filter.types is not None:
+            for discriminator in filter.types:
+                yield self._of_type.setdefault(discriminator, {})
+        else:
+            yield self._whole
+
+    def node_connected(self, node_id: str, slot: int) -> None:
+        """Events of ``node_id`` will come under ``slot``."""
+        self._slots[node_id] = slot
+        shelf = self._of_node.get(node_id)
+        if shelf is not None:
+            self._of_slot[slot] = shelf
+            for channel in shelf:
+                channel.slots |= 1 << slot
+
+    def node_gone(self, node_id: str) -> None:
+        """No more events will come under the slot that ``node_id`` had."""
+        slot = self._slots.pop(node_id)
+        for channel in self._of_slot.pop(slot, ()):
+            channel.slots &= ~(1 << slot)
+
+    def matches(self, chunk: Chunk) -> list[Match]:
+        """The channels that ``chunk`` matches."""
+        found: list[Match] = [(channel, None) for channel in self._whole]
+        if self._of_type:
+            found += self._of_types(chunk)
+        if self._of_slot:
+            found += self._of_nodes(chunk)
+        return found
+
+    def _of_types(self, chunk: Chunk) -> Iterator[Match]:
+        channels: Shelf = {}
+        for discriminator in self._of_type.keys() & set(chunk.types):
+            channels.update(self._of_type[discriminator])
+        for channel in channels:
+            yield channel, channel.filter.narrow(chunk.types)
+
+    def _of_nodes(self, chunk: Chunk) -> Iterator[Match]:
+        runs = chunk.runs
+        slots = {slot for slot, _ in runs}
+        channels: Shelf = {}
+        for slot in self._of_slot.keys() & slots:
+            channels.update(self._of_slot[slot])
+        if not channels:
+            return
+        wanted = sum(1 << slot for slot in slots)
+        parts: dict[Channel, bytearray] = {}
+        for channel in channels:
+            if channel.slots & wanted != wanted:
+                parts[channel] = bytearray()
+            elif (spans := channel.filter.narrow(chunk.types)) != b"":
+                yield channel, spans
+        if parts:
+            self._collect(parts, runs)
+            for channel, part in parts.items():
+                if (spans := channel.filter.narrow(chunk.types, bytes(part))) != b"":
+                    yield channel, spans
+
+    def _collect(self, parts: dict[Channel, bytearray], runs: Iterable[tuple[int, int]]) -> None:
+        """Fill ``parts`` with the spans of ``runs`` that are of nodes which the channels want."""
+        begin = 0
+        for slot, count in runs:
+            end = begin + count
+            for channel in self._of_slot.get(slot, ()):
+                part = parts.get(channel)
+                if part is None:
+                    continue
+                if part and part[-1] == begin:
+                    part[-1] = end
+                else:
+                    part.append(begin)
+                    part.append(end)
+            begin = end

@@ -1,0 +1,60 @@
+"""Frames that were made for one subscriber and that others are about to want."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Sequence
+
+from attrs import frozen
+
+Frame = Sequence[bytes]
+"""What is written to a subscriber, in pieces: most of it is the ring's own bytes, never copied."""
+
+Render = Callable[[list[bytes], int], Frame]
+"""Makes a frame of pieces that each hold messages joined by commas, and the number of messages."""
+
+_OBJECTS_BYTES = 400
+"""What the objects around a frame's bytes take."""
+
+
+@frozen
+class Made:
+    """A frame, the number of events in it, and the index of the entry where the next one begins."""
+
+    frame: Frame
+    count: int
+    index: int
+
+
+class FrameMemo:
+    """Remembers the latest frames, of all channels together, up to ``max_bytes``.
+
+    ``bytes`` is what they take.
+    """
+
+    def __init__(self, max_bytes: int) -> None:
+        self.max_bytes = max_bytes
+        self.bytes = 0
+        self._made: dict[Hashable, Made] = {}
+
+    @property
+    def room(self) -> int:
+        """Bytes that it may still grow by."""
+        return self.max_bytes - self.bytes
+
+    def get(self, place: Hashable) -> Made | None:
+        """The frame that was made at ``place``, if it is still remembered."""
+        return self._made.get(place)
+
+    def put(self, place: Hashable, made: Made) -> None:
+        """Remember what was made at ``place``, where nothing is remembered yet."""
+        size = _size(made)
+        if size > self.max_bytes:
+            return
+        while size > self.room:
+            self.bytes -= _size(self._made.pop(next(iter(self._made))))
+        self._made[place] = made
+        self.bytes += size
+
+
+def _size(made: Made) -> int:
+    return sum(map(len, made.frame)) + _OBJECTS_BYTES
