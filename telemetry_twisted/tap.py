@@ -41,6 +41,7 @@ from telemetry_twisted.store.database import open_database
 from telemetry_twisted.store.policy import Policy
 from telemetry_twisted.store.process import Settings as StoreSettings
 from telemetry_twisted.store.queries import History
+from telemetry_twisted.transport.tls import Certificates
 
 __all__ = ["Options", "makeService"]
 
@@ -88,9 +89,9 @@ def makeService(options: Options) -> IService:
     rules = _rules(options, reactor, reloads)
     site = api_site(routes, lambda inside: Guard(inside, rules, reactor))
     server = TelemetryServer(reactor, Terminal())
-    nodes_entrance = _entrance(options, "telemetry-endpoint", reactor)
+    nodes_entrance = _entrance(options, "telemetry-endpoint", reactor, reloads)
     nodes = Listening(nodes_entrance, AcceptedElsewhere(), server.failed)
-    api = Listening(_entrance(options, "api-endpoint", reactor), site, server.failed)
+    api = Listening(_entrance(options, "api-endpoint", reactor, reloads), site, server.failed)
     supervisors = [Supervisor(reactor, each, time.time, errors) for each in servers]
     server.assemble(
         OperatorSignals(reactor, reloads.run),
@@ -164,5 +165,8 @@ def _thresholds(options: Options) -> Thresholds:
     )
 
 
-def _entrance(options: Options, option: str, reactor: IServerReactor) -> Entrance:
-    return entrance(f"--{option}", options[option], reactor)
+def _entrance(options: Options, option: str, reactor: IServerReactor, reloads: Reloads) -> Entrance:
+    def renewable(certificates: Certificates) -> None:
+        reloads.add(f"certificates of --{option}", certificates.reload)
+
+    return entrance(f"--{option}", options[option], reactor, renewable)

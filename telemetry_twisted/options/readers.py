@@ -11,6 +11,7 @@ from twisted.internet.endpoints import serverFromString
 
 from telemetry_twisted.api.access.tokens import read_token_file
 from telemetry_twisted.api.access.urls import PublicUrl
+from telemetry_twisted.endpoints import TLSDescription, is_tls
 from telemetry_twisted.jip3.codec import CodecUnavailable, load_codec
 from telemetry_twisted.store.database import parse_database
 
@@ -60,7 +61,12 @@ def endpoint(*kinds: str) -> Read:
                 f"expected a {' or '.join(f'{kind}:' for kind in kinds)} endpoint, {example}"
             )
         try:
-            serverFromString(cast(Any, None), text)
+            if is_tls(text):
+                description = TLSDescription.parse(text)
+                description.files.load()
+                serverFromString(cast(Any, None), description.tcp)
+            else:
+                serverFromString(cast(Any, None), text)
         except Exception as error:
             raise ValueError(f"expected a Twisted server endpoint, {example} ({error})") from error
         return text

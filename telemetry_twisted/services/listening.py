@@ -11,12 +11,13 @@ from attrs import frozen
 from twisted.application.service import Service
 from twisted.internet.address import IPv4Address, IPv6Address, UNIXAddress
 from twisted.internet.defer import CancelledError, Deferred, maybeDeferred
-from twisted.internet.endpoints import serverFromString
 from twisted.internet.interfaces import IListeningPort, IProtocolFactory, IStreamServerEndpoint
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from telemetry_twisted.addresses import host_and_port
+from telemetry_twisted.endpoints import server_endpoint
+from telemetry_twisted.transport.tls import Certificates
 
 from .starting import CannotStart
 
@@ -42,15 +43,18 @@ class Entrance:
     endpoint: IStreamServerEndpoint
 
 
-def entrance(option: str, text: str, reactor: Any) -> Entrance:
+def entrance(
+    option: str, text: str, reactor: Any, renewable: Callable[[Certificates], object]
+) -> Entrance:
     """The endpoint that ``text`` describes; a socket in the file system is for its owner alone.
 
     Twisted has such a socket open to all users unless the text says ``mode=``.
+
+    :param renewable: called with the certificates of an ``ssl:`` endpoint.
     """
     private = text.startswith("unix:") and not _MODE.search(text)
-    return Entrance(
-        option, text, serverFromString(reactor, f"{text}:mode=600" if private else text)
-    )
+    described = f"{text}:mode=600" if private else text
+    return Entrance(option, text, server_endpoint(reactor, described, renewable))
 
 
 class Listening(Service):

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
+import os
+import signal
+import socket
 import ssl
 import sys
-from datetime import datetime, timedelta, timezone
-from ipaddress import ip_address
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 from attrs import frozen
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
 from websockets.exceptions import ConnectionClosed
+
+from tests.certificates import Identity, make_root
 
 if TYPE_CHECKING:
     from tests.end_to_end.conftest import Server, StartProcess
@@ -22,45 +22,36 @@ if TYPE_CHECKING:
 
 @frozen
 class Credentials:
-    """A key and a certificate for the loopback address, in one file."""
+    """Where a server's key and certificates are, and who vouches for them."""
 
-    path: Path
+    directory: Path
+    root: Identity
 
     @property
-    def endpoint(self) -> str:
-        """Where a server listens with them."""
-        return f"ssl:0:privateKey={self.path}:interface=127.0.0.1"
+    def options(self) -> str:
+        """How an ``ssl:`` endpoint with them is described."""
+        return (
+            f"ssl:0:privateKey={self.directory}/key.pem:certKey={self.directory}/cert.pem"
+            f":extraCertChain={self.directory}/chain.pem:interface=127.0.0.1"
+        )
 
     @property
     def trust(self) -> ssl.SSLContext:
-        """What a client needs that trusts nobody else."""
-        return ssl.create_default_context(cafile=self.path)
+        """What a client needs that trusts the root and nobody else."""
+        return self.root.trusted()
+
+    def renew(self) -> Identity:
+        """Put another identity in the place of the one that is there."""
+        identity = self.root.issue("between", is_authority=True).issue("telemetry")
+        identity.write(self.directory)
+        return identity
 
 
 @pytest.fixture
 def credentials(tmp_path: Path) -> Credentials:
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "telemetry")])
-    now = datetime.now(timezone.utc)
-    loopback = x509.SubjectAlternativeName([x509.IPAddress(ip_address("127.0.0.1"))])
-    certificate = (
-        x509.CertificateBuilder()
-        .subject_name(name)
-        .issuer_name(name)
-        .public_key(key.public_key())
-        .serial_number(1)
-        .not_valid_before(now - timedelta(days=1))
-        .not_valid_after(now + timedelta(days=1))
-        .add_extension(loopback, critical=False)
-        .sign(key, hashes.SHA256())
-    )
-    pem = serialization.Encoding.PEM
-    path = tmp_path / "telemetry.pem"
-    path.write_bytes(
-        key.private_bytes(pem, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
-        + certificate.public_bytes(pem)
-    )
-    return Credentials(path)
+    credentials = Credentials(tmp_path, make_root())
+    credentials.renew()
+    return credentials
 
 
 @pytest.fixture
@@ -68,7 +59,7 @@ def server(start_process: StartProcess, credentials: Credentials) -> Server:
     return start_process(
         str(Path(sys.executable).with_name("twistd")),
         *("-n", "--pidfile=", "telemetry", "--no-database", "--ingestion-procs", "1"),
-        *("--ring-events", "1000", "--api-endpoint", credentials.endpoint),
+        *("--ring-events", "1000", "--api-endpoint", credentials.options),
         *("--telemetry-endpoint", "tcp:0:interface=127.0.0.1"),
     ).await_listening()
 
@@ -101,3 +92,33 @@ def test_it_is_told_goodbye(server: Server, credentials: Credentials, node_id: s
         with pytest.raises(ConnectionClosed):
             subscriber.receive_until(lambda: False)
         assert subscriber.connection.close_code == 1001
+
+
+def shown(server: Server, credentials: Credentials) -> bytes:
+    """The certificate that a new client is shown, which has to be convinced of it."""
+    with socket.create_connection(("127.0.0.1", server.ports["api"]), 40) as connection:
+        secure = credentials.trust.wrap_socket(connection, server_hostname="localhost")
+        with secure:
+            certificate = secure.getpeercert(binary_form=True)
+    assert certificate is not None
+    return certificate
+
+
+def test_certificates_are_renewed_on_sighup_and_connections_stay(
+    server: Server, credentials: Credentials, node_id: str
+) -> None:
+    """Clients trust the root alone, so they have to be sent all that leads there."""
+    before = shown(server, credentials)
+    with server.subscriber(tls=credentials.trust) as subscriber:
+        renewed = ssl.PEM_cert_to_DER_cert(credentials.renew().certificate_pem.decode())
+        assert shown(server, credentials) == before
+        os.kill(server.pid, signal.SIGHUP)
+        server.await_log("certificates of --api-endpoint: read again")
+        assert shown(server, credentials) == renewed != before
+        (credentials.directory / "key.pem").write_bytes(make_root().key_pem)
+        os.kill(server.pid, signal.SIGHUP)
+        server.await_log("do not go together")
+        assert shown(server, credentials) == renewed
+        server.connect_node(node_id).report_best(range(10))
+        subscriber.receive_events(10)
+        assert subscriber.slots() == list(range(10))
