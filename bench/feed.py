@@ -15,6 +15,7 @@ from typing import Any, cast
 
 from twisted.internet import reactor as installed
 
+from telemetry_twisted.api.http.connections import Connections
 from telemetry_twisted.api.site import api_site, basic_routes
 from telemetry_twisted.api.websocket.frames import event_renderer
 from telemetry_twisted.api.websocket.subscribers import Subscribers
@@ -25,6 +26,7 @@ from telemetry_twisted.hub.ring import Ring
 from telemetry_twisted.interfaces import IServerReactor
 from telemetry_twisted.jip3.codec import Dialect, load_codec
 from telemetry_twisted.transport.records import CHUNK_EVENTS, Chunk, encode_runs
+from telemetry_twisted.turns import Turns
 
 from .baselines.node import now
 from .progress import Progress
@@ -103,7 +105,9 @@ def main() -> None:
     figures = HubFigures(hub, [], None, lambda: len(subscribers), lambda: subscribers.events_missed)
     subscribers = Subscribers(hub.ring, figures, None, 5000, reactor, time.time, errors)
     feed = Feed(hub, reactor, list(chunks()), Progress(options.feed), options.ahead)
-    site: Any = api_site(basic_routes(subscribers, figures.problems))
+    routes = basic_routes(subscribers, figures.problems)
+    connections = Connections(10_000, 10_000, 10_000, reactor)
+    site: Any = api_site(routes, connections, Turns(reactor), reactor)
     port: Any = reactor.listenTCP(0, site, backlog=512, interface="127.0.0.1")
     print(json.dumps({"port": 0, "ws_port": port.getHost().port}), flush=True)
     subscribers.start()

@@ -25,6 +25,7 @@ from rich.console import Console
 from twisted.internet import reactor as installed
 from twisted.internet.defer import Deferred
 
+from telemetry_twisted.api.http.connections import Connections
 from telemetry_twisted.api.rest.routes import history_routes
 from telemetry_twisted.api.site import api_site
 from telemetry_twisted.errors import InternalErrors
@@ -54,6 +55,7 @@ from telemetry_twisted.store.testing import ThrowawayPostgresql
 from telemetry_twisted.store.writer import write_batch
 from telemetry_twisted.timestamps import rfc3339
 from telemetry_twisted.transport.records import Chunk, encode_runs
+from telemetry_twisted.turns import Turns
 
 from . import output
 from .harness import HOST, module
@@ -412,7 +414,8 @@ def serve(url: str, nodes: int, days: int, now: int) -> None:
         app = Klein()
         history, errors = History(database, Policy()), InternalErrors(reactor)
         history_routes(app, history, Figures(nodes), reactor, time.time, errors)
-        port = cast(Any, reactor).listenTCP(0, api_site(app), interface=HOST)
+        site = api_site(app, Connections(100, 100, 100, reactor), Turns(reactor), reactor)
+        port = cast(Any, reactor).listenTCP(0, site, interface=HOST)
         print(json.dumps({"port": port.getHost().port}), flush=True)
 
     def failed(failure: Any) -> None:

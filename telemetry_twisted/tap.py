@@ -12,6 +12,7 @@ from twisted.internet.interfaces import IReactorTime
 
 from telemetry_twisted.api.access.guard import Guard, Rules
 from telemetry_twisted.api.access.tokens import TokenFile
+from telemetry_twisted.api.http.connections import Connections
 from telemetry_twisted.api.rest.openapi import HERE
 from telemetry_twisted.api.rest.routes import history_routes
 from telemetry_twisted.api.site import api_site, basic_routes
@@ -41,7 +42,15 @@ from telemetry_twisted.store.database import open_database
 from telemetry_twisted.store.policy import Policy
 from telemetry_twisted.store.process import Settings as StoreSettings
 from telemetry_twisted.store.queries import History
+from telemetry_twisted.transport.limits import descriptor_limit
 from telemetry_twisted.transport.tls import Certificates
+from telemetry_twisted.turns import Turns
+
+OWN_DESCRIPTORS = 64
+"""Open files that the server keeps for itself: databases, logs, what it listens on."""
+
+DESCRIPTORS_OF_A_CHILD = 8
+"""Those that it needs for a child process, while it starts another as well."""
 
 __all__ = ["Options", "makeService"]
 
@@ -75,6 +84,7 @@ def makeService(options: Options) -> IService:
     subscribers = Subscribers(
         ring, figures, gauges, options["max-subscribers"], reactor, time.time, errors
     )
+    turns = Turns(reactor)
     routes = basic_routes(subscribers, figures.problems)
     history = None
     if archive is not None and gauges is not None:
@@ -87,7 +97,15 @@ def makeService(options: Options) -> IService:
         store_process = Supervisor(reactor, archive, time.time, errors)
         history = HistoryService(options["database"], archive, store_process, watch, database)
     rules = _rules(options, reactor, reloads)
-    site = api_site(routes, lambda inside: Guard(inside, rules, reactor))
+    site = api_site(
+        routes,
+        _connections(options, reactor),
+        turns,
+        reactor,
+        guarded=lambda inside: Guard(inside, rules, reactor),
+        client_of=rules.proxies.client_of,
+        access_log=bool(options["access-log"]),
+    )
     server = TelemetryServer(reactor, Terminal())
     nodes_entrance = _entrance(options, "telemetry-endpoint", reactor, reloads)
     nodes = Listening(nodes_entrance, AcceptedElsewhere(), server.failed)
@@ -131,6 +149,17 @@ def _rules(options: Options, clock: IReactorTime, reloads: Reloads) -> Rules:
         options["public-url"],
         tokens,
         (name, name.partition(".")[0]),
+    )
+
+
+def _connections(options: Options, reactor: IServerReactor) -> Connections:
+    children = options["ingestion-procs"] + 1
+    own = OWN_DESCRIPTORS + children * DESCRIPTORS_OF_A_CHILD
+    return Connections(
+        options["api-connections"],
+        options["api-connections-per-client"],
+        descriptor_limit() - own,
+        reactor,
     )
 
 

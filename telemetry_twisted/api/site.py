@@ -5,19 +5,25 @@ from __future__ import annotations
 from collections.abc import Callable
 from http import HTTPStatus
 from typing import Any
+from urllib.parse import unquote_to_bytes
 
 from klein import Klein
 from klein.resource import KleinResource
+from twisted.internet.interfaces import IReactorTime
 from twisted.python.failure import Failure
 from twisted.web.iweb import IRequest
 from twisted.web.resource import IResource
-from twisted.web.server import Site
 from werkzeug.exceptions import BadHost, HTTPException, MethodNotAllowed
 
 from telemetry_twisted import __version__
+from telemetry_twisted.turns import Turns
 
 from .access.admission import may_be_told_all
+from .access.proxies import ClientOf, peer_of
 from .answers import json_answer, json_error
+from .http.connections import Connections
+from .http.request import MOST_BODY_BYTES
+from .http.site import ApiSite
 from .websocket.subscribers import Subscribers
 from .websocket.upgrade import WebSocketUpgrade
 
@@ -65,12 +71,34 @@ class Routes(KleinResource):
     Those are paths and host names, clients' to choose, that are no text or no names.
     """
 
-    def render(self, request: IRequest) -> Any:
+    def __init__(self, app: Klein) -> None:
+        super().__init__(app)
+        self._paths = app.url_map.bind("telemetry")
+
+    def allows(self, method: bytes, uri: bytes) -> bool:
+        """Whether there is something that ``method`` can be asked of."""
+        path = unquote_to_bytes(uri.partition(b"?")[0])
         try:
-            b"/".join(request.postpath).decode()
+            return bool(self._paths.test(path.decode(), method.decode()))
+        except UnicodeDecodeError:
+            return False
+
+    def takes_body(self, method: bytes, uri: bytes) -> bool:
+        """Whether what ``method`` asks for can be told more in a body."""
+        return method not in (b"GET", b"HEAD") and self.allows(method, uri)
+
+    def render(self, request: Any) -> Any:
+        try:
+            b"/".join(request.postpath or ()).decode()
         except UnicodeDecodeError:
             path = request.path.decode("utf-8", "replace")
             return json_error(request, HTTPStatus.NOT_FOUND, f"there is nothing at {path}")
+        if request.too_large and self.allows(request.method, request.path):
+            return json_error(
+                request,
+                HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+                f"the body of a request is at most {MOST_BODY_BYTES} bytes long",
+            )
         try:
             request.getRequestHostname().decode()
             return super().render(request)
@@ -78,8 +106,17 @@ class Routes(KleinResource):
             return json_error(request, HTTPStatus.BAD_REQUEST, "the Host header names no host")
 
 
-def api_site(app: Klein, guarded: Callable[[IResource], IResource] = lambda all: all) -> Site:
+def api_site(
+    app: Klein,
+    connections: Connections,
+    turns: Turns,
+    clock: IReactorTime,
+    guarded: Callable[[IResource], IResource] = lambda all: all,
+    client_of: ClientOf = peer_of,
+    access_log: bool = False,
+) -> ApiSite:
     """The site that the API endpoint serves, all of which is ``guarded``."""
-    site = Site(guarded(Routes(app)))
-    site.noisy = False
-    return site
+    routes = Routes(app)
+    return ApiSite(
+        guarded(routes), routes.takes_body, connections, turns, clock, client_of, access_log
+    )

@@ -29,6 +29,7 @@ class Options(usage.Options):
     ]
     optFlags: ClassVar[list[list[Any]]] = [
         ["no-database", None, "Keep no history: only /api/ws and /api/health."],
+        ["access-log", None, "Log a line for each HTTP request."],
         ["byte-arrays", None, "Write hashes, addresses and bitfields as arrays of integers."],
     ]
 

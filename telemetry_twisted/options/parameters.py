@@ -95,6 +95,18 @@ _SUBSCRIBERS: list[Parameter] = [
         whole(1, 1_000_000),
         "WebSocket connections at most; one more gets HTTP 503.",
     ),
+    Parameter(
+        "api-connections",
+        "10000",
+        whole(1, 1_000_000),
+        "Connections to the API at most, subscribers included; one more gets HTTP 503.",
+    ),
+    Parameter(
+        "api-connections-per-client",
+        "2000",
+        whole(1, 1_000_000),
+        "Those of one client's address at most.",
+    ),
 ]
 
 _HISTORY: list[Parameter] = [

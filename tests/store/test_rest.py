@@ -18,6 +18,7 @@ from twisted.internet.task import Clock
 from twisted.internet.utils import getProcessOutputAndValue
 from twisted.web.client import HTTPConnectionPool
 
+from telemetry_twisted.api.http.connections import Connections
 from telemetry_twisted.api.rest.routes import history_routes
 from telemetry_twisted.api.site import api_site, basic_routes
 from telemetry_twisted.api.websocket.frames import event_renderer
@@ -28,6 +29,7 @@ from telemetry_twisted.jip3.table import TABLE
 from telemetry_twisted.store.database import Database
 from telemetry_twisted.store.policy import Policy
 from telemetry_twisted.store.queries import History
+from telemetry_twisted.turns import Turns
 
 NOW = 1_795_506_120
 Make = Callable[..., Any]
@@ -91,7 +93,9 @@ def base(database: Database, live: Live, clock: Clock) -> Iterator[str]:
     app = basic_routes(subscribers, list)
     history = History(database, Policy(), clock.seconds)
     history_routes(app, history, live, clock, clock.seconds, errors)
-    port = cast(Any, reactor).listenTCP(0, api_site(app), interface="127.0.0.1")
+    real = cast(Any, reactor)
+    site = api_site(app, Connections(100, 100, 100, real), Turns(real), real)
+    port = cast(Any, reactor).listenTCP(0, site, interface="127.0.0.1")
     yield f"http://127.0.0.1:{port.getHost().port}"
     pytest_twisted.blockon(port.stopListening())
 

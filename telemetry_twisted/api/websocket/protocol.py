@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from http import HTTPStatus
 from typing import Any, cast
 
 import txaio
@@ -10,9 +9,8 @@ from autobahn.twisted.websocket import WebSocketServerFactory, WebSocketServerPr
 from autobahn.util import encode_truncate
 from twisted.internet.interfaces import IDelayedCall
 
-from telemetry_twisted.api.answers import error_value
+from telemetry_twisted.api.answers import error_answer
 
-from .frames import encode
 from .outlet import StreamTransport
 from .requests import parse_batch
 from .subscriber import Subscriber, SubscriberContext
@@ -106,15 +104,7 @@ class SubscriberProtocol(WebSocketServerProtocol):
         self, code: int, reason: str, responseHeaders: list[tuple[str, str]] | None = None
     ) -> None:
         """Refuse a handshake that only Autobahn finds fault with."""
-        body = encode(error_value(code, reason))
-        head = [
-            f"HTTP/1.1 {code} {HTTPStatus(code).phrase}",
-            *(f"{name}: {value}" for name, value in responseHeaders or ()),
-            "Content-Type: application/json",
-            f"Content-Length: {len(body)}",
-            "Connection: close",
-        ]
-        self.sendData("\r\n".join([*head, "", ""]).encode() + body)
+        self.sendData(error_answer(code, reason, dict(responseHeaders or ())))
 
     def onClose(self, wasClean: bool, code: int | None, reason: str | None) -> None:
         if self._linger is not None and self._linger.active():

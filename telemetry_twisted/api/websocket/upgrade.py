@@ -5,15 +5,14 @@ from __future__ import annotations
 from base64 import b64decode
 from collections.abc import Sequence
 from http import HTTPStatus
-from io import BytesIO
 from typing import Any
 
 from attrs import frozen
-from autobahn.twisted.resource import WebSocketResource
 from twisted.web.resource import Resource
-from twisted.web.server import Request
+from twisted.web.server import NOT_DONE_YET
 
 from telemetry_twisted.api.answers import json_error
+from telemetry_twisted.api.http.request import ApiRequest
 
 from .protocol import SubscriberFactory
 from .requests import BadRequest, parse_batch
@@ -42,9 +41,9 @@ class WebSocketUpgrade(Resource):
     def __init__(self, subscribers: Subscribers) -> None:
         Resource.__init__(self)
         self._subscribers = subscribers
-        self._web_socket = WebSocketResource(SubscriberFactory(subscribers))
+        self._factory = SubscriberFactory(subscribers)
 
-    def render(self, request: Request) -> Any:
+    def render(self, request: ApiRequest) -> Any:
         try:
             check_handshake(request)
             self._check_wishes(request)
@@ -52,12 +51,12 @@ class WebSocketUpgrade(Resource):
             for name, value in refusal.headers:
                 request.setHeader(name, value)
             return json_error(request, refusal.code, refusal.message)
-        # What came in the same segment as the handshake is the beginning of the stream of frames.
-        # The resource hands on the request's content, which is empty, behind the handshake.
-        request.content = BytesIO(request.channel.clearLineBuffer())
-        return self._web_socket.render(request)
+        protocol: Any = self._factory.buildProtocol(request.channel.getPeer())
+        # Autobahn reads the handshake once more; what the client has sent since follows it.
+        request.channel.upgrade(protocol, _handshake(request))
+        return NOT_DONE_YET
 
-    def _check_wishes(self, request: Request) -> None:
+    def _check_wishes(self, request: ApiRequest) -> None:
         batches = [value.decode("utf-8", "replace") for value in request.args.get(b"batch", ())]
         try:
             parse_batch(batches, self._subscribers.ring.batch)
@@ -71,7 +70,14 @@ class WebSocketUpgrade(Resource):
             )
 
 
-def check_handshake(request: Request) -> None:
+def _handshake(request: ApiRequest) -> bytes:
+    """The head of a request, as it was sent but for what means the same."""
+    headers = request.requestHeaders.getAllRawHeaders()
+    lines = [b"%b: %b\r\n" % (name, value) for name, values in headers for value in values]
+    return b"GET %b HTTP/1.1\r\n%b\r\n" % (request.uri, b"".join(lines))
+
+
+def check_handshake(request: ApiRequest) -> None:
     """Let only an opening handshake of a WebSocket client pass.
 
     :raises Refusal: with what is missing or wrong (RFC 6455, 4.2.1).
@@ -89,7 +95,7 @@ def check_handshake(request: Request) -> None:
         raise Refusal(HTTPStatus.BAD_REQUEST, "expected Connection: Upgrade")
     _check_key(request.requestHeaders.getRawHeaders(b"sec-websocket-key", ()))
     _check_version(request.requestHeaders.getRawHeaders(b"sec-websocket-version", ()))
-    if request.content is not None and request.content.read(1):
+    if request.unread:
         raise Refusal(HTTPStatus.BAD_REQUEST, "expected no body in a request to upgrade")
 
 
@@ -120,7 +126,7 @@ def _upgrade_required(message: str) -> Refusal:
     return Refusal(HTTPStatus.UPGRADE_REQUIRED, message, [(b"upgrade", b"websocket")])
 
 
-def _tokens(request: Request, header: bytes) -> set[bytes]:
+def _tokens(request: ApiRequest, header: bytes) -> set[bytes]:
     """The comma-separated tokens of a header, in lower case."""
     values = request.requestHeaders.getRawHeaders(header, ())
     return {token.strip().lower() for value in values for token in value.split(b",")}

@@ -10,11 +10,13 @@ from twisted.internet.address import IPv4Address
 from twisted.internet.error import ConnectionDone
 from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
-from twisted.web.server import Site
 
+from telemetry_twisted.api.http.connections import Connections
+from telemetry_twisted.api.http.site import ApiSite
 from telemetry_twisted.api.websocket.subscribers import Subscribers
 from telemetry_twisted.api.websocket.upgrade import WebSocketUpgrade
 from telemetry_twisted.errors import InternalErrors
+from telemetry_twisted.turns import Turns
 from tests.api.websocket.conftest import Stage, Wire, frames_in
 
 KEY = "AQIDBAUGBwgJCgsMDQ4PEA=="
@@ -51,7 +53,13 @@ class UpgradeTests(SynchronousTestCase):
         self.subscribers = Subscribers(
             stage.ring, stage, None, 2, clock, stage.now, InternalErrors(clock)
         )
-        self.site = Site(WebSocketUpgrade(self.subscribers), timeout=None)
+        self.site = ApiSite(
+            WebSocketUpgrade(self.subscribers),
+            lambda _method, _uri: False,
+            Connections(100, 100, 100, clock),
+            Turns(clock),
+            clock,
+        )
 
     def connect(self, data: bytes) -> HttpWire:
         """A client that has sent ``data`` in one segment."""
@@ -61,6 +69,7 @@ class UpgradeTests(SynchronousTestCase):
         wire.protocol = channel
         channel.makeConnection(wire)
         channel.dataReceived(data)
+        self.stage.time.advance(0)
         self.addCleanup(lambda: wire.protocol.connectionLost(Failure(ConnectionDone())))
         return wire
 
