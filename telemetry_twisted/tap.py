@@ -22,9 +22,11 @@ from telemetry_twisted.clock import use_monotonic_timers
 from telemetry_twisted.errors import InternalErrors
 from telemetry_twisted.hub.alerts import AlertBook, Thresholds
 from telemetry_twisted.hub.archive import Archive
+from telemetry_twisted.hub.backlog import Backlog
 from telemetry_twisted.hub.figures import HubFigures, HubGauges
 from telemetry_twisted.hub.hub import Hub
 from telemetry_twisted.hub.ingestion import IngestionServer
+from telemetry_twisted.hub.permits import Permits
 from telemetry_twisted.hub.ring import Ring
 from telemetry_twisted.hub.supervisor import Supervisor
 from telemetry_twisted.hub.watch import Watch
@@ -54,6 +56,9 @@ DESCRIPTORS_OF_A_CHILD = 8
 
 __all__ = ["Options", "makeService"]
 
+_LEEWAY = 64
+"""Connections that may be silent even where only a few nodes may connect."""
+
 
 def makeService(options: Options) -> IService:
     """The server that ``options`` describe."""
@@ -72,7 +77,8 @@ def makeService(options: Options) -> IService:
         options["ws-batch"],
     )
     hub = Hub(ring, options["max-nodes"], reactor, time.time, errors, archive)
-    servers = _ingestion_servers(options, hub, errors)
+    permits = Permits(3 * options["max-nodes"] + _LEEWAY)
+    servers = _ingestion_servers(options, hub, permits, errors)
     store = None if archive is None else archive.condition
     figures = HubFigures(
         hub, servers, store, lambda: len(subscribers), lambda: subscribers.events_missed
@@ -110,19 +116,22 @@ def makeService(options: Options) -> IService:
     nodes_entrance = _entrance(options, "telemetry-endpoint", reactor, reloads)
     nodes = Listening(nodes_entrance, AcceptedElsewhere(), server.failed)
     api = Listening(_entrance(options, "api-endpoint", reactor, reloads), site, server.failed)
+    backlog = Backlog(permits, reactor, errors)
     supervisors = [Supervisor(reactor, each, time.time, errors) for each in servers]
     server.assemble(
         OperatorSignals(reactor, reloads.run),
         nodes,
         api,
-        IngestionService(nodes, hub, servers, supervisors, reactor),
+        IngestionService(nodes, servers, supervisors, backlog),
         SubscriberService(subscribers),
         history,
     )
     return server
 
 
-def _ingestion_servers(options: Options, hub: Hub, errors: InternalErrors) -> list[IngestionServer]:
+def _ingestion_servers(
+    options: Options, hub: Hub, permits: Permits, errors: InternalErrors
+) -> list[IngestionServer]:
     processes = options["ingestion-procs"]
     settings = Settings(
         first_id=1,
@@ -131,10 +140,10 @@ def _ingestion_servers(options: Options, hub: Hub, errors: InternalErrors) -> li
         byte_arrays=bool(options["byte-arrays"]),
         max_message_size=options["max-message-size"],
         rate_limit=options["rate-limit"],
-        max_waiting=options["max-nodes"],
+        most_silent=max(_LEEWAY, options["max-nodes"]) // processes + 1,
         history=not options["no-database"],
     )
-    return [IngestionServer(number, settings, hub, errors) for number in range(processes)]
+    return [IngestionServer(number, settings, hub, permits, errors) for number in range(processes)]
 
 
 def _rules(options: Options, clock: IReactorTime, reloads: Reloads) -> Rules:

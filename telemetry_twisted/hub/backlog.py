@@ -6,8 +6,9 @@ import select
 import socket
 
 from twisted.internet.interfaces import IReactorTime
-from twisted.internet.task import LoopingCall
-from twisted.logger import Logger
+
+from telemetry_twisted.errors import InternalErrors
+from telemetry_twisted.rounds import Rounds
 
 from .permits import Permits
 
@@ -27,31 +28,23 @@ class Backlog:
     The hub never accepts, but it can see whether anything waits in the backlog. When something
     does, and goes on to, those who hold permits are passed over
     (:meth:`~.permits.Permits.pass_over`).
-
-    :param listening: the listening socket; it stays the caller's.
     """
 
-    _log = Logger()
-
-    def __init__(self, listening: socket.socket, permits: Permits, clock: IReactorTime) -> None:
+    def __init__(self, permits: Permits, clock: IReactorTime, errors: InternalErrors) -> None:
         self._permits = permits
         self._poll = select.poll()
-        self._poll.register(listening, select.POLLIN)
         self._spent = 0
         self._looks = 0
-        self._look_call = LoopingCall(self._look)
-        self._look_call.clock = clock
+        self._rounds = Rounds(self._look, "backlog", clock, errors)
 
-    def start(self) -> None:
-        """Look from now on."""
-        self._look_call.start(LOOK_SECONDS, now=False).addErrback(
-            lambda failure: self._log.failure("nothing looks after the backlog any more", failure)
-        )
+    def start(self, listening: socket.socket) -> None:
+        """Look after ``listening``, a listening socket that stays the caller's."""
+        self._poll.register(listening, select.POLLIN)
+        self._rounds.start(LOOK_SECONDS)
 
     def stop(self) -> None:
         """Look no more."""
-        if self._look_call.running:
-            self._look_call.stop()
+        self._rounds.stop()
 
     def _look(self) -> None:
         waits = bool(self._poll.poll(0)) and self._spent == self._permits.spent

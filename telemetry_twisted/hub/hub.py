@@ -126,11 +126,6 @@ class Hub:
         if number:
             self.endings["lost"] += number
 
-    def connection_lost_before_service(self, reason: str) -> None:
-        """A connection was accepted that no ingestion process could take."""
-        self.endings["unserved"] += 1
-        self._quiet.warn("a connection was dropped: {reason}", reason=reason)
-
     def node_connected(self, node: Node) -> None:
         with self.errors.kept_at("node"):
             self.ring.node_connected(node.node_id, node.slot)

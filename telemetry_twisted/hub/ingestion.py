@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import socket
 from collections.abc import Mapping
 from typing import Any, Protocol
@@ -11,13 +12,13 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from telemetry_twisted.errors import InternalErrors
-from telemetry_twisted.ingestion.handover import send_socket
-from telemetry_twisted.ingestion.process import HANDOVER_FD, Settings
+from telemetry_twisted.ingestion.process import LISTEN_FD, Settings
 from telemetry_twisted.transport import records
 from telemetry_twisted.transport.link import Link
 
 from .child import ChildState, Condition, Launch
 from .nodes import NodeTable
+from .permits import Permits
 from .silence import Patience
 
 
@@ -48,65 +49,96 @@ class IngestionSink(Protocol):
 class IngestionServer:
     """One of the ingestion processes, through all of its runs.
 
-    ``connections`` is the number of connections dealt to the present one that have not ended;
-    ``pulse`` the newest counters that it sent, empty before the first.
+    ``pulse`` holds the newest counters that it sent, and is empty before the first.
 
+    :param permits: where it is reckoned how many connections it may accept.
     :param errors: where what goes wrong with it stays, and what it counts itself is added.
     """
 
     _log = Logger()
 
     def __init__(
-        self, number: int, settings: Settings, sink: IngestionSink, errors: InternalErrors
+        self,
+        number: int,
+        settings: Settings,
+        sink: IngestionSink,
+        permits: Permits,
+        errors: InternalErrors,
     ) -> None:
         self.number = number
-        self.connections = 0
         self.condition = Condition(f"ingestion {number}", f"ingestion process {number}")
         self.patience = Patience()
         self.pulse: dict[str, Any] = {}
         self.past: dict[str, int] = {}
         self._settings = settings
         self._sink = sink
+        self._permits = permits
+        self._permits_changed = False
+        self._wants_permits = True
+        self._draining = False
+        self._listening: socket.socket | None = None
         self._errors = errors
         self._errors_before: Mapping[str, int] = {}
         self._last_id = number + 1 - settings.id_step
         self._link: Link | None = None
-        self._handover: socket.socket | None = None
 
     @property
-    def state(self) -> ChildState:
-        """What its supervisor knows of it; new connections are for one that is running."""
-        return self.condition.state
+    def connections(self) -> int:
+        """How many connections the present one has."""
+        return self._permits.connections(self)
+
+    def listen(self, listening: socket.socket) -> None:
+        """Accept from ``listening``, a listening socket that stays the caller's."""
+        self._listening = listening
+
+    @property
+    def accepts(self) -> bool:
+        """Whether it can be expected to accept (:class:`~.permits.Holder`).
+
+        One that starts will in a moment. It is reckoned with from the first, or else the first of
+        several that start together would get what waits for all.
+        """
+        state = self.condition.state
+        return (
+            self._link is not None
+            and state in (ChildState.STARTING, ChildState.RUNNING)
+            and self._wants_permits
+            and not self._draining
+        )
+
+    def permit(self, count: int) -> None:
+        """Let it accept ``count`` connections more."""
+        self._send(records.PERMIT, {"count": count})
 
     def launch(self) -> Launch:
         """What its next run needs."""
-        here, there = socket.socketpair()
-        here.setblocking(False)
-        self._handover = here
+        assert self._listening is not None
         settings = evolve(self._settings, first_id=self._last_id + self._settings.id_step)
         arguments = ["-m", "telemetry_twisted.ingestion", settings.encode()]
-        return Launch(arguments, {HANDOVER_FD: there.detach()})
+        return Launch(arguments, {LISTEN_FD: os.dup(self._listening.fileno())})
 
     def process_started(self) -> None:
         self._log.info("{title}: pid {pid}", title=self.condition.title, pid=self.condition.pid)
 
     def state_changed(self) -> None:
-        pass
+        # While several are started one after another, the first is not to get what is for all.
+        if self.condition.state is not ChildState.STARTING:
+            self._permits.give()
 
     def process_ended(self, reason: str) -> None:
         # Whatever goes wrong, its nodes are gone with it, and so is all else that was its.
-        lost, self.connections = self.connections, 0
+        lost = self.connections
         ended, self.pulse = self.pulse, {}
         self._errors_before = {}
-        handover, self._handover = self._handover, None
+        self._wants_permits = True
+        self._permits.leave(self)
         try:
             self._sink.nodes.server_lost(self)
         finally:
-            if handover is not None:
-                handover.close()
             self._sink.connections_lost(lost)
             for counter in ("events", "rate_limited"):
                 self.past[counter] = self.past.get(counter, 0) + ended.get(counter, 0)
+            self._permits.give()
 
     def counter(self, name: str) -> int:
         """A counter of the ``PULSE`` record, summed over all runs."""
@@ -114,6 +146,7 @@ class IngestionServer:
 
     def link_made(self, link: Link) -> None:
         self._link = link
+        self._permits.join(self)
 
     def link_lost(self, reason: Failure) -> None:
         self._link = None
@@ -140,9 +173,21 @@ class IngestionServer:
             )
         elif kind == records.GONE:
             gone = records.decode_json(body)
-            self.connections -= 1
+            self._permits.ended(self)
+            self._permits_changed = True
             self._sink.connection_ended(gone["kind"], gone["reason"])
             self._sink.nodes.ended(self, gone["connection"], gone["kind"], gone["reason"])
+        elif kind == records.ACCEPTED:
+            self._permits.accepted(self)
+            self._permits_changed = True
+        elif kind == records.RETURNED:
+            returned = records.decode_json(body)
+            self._wants_permits = returned["more"]
+            self._permits.returned(self, returned["count"])
+            self._permits_changed = True
+        elif kind == records.ACTIVITY:
+            activity = records.decode_json(body)
+            self._sink.nodes.answered(self, activity["connection"], activity["silent"])
         else:
             self._log.error("ingestion process sent a record of kind {kind}", kind=kind)
 
@@ -151,16 +196,13 @@ class IngestionServer:
         self._errors.add(counted, self._errors_before)
         self._errors_before = counted
         self.pulse = pulse
+        self._permits.heard(self)
 
     def records_done(self) -> None:
         self._sink.chunks_done()
-
-    def take(self, accepted: socket.socket) -> bool:
-        """Serve ``accepted`` from now on (:class:`~.dealer.Player`)."""
-        if self._handover is None or not send_socket(self._handover, accepted):
-            return False
-        self.connections += 1
-        return True
+        if self._permits_changed:
+            self._permits_changed = False
+            self._permits.give()
 
     def _send(self, kind: int, message: dict[str, Any]) -> None:
         if self._link is not None:
@@ -172,7 +214,11 @@ class IngestionServer:
     def dismiss(self, connection: int, kind: str, reason: str) -> None:
         self._send(records.DISMISS, {"connection": connection, "kind": kind, "reason": reason})
 
+    def challenge(self, connection: int) -> None:
+        self._send(records.CHALLENGE, {"connection": connection})
+
     def drain(self) -> None:
         """Have it send what it has read, and end."""
+        self._draining = True
         if self._link is not None:
             self._link.send(records.encode_record(records.DRAIN))

@@ -7,12 +7,12 @@ import sys
 
 from telemetry_twisted.transport.child import run_child
 
-from .process import HANDOVER_FD, IngestionProcess, Settings
+from .process import LISTEN_FD, IngestionProcess, Settings
 
 if __name__ == "__main__":
     settings = Settings.decode(sys.argv[1])
     run_child(
         lambda reactor, errors: IngestionProcess(
-            reactor, settings, socket.socket(fileno=HANDOVER_FD), errors
+            reactor, settings, socket.socket(fileno=LISTEN_FD), errors
         )
     )

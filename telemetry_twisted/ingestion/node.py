@@ -18,6 +18,7 @@ from twisted.internet.protocol import Protocol, connectionDone
 from twisted.internet.tcp import Connection
 from twisted.python.failure import Failure
 
+from telemetry_twisted.addresses import host_and_port
 from telemetry_twisted.jip3.codec import FrameTooLong
 from telemetry_twisted.jip3.node_information import (
     NodeInformation,
@@ -92,6 +93,7 @@ class NodeProtocol(Protocol):
         self._held_bytes = 0
         self._needed = 0
         self._reading = True
+        self._heard = clock.seconds()
         self._ending = LEFT
         self._timeout: IDelayedCall | None = None
 
@@ -105,10 +107,18 @@ class NodeProtocol(Protocol):
     def address(self) -> str:
         """Where the node connects from, as ``host:port``."""
         peer = self._transport.getPeer()
-        host = f"[{peer.host}]" if ":" in peer.host else peer.host
-        return f"{host}:{peer.port}"
+        return host_and_port(peer.host, peer.port)
+
+    @property
+    def silent(self) -> float:
+        """For how many seconds it has sent nothing; 0 while it is not read from, which can be why.
+
+        Raw bytes count, whether they make a whole frame or not.
+        """
+        return self._clock.seconds() - self._heard if self._reading else 0.0
 
     def dataReceived(self, data: bytes) -> None:
+        self._heard = self._clock.seconds()
         if self._held:
             self._held.append(data)
             self._held_bytes += len(data)

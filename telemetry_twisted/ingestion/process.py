@@ -1,4 +1,4 @@
-"""One ingestion process: it takes sockets of nodes from the hub and sends the hub their events."""
+"""One ingestion process: it accepts connections of nodes and sends the hub their events."""
 
 from __future__ import annotations
 
@@ -11,7 +11,6 @@ from typing import Any
 import ujson
 from attrs import asdict, frozen
 from twisted.internet.defer import Deferred
-from twisted.internet.protocol import ServerFactory
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
@@ -25,26 +24,19 @@ from telemetry_twisted.rounds import Rounds
 from telemetry_twisted.transport import records
 from telemetry_twisted.transport.link import Link
 
+from .accept import Acceptor
 from .assembler import Assembler, Source
+from .connections import Connections
 from .faults import FaultLedger
 from .gate import Gate
-from .handover import SocketReceiver
-from .node import LEFT, Ending, NodeProtocol
+from .node import Ending, NodeProtocol
 from .rate import RateLimit
 
 REPORT_SECONDS = 1.0
 """How often the counters of a process are sent to the hub."""
 
-HANDOVER_FD = 4
-"""Descriptor on which the sockets of nodes come."""
-
-NO_DESCRIPTOR = Ending(
-    "unserved", "no file descriptors are left; raise the limit on open files (ulimit -n)"
-)
-
-TOO_MANY_WAITING = Ending(
-    "unserved", "too many connections have not introduced themselves yet, as many as --max-nodes"
-)
+LISTEN_FD = 4
+"""Descriptor of the listening socket that all ingestion processes share."""
 
 _BEST_BLOCK, _FINALIZED_BLOCK, _SYNC_STATUS = 11, 12, 13
 
@@ -54,7 +46,7 @@ class Settings:
     """What the hub tells an ingestion process when it starts it.
 
     ``first_id`` and ``id_step`` make ids unique over all processes; ``rate_limit`` is in events per
-    second per node, 0 for none; ``max_waiting`` bounds the connections that have not introduced
+    second per node, 0 for none; ``most_silent`` bounds the connections that have not introduced
     themselves; ``history`` says whether counts, facts and node states are wanted.
     """
 
@@ -64,7 +56,7 @@ class Settings:
     byte_arrays: bool
     max_message_size: int
     rate_limit: int
-    max_waiting: int
+    most_silent: int
     history: bool
 
     def encode(self) -> str:
@@ -90,7 +82,7 @@ class IngestionProcess:
         self,
         reactor: IServerReactor,
         settings: Settings,
-        handover: socket.socket,
+        listening: socket.socket,
         errors: InternalErrors,
         now: Now = time.time,
     ) -> None:
@@ -100,12 +92,9 @@ class IngestionProcess:
         self._now = now
         self._codec = load_codec(settings.codec)
         self._gate = Gate()
-        self._receiver = SocketReceiver(reactor, handover, self._socket_received)
-        self._nodes: dict[int, NodeProtocol] = {}
+        self._listening = listening
         self._information: dict[int, NodeInformation] = {}
         self._ended_faults: list[dict[str, Any]] = []
-        self._connections = 0
-        self._waiting = 0
         self._rate_limited = 0
         self._reports = Rounds(self._report, "report of an ingestion process", reactor, errors)
         self._draining = False
@@ -122,7 +111,10 @@ class IngestionProcess:
             self._now,
         )
         link.register_producer(self._gate)
-        self._receiver.start()
+        self._connections = Connections(
+            self._reactor, link, self._build_node, self._settings.most_silent
+        )
+        self._acceptor = Acceptor(self._reactor, self._listening, self._connections)
         self._log.info("the {codec} codec decodes", codec=self._codec.name)
         # The first one tells the hub that this process works.
         self._reports.start(REPORT_SECONDS, now=True)
@@ -132,13 +124,19 @@ class IngestionProcess:
             self.drain()
             return
         message = records.decode_json(body)
-        node = self._nodes.get(message["connection"])
+        if kind == records.PERMIT:
+            self._acceptor.permit(message["count"])
+            return
+        node = self._connections.nodes.get(message["connection"])
         if node is None:
             return
         if kind == records.ADMIT:
             self._admit(node, message["slot"], message["after_id"])
         elif kind == records.DISMISS:
             node.end(Ending(message["kind"], message["reason"]))
+        elif kind == records.CHALLENGE:
+            activity = {"connection": node.connection, "silent": node.silent}
+            self._link.send(records.encode_json(records.ACTIVITY, activity))
 
     def records_done(self) -> None:
         pass
@@ -148,27 +146,9 @@ class IngestionProcess:
             self._log.warn("the hub is gone, so this process ends")
         self.ended.callback(None)
 
-    def _socket_received(self, accepted: socket.socket | None) -> None:
-        self._connections += 1
-        if accepted is None:
-            self._send_gone(self._connections, NO_DESCRIPTOR)
-            return
-        with accepted:
-            if self._waiting >= self._settings.max_waiting:
-                self._send_gone(self._connections, TOO_MANY_WAITING)
-                return
-            factory = _NodeFactory(self, self._connections)
-            try:
-                self._reactor.adoptStreamConnection(accepted.fileno(), accepted.family, factory)
-            except OSError:
-                # A connection that was reset while it was handed over has no peer any more.
-                self._send_gone(self._connections, LEFT)
-
-    def build_node(self, connection: int) -> NodeProtocol:
-        """The protocol of a new connection."""
+    def _build_node(self, connection: int) -> NodeProtocol:
         settings = self._settings
-        self._waiting += 1
-        self._nodes[connection] = node = NodeProtocol(
+        return NodeProtocol(
             connection,
             self,
             self._assembler,
@@ -177,10 +157,9 @@ class IngestionProcess:
             settings.max_message_size,
             RateLimit(settings.rate_limit, self._reactor) if settings.rate_limit else None,
         )
-        return node
 
     def node_introduced(self, node: NodeProtocol, information: NodeInformation) -> None:
-        self._waiting -= 1
+        self._connections.introduced(node)
         self._information[node.connection] = information
         hello = {
             "connection": node.connection,
@@ -206,23 +185,18 @@ class IngestionProcess:
         node.admit(Source(slot, self._codec.open(dialect), faults))
 
     def node_ended(self, node: NodeProtocol, ending: Ending) -> None:
-        del self._nodes[node.connection]
-        if self._information.pop(node.connection, None) is None:
-            self._waiting -= 1
+        self._information.pop(node.connection, None)
         self._rate_limited += node.rate_limited
         self._assembler.end_turn()
         if node.source is not None:
             self._ended_faults += node.source.faults.take()
             if self._settings.history:
                 self._send_history([node.source])
-        self._send_gone(node.connection, ending)
-
-    def _send_gone(self, connection: int, ending: Ending) -> None:
-        gone = {"connection": connection, "kind": ending.kind, "reason": ending.reason}
-        self._link.send(records.encode_json(records.GONE, gone))
+        self._connections.ended(node, ending)
 
     def _report(self) -> None:
-        sources = [node.source for node in self._nodes.values() if node.source is not None]
+        nodes = self._connections.nodes.values()
+        sources = [node.source for node in nodes if node.source is not None]
         faults, self._ended_faults = self._ended_faults, []
         for source in sources:
             faults += source.faults.take()
@@ -234,10 +208,9 @@ class IngestionProcess:
         usage = resource.getrusage(resource.RUSAGE_SELF)
         pulse = {
             "codec": self._codec.name,
-            "connections": len(self._nodes),
+            "connections": len(nodes),
             "events": self._assembler.events,
-            "rate_limited": self._rate_limited
-            + sum(node.rate_limited for node in self._nodes.values()),
+            "rate_limited": self._rate_limited + sum(node.rate_limited for node in nodes),
             "held_back": self._gate.closed,
             "link_backlog_bytes": self._link.backlog,
             "cpu_seconds": usage.ru_utime + usage.ru_stime,
@@ -267,26 +240,15 @@ class IngestionProcess:
         if self._draining:
             return
         self._draining = True
-        self._receiver.stop()
+        self._acceptor.stop()
         self._gate.open_for_good()
-        for node in list(self._nodes.values()):
+        for node in list(self._connections.nodes.values()):
             node.hold()
         self._assembler.end_turn()
         if self._reports.running:
             self._reports.stop()
             self._report()
         self._link.close()
-
-
-class _NodeFactory(ServerFactory):
-    noisy = False
-
-    def __init__(self, process: IngestionProcess, connection: int) -> None:
-        self._process = process
-        self._connection = connection
-
-    def buildProtocol(self, _address: object) -> NodeProtocol:
-        return self._process.build_node(self._connection)
 
 
 def _state(latest: dict[int, bytes]) -> dict[str, Any]:

@@ -5,14 +5,21 @@ record                direction       body
 ====================  ==============  ==========================================================
 ``CHUNK``             child to hub    events of one reactor turn, see :class:`Chunk`
 ``HELLO``             child to hub    JSON ``{connection, node_id, address, info}``
-``GONE``              child to hub    JSON ``{connection, reason}``: every connection's end
+``ACCEPTED``          child to hub    JSON ``{connection, host}``: every connection's beginning,
+                                      for which a permit is spent
+``RETURNED``          child to hub    JSON ``{count, more}``: permits that will not be spent, and
+                                      whether more are welcome
+``ACTIVITY``          child to hub    JSON ``{connection, silent}``, the latter in seconds
+``GONE``              child to hub    JSON ``{connection, kind, reason}``: every connection's end
 ``FACTS``             child to hub    see :class:`Facts`
 ``COUNTS``            child to hub    JSON ``{received, counts: {slot: {type: n}}}``, every second
 ``STATE``             child to hub    JSON ``{slot: {best, finalized, synced}}``, what changed
 ``FAULTS``            child to hub    JSON list of faults by node, discriminator and reason
 ``PULSE``             child to hub    JSON counters of the process, every second
 ``ADMIT``             hub to child    JSON ``{connection, slot, after_id}``
-``DISMISS``           hub to child    JSON ``{connection, reason}``
+``DISMISS``           hub to child    JSON ``{connection, kind, reason}``
+``PERMIT``            hub to child    JSON ``{count}``: accept so many connections more
+``CHALLENGE``         hub to child    JSON ``{connection}``: asks for ``ACTIVITY``
 ``DRAIN``             hub to child    empty: read no more, send what was read, end
 ``SETTINGS``          hub to store    JSON of what the store process is to do, its first record
 ``NODE_CONNECTED``    hub to store    JSON ``{slot, node_id, connection, address, info, cores,
@@ -56,7 +63,12 @@ from attrs import define, frozen
     NODE_GONE,
     SAMPLED,
     STORE_STATUS,
-) = range(16)
+    ACCEPTED,
+    PERMIT,
+    RETURNED,
+    CHALLENGE,
+    ACTIVITY,
+) = range(21)
 
 PREFIX = struct.Struct("<IB")
 _CHUNK = struct.Struct("<QQQHH")

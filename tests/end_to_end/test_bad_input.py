@@ -309,14 +309,17 @@ def test_more_nodes_than_may_connect_are_refused_at_once(
         first.goes_on()
 
 
-def test_more_connections_than_nodes_may_be_silent_are_refused_at_once(
+def test_strangers_that_say_nothing_hold_no_place_that_a_node_could_have(
     start_server: StartServer, node_ids: list[str]
 ) -> None:
     server = start_server("--max-nodes", "2", procs=1)
     with server.subscriber() as subscriber:
         bystander = watch(server, subscriber, node_ids[0])
-        strangers = [server.connect_stranger() for _ in range(3)]
-        strangers[2].await_closed()
-        assert not strangers[0].closed
+        strangers = [server.connect_stranger() for _ in range(100)]
+        strangers[0].await_closed()
+        node = server.connect_node(node_ids[1])
+        node.report_best([7])
+        subscriber.receive_until(lambda: len(subscriber.by_node[node_ids[1]]) == 1)
+        assert not strangers[-1].closed
         bystander.goes_on()
-    server.await_log("too many connections have not introduced themselves yet")
+    server.await_log("it had said nothing, and there was no room")

@@ -20,6 +20,9 @@ class NoServer:
     def dismiss(self, connection: int, kind: str, reason: str) -> None:
         raise AssertionError
 
+    def challenge(self, connection: int) -> None:
+        raise AssertionError
+
 
 def node(node_id: str, **state: Any) -> Node:
     made = Node(node_id, 0, NoServer(), 1, "127.0.0.1:1", 0.0, {})

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import socket
 from collections.abc import Iterator
 from typing import Any, cast
 
@@ -12,13 +13,15 @@ from twisted.internet.task import Clock
 from twisted.logger import ILogObserver, LogEvent, formatEvent, globalLogPublisher
 
 from telemetry_twisted.errors import InternalErrors
+from telemetry_twisted.hub.child import ChildState
 from telemetry_twisted.hub.figures import HubFigures
 from telemetry_twisted.hub.filter import ALL, Filter
 from telemetry_twisted.hub.hub import Hub
 from telemetry_twisted.hub.ingestion import IngestionServer
 from telemetry_twisted.hub.nodes import Node
+from telemetry_twisted.hub.permits import Permits
 from telemetry_twisted.hub.ring import Ring
-from telemetry_twisted.ingestion.process import Settings
+from telemetry_twisted.ingestion.process import LISTEN_FD, Settings
 from telemetry_twisted.transport import records
 from telemetry_twisted.transport.link import Link
 from telemetry_twisted.transport.records import Chunk, decode_json, encode_runs
@@ -31,7 +34,7 @@ SETTINGS = Settings(
     byte_arrays=False,
     max_message_size=1 << 20,
     rate_limit=0,
-    max_waiting=10,
+    most_silent=10,
     history=True,
 )
 
@@ -82,18 +85,29 @@ class Scene:
         self.errors = InternalErrors(self.clock)
         now = self.clock.seconds
         self.hub = Hub(ring, 2, self.clock, now, self.errors, self.history)
-        self.servers = [
-            IngestionServer(number, SETTINGS, self.hub, self.errors) for number in (0, 1)
-        ]
+        self.permits = Permits(100)
+        self.servers = [self.server(number) for number in (0, 1)]
         self.wires = [Wire(), Wire()]
         for server, wire in zip(self.servers, self.wires, strict=True):
             server.link_made(cast(Link, wire))
+
+    def server(self, number: int) -> IngestionServer:
+        return IngestionServer(number, SETTINGS, self.hub, self.permits, self.errors)
+
+    def start(self, server: int) -> None:
+        """What its supervisor does when it is heard from."""
+        self.servers[server].condition.state = ChildState.RUNNING
+        self.servers[server].state_changed()
+
+    def accept(self, server: int, connection: int, host: str = "10.0.0.7") -> None:
+        self.receive(server, records.ACCEPTED, {"connection": connection, "host": host})
 
     def receive(self, server: int, kind: int, value: Any) -> None:
         body = records.encode_json(kind, value)[records.PREFIX.size :]
         self.servers[server].record_received(kind, memoryview(body))
 
     def introduce(self, server: int, connection: int, node_id: str) -> None:
+        self.accept(server, connection)
         hello = {"connection": connection, "node_id": node_id, "address": "x:1", "info": {}}
         self.receive(server, records.HELLO, hello)
 
@@ -138,7 +152,10 @@ def log() -> Iterator[list[str]]:
 
 def next_settings(server: IngestionServer) -> Settings:
     """What the next life of a process is given; it ends at once."""
-    launch = server.launch()
+    with socket.socket() as listening:
+        server.listen(listening)
+        launch = server.launch()
+    assert list(launch.descriptors) == [LISTEN_FD]
     for descriptor in launch.descriptors.values():
         os.close(descriptor)
     server.process_ended("over")
@@ -146,8 +163,7 @@ def next_settings(server: IngestionServer) -> Settings:
 
 
 def test_each_process_begins_with_an_id_of_its_own(scene: Scene) -> None:
-    servers = [IngestionServer(number, SETTINGS, scene.hub, scene.errors) for number in range(4)]
-    settings = [next_settings(server) for server in servers]
+    settings = [next_settings(scene.server(number)) for number in range(4)]
     assert [each.first_id for each in settings] == [1, 2, 3, 4]
     assert {each.id_step for each in settings} == {4}
 
@@ -201,7 +217,9 @@ def test_a_slot_that_is_used_again_belongs_to_the_new_node(scene: Scene) -> None
 def test_a_process_that_dies_takes_its_nodes_along(scene: Scene) -> None:
     scene.introduce(0, 1, A)
     scene.introduce(1, 1, B)
-    scene.servers[0].connections = 3
+    for connection in (2, 3):
+        scene.accept(0, connection)
+    assert scene.servers[0].connections == 3
     scene.receive(0, records.PULSE, {"events": 10, "rate_limited": 4})
     scene.servers[0].link_lost(cast(Any, None))
     scene.servers[0].process_ended("killed by SIGKILL")
@@ -239,19 +257,17 @@ def test_counters_are_added_up_over_lives_and_processes(scene: Scene) -> None:
 
 def test_endings_are_counted_and_the_unusual_logged(scene: Scene, log: list[str]) -> None:
     for kind in ("left", "left", "replaced", "too_long", "no_information"):
+        scene.accept(0, 5)
         scene.end(0, 5, kind, f"because of {kind}")
-    scene.hub.connection_lost_before_service("nobody can take it")
     assert scene.hub.endings == {
         "left": 2,
         "replaced": 1,
         "too_long": 1,
         "no_information": 1,
-        "unserved": 1,
     }
     assert log == [
         "a connection was closed: because of too_long",
         "a connection was closed: because of no_information",
-        "a connection was dropped: nobody can take it",
     ]
 
 
@@ -317,9 +333,70 @@ def test_a_process_is_told_to_drain(scene: Scene) -> None:
     assert scene.wires[1].messages() == []
 
 
-def test_without_a_process_no_connection_is_taken(scene: Scene) -> None:
-    assert not scene.servers[0].take(cast(Any, None))
-    assert scene.servers[0].connections == 0
+def permits(wire: Wire) -> int:
+    """How many permits were sent over ``wire`` since the last call."""
+    return sum(body["count"] for kind, body in wire.messages() if kind == records.PERMIT)
+
+
+def test_a_process_that_runs_gets_permits_and_more_when_it_has_spent_them(scene: Scene) -> None:
+    assert [permits(wire) for wire in scene.wires] == [0, 0]
+    scene.start(0)
+    scene.start(1)
+    assert permits(scene.wires[0]) > 1
+    assert permits(scene.wires[1]) == 1
+    scene.accept(1, 1)
+    scene.servers[1].records_done()
+    assert permits(scene.wires[1]) == 0
+    scene.accept(0, 1)
+    scene.servers[0].records_done()
+    assert permits(scene.wires[1]) == 1
+    assert [server.connections for server in scene.servers] == [1, 1]
+
+
+@pytest.mark.parametrize("state", [ChildState.LATE, ChildState.STOPPED])
+def test_one_that_does_not_run_gets_none_and_its_connections_still_count(
+    scene: Scene, state: ChildState
+) -> None:
+    scene.start(0)
+    permits(scene.wires[0])
+    scene.servers[0].condition.state = state
+    scene.servers[0].state_changed()
+    scene.accept(0, 1)
+    scene.servers[0].records_done()
+    assert permits(scene.wires[0]) == 0
+    assert scene.servers[0].connections == 1
+    scene.start(0)
+    assert permits(scene.wires[0]) == 1
+
+
+def test_one_that_gave_permits_back_gets_more_when_it_asks(scene: Scene) -> None:
+    scene.start(0)
+    given = permits(scene.wires[0])
+    scene.receive(0, records.RETURNED, {"count": given, "more": False})
+    scene.servers[0].records_done()
+    assert permits(scene.wires[0]) == 0
+    scene.receive(0, records.RETURNED, {"count": 0, "more": True})
+    scene.servers[0].records_done()
+    assert permits(scene.wires[0]) == given
+
+
+def test_one_that_drains_gets_none(scene: Scene) -> None:
+    scene.start(0)
+    scene.servers[0].drain()
+    scene.wires[0].messages()
+    scene.accept(0, 1)
+    scene.servers[0].records_done()
+    assert scene.wires[0].messages() == []
+
+
+def test_whether_a_connection_is_live_is_asked_of_its_process(scene: Scene) -> None:
+    scene.introduce(0, 1, A)
+    hello = {"connection": 7, "node_id": A, "address": "10.0.0.9:1", "info": {}}
+    scene.receive(1, records.HELLO, hello)
+    assert scene.wires[0].messages()[-1] == (records.CHALLENGE, {"connection": 1})
+    scene.receive(0, records.ACTIVITY, {"connection": 1, "silent": 0.5})
+    ((kind, told),) = scene.wires[1].messages()
+    assert (kind, told["connection"], told["kind"]) == (records.DISMISS, 7, "id_taken")
 
 
 def test_a_record_that_is_not_known_is_logged(scene: Scene, log: list[str]) -> None:

@@ -11,6 +11,7 @@ from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, invaria
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
+from telemetry_twisted.errors import InternalErrors
 from telemetry_twisted.hub.backlog import LOOK_SECONDS, START_LOOKS, Backlog
 from telemetry_twisted.hub.permits import MOST_AHEAD, MOST_PERMITS, Permits
 
@@ -233,8 +234,9 @@ class BacklogTests(SynchronousTestCase):
         for process in (self.stopped, self.other):
             self.permits.join(process)
         self.permits.give()
-        self.backlog = Backlog(self.listening, self.permits, self.clock)
-        self.backlog.start()
+        errors = InternalErrors(self.clock)
+        self.backlog = Backlog(self.permits, self.clock, errors)
+        self.backlog.start(self.listening)
         self.addCleanup(self.backlog.stop)
 
     def connect(self) -> None:

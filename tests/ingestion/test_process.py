@@ -1,19 +1,21 @@
-"""An ingestion process: sockets in, records out."""
+"""An ingestion process: permits and connections in, records out."""
 
 from __future__ import annotations
 
+import errno
 import socket
 from typing import Any, cast
 
-import pytest
+from twisted.internet.address import IPv4Address
 from twisted.internet.testing import MemoryReactorClock
+from twisted.trial.unittest import SynchronousTestCase
 
 from telemetry_twisted.errors import InternalErrors
-from telemetry_twisted.ingestion import process as process_module
-from telemetry_twisted.ingestion.handover import SocketReceiver, send_socket
-from telemetry_twisted.ingestion.process import IngestionProcess, Settings
+from telemetry_twisted.ingestion.accept import Acceptor
+from telemetry_twisted.ingestion.process import REPORT_SECONDS, IngestionProcess, Settings
 from telemetry_twisted.transport import records
 from telemetry_twisted.transport.link import Link, hand_over
+from tests.ingestion.test_node import NODE_ID, NodeTransport, best_block, hello
 
 
 class HubEnd(Link):
@@ -22,6 +24,7 @@ class HubEnd(Link):
     def __init__(self) -> None:
         self.seen: list[tuple[int, Any]] = []
         self.backlog = 0
+        self.closed = False
 
     def send(self, *pieces: bytes) -> None:
         hand_over(memoryview(b"".join(pieces)), cast(Any, self))
@@ -35,6 +38,9 @@ class HubEnd(Link):
     def flush(self) -> None:
         pass
 
+    def close(self) -> None:
+        self.closed = True
+
     def register_producer(self, producer: object) -> None:
         pass
 
@@ -45,106 +51,147 @@ class Reactor(MemoryReactorClock):
     def __init__(self) -> None:
         super().__init__()
         self.adopted: list[Any] = []
-        self.reset = False
+        self.error: OSError | None = None
 
     def adoptStreamConnection(self, descriptor: int, family: int, factory: Any) -> None:
-        if self.reset:
-            raise OSError(107, "Transport endpoint is not connected")
-        self.adopted.append(factory.buildProtocol(None))
+        if self.error is not None:
+            raise self.error
+        node = factory.buildProtocol(None)
+        node.makeConnection(NodeTransport(peerAddress=IPv4Address("TCP", "127.0.0.1", 5)))
+        self.adopted.append(node)
 
 
-class Bench:
-    def __init__(self, max_waiting: int = 10) -> None:
-        here, there = socket.socketpair()
-        self.handover = here
+class IngestionProcessTests(SynchronousTestCase):
+    def setUp(self) -> None:
         self.reactor = Reactor()
-        self.errors = InternalErrors(self.reactor)
-        settings = Settings(1, 1, "python", False, 1 << 20, 0, max_waiting, False)
-        self.process = IngestionProcess(cast(Any, self.reactor), settings, there, self.errors)
+        self.listening = socket.create_server(("127.0.0.1", 0), backlog=50)
+        self.listening.setblocking(False)
+        self.addCleanup(self.listening.close)
+        settings = Settings(1, 1, "python", False, 1 << 20, 0, 3, False)
+        self.process = IngestionProcess(
+            cast(Any, self.reactor), settings, self.listening, InternalErrors(self.reactor)
+        )
         self.hub = HubEnd()
         self.process.link_made(self.hub)
-        self.there = there
         ((kind, _),) = self.hub.seen  # the first pulse
-        assert kind == records.PULSE
+        self.assertEqual(kind, records.PULSE)
         self.hub.seen.clear()
 
-    def hand_over_one(self) -> None:
-        near, far = socket.socketpair()
-        with near, far:
-            assert send_socket(self.handover, near)
+    def tell(self, kind: int, /, **message: Any) -> None:
+        body = records.encode_json(kind, message)[records.PREFIX.size :]
+        self.process.record_received(kind, memoryview(body))
+
+    def connect(self, count: int = 1) -> None:
+        for _ in range(count):
+            client = socket.create_connection(self.listening.getsockname())
+            self.addCleanup(client.close)
         for reader in self.reactor.getReaders():
-            if isinstance(reader, SocketReceiver):
+            if isinstance(reader, Acceptor):
                 reader.doRead()
 
-    def close(self) -> None:
-        self.handover.close()
-        self.there.close()
+    def seen(self, *kinds: int) -> list[Any]:
+        """The records of these kinds that the hub has seen since the last call."""
+        seen = [body for kind, body in self.hub.seen if kind in kinds]
+        self.hub.seen.clear()
+        return seen
 
+    def test_nothing_is_accepted_without_a_permit(self) -> None:
+        self.connect()
+        self.assertEqual(self.reactor.adopted, [])
+        self.tell(records.PERMIT, count=1)
+        self.connect()
+        self.assertEqual([node.connection for node in self.reactor.adopted], [1])
 
-@pytest.fixture
-def bench() -> Any:
-    bench = Bench()
-    yield bench
-    bench.close()
+    def test_the_hub_is_told_of_each_connection_and_where_it_comes_from(self) -> None:
+        self.tell(records.PERMIT, count=3)
+        self.connect(2)
+        self.assertEqual([node.connection for node in self.reactor.adopted], [1, 2])
+        self.assertEqual(
+            self.hub.seen,
+            [(records.ACCEPTED, {"connection": number, "host": "127.0.0.1"}) for number in (1, 2)],
+        )
 
+    def test_one_that_is_reset_while_it_is_accepted_is_told_as_ended(self) -> None:
+        self.tell(records.PERMIT, count=3)
+        self.reactor.error = OSError(errno.ENOTCONN, "Transport endpoint is not connected")
+        self.connect()
+        self.assertEqual([kind for kind, _ in self.hub.seen], [records.ACCEPTED, records.GONE])
+        (gone,) = self.seen(records.GONE)
+        self.assertEqual((gone["connection"], gone["kind"]), (1, "left"))
+        self.reactor.error = None
+        self.connect()
+        self.assertEqual([node.connection for node in self.reactor.adopted], [2])
 
-def test_each_socket_becomes_a_connection(bench: Bench) -> None:
-    bench.hand_over_one()
-    bench.hand_over_one()
-    assert [node.connection for node in bench.reactor.adopted] == [1, 2]
-    assert bench.hub.seen == []
+    def test_one_for_which_there_is_no_second_descriptor_is_told_as_unserved(self) -> None:
+        self.tell(records.PERMIT, count=1)
+        self.reactor.error = OSError(errno.EMFILE, "Too many open files")
+        self.connect()
+        (gone,) = self.seen(records.GONE)
+        self.assertEqual((gone["connection"], gone["kind"]), (1, "unserved"))
+        self.assertIn("ulimit", gone["reason"])
 
+    def test_of_too_many_that_say_nothing_the_oldest_goes(self) -> None:
+        self.tell(records.PERMIT, count=9)
+        self.connect(3)
+        first, second, third = self.reactor.adopted
+        first.dataReceived(hello())  # so it is not silent
+        self.connect(1)
+        self.assertEqual([node.transport.aborted for node in self.reactor.adopted], [False] * 4)
+        self.connect(1)
+        self.assertTrue(second.transport.aborted)
+        self.assertFalse(first.transport.aborted or third.transport.aborted)
+        self.seen()
+        second.connectionLost()
+        (gone,) = self.seen(records.GONE)
+        self.assertEqual((gone["connection"], gone["kind"]), (2, "crowded_out"))
+        third.connectionLost()
+        self.connect(1)
+        self.assertFalse(self.reactor.adopted[3].transport.aborted)
 
-def test_a_connection_reset_while_it_is_handed_over_is_told_as_ended(bench: Bench) -> None:
-    bench.reactor.reset = True
-    bench.hand_over_one()
-    ((kind, gone),) = bench.hub.seen
-    assert (kind, gone["connection"], gone["kind"]) == (records.GONE, 1, "left")
-    bench.reactor.reset = False
-    bench.hand_over_one()
-    assert [node.connection for node in bench.reactor.adopted] == [2]
+    def test_the_hub_can_ask_how_long_a_node_has_been_silent(self) -> None:
+        self.tell(records.PERMIT, count=1)
+        self.connect()
+        (node,) = self.reactor.adopted
+        node.dataReceived(hello())
+        self.tell(records.ADMIT, connection=1, slot=0, after_id=0)
+        self.reactor.advance(5)
+        self.tell(records.CHALLENGE, connection=1)
+        node.dataReceived(best_block(1)[:5])  # not even a whole frame
+        self.reactor.advance(2)
+        self.tell(records.CHALLENGE, connection=1)
+        self.assertEqual([answer["silent"] for answer in self.seen(records.ACTIVITY)], [5.0, 2.0])
+        node.hold()  # what is not read cannot be called silent
+        self.reactor.advance(20)
+        self.tell(records.CHALLENGE, connection=1)
+        self.assertEqual(self.seen(records.ACTIVITY)[0]["silent"], 0.0)
+        self.tell(records.CHALLENGE, connection=99)
+        self.assertEqual(self.seen(records.ACTIVITY), [])
 
+    def test_a_node_introduces_itself_is_dismissed_and_is_told_as_gone(self) -> None:
+        self.tell(records.PERMIT, count=1)
+        self.connect()
+        (node,) = self.reactor.adopted
+        node.dataReceived(hello())
+        (told,) = self.seen(records.HELLO)
+        self.assertEqual((told["node_id"], told["address"]), (NODE_ID, "127.0.0.1:5"))
+        self.tell(records.DISMISS, connection=1, kind="refused", reason="because")
+        self.assertTrue(node.transport.aborted)
+        node.connectionLost()
+        self.assertEqual(
+            self.seen(records.GONE), [{"connection": 1, "kind": "refused", "reason": "because"}]
+        )
 
-def test_a_socket_that_finds_no_descriptor_is_told_as_ended(
-    bench: Bench, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    taken: list[Any] = [(b"\0", [], 0, None)]
+    def test_permits_that_are_left_are_given_back_when_it_drains(self) -> None:
+        self.tell(records.PERMIT, count=3)
+        self.connect()
+        self.tell(records.DRAIN)
+        self.assertEqual(self.seen(records.RETURNED), [{"count": 2, "more": False}])
+        self.assertEqual(self.reactor.getReaders(), [])
+        self.assertTrue(self.hub.closed)
 
-    def recv_fds(*_: object) -> Any:
-        if not taken:
-            raise BlockingIOError
-        return taken.pop()
-
-    monkeypatch.setattr(socket, "recv_fds", recv_fds)
-    bench.hand_over_one()
-    ((kind, gone),) = bench.hub.seen
-    assert (kind, gone["kind"]) == (records.GONE, "unserved")
-    assert "ulimit" in gone["reason"]
-
-
-def test_connections_that_have_not_introduced_themselves_are_bounded() -> None:
-    bench = Bench(max_waiting=2)
-    for _ in range(3):
-        bench.hand_over_one()
-    assert len(bench.reactor.adopted) == 2
-    ((kind, gone),) = bench.hub.seen
-    assert (kind, gone["connection"], gone["kind"]) == (records.GONE, 3, "unserved")
-    bench.close()
-
-
-def test_the_hub_end_of_the_handover_is_gone(bench: Bench) -> None:
-    bench.handover.close()
-    (receiver,) = (
-        reader for reader in bench.reactor.getReaders() if isinstance(reader, SocketReceiver)
-    )
-    receiver.doRead()
-    assert receiver not in bench.reactor.getReaders()
-
-
-def test_counters_are_reported_every_second(bench: Bench) -> None:
-    bench.reactor.advance(process_module.REPORT_SECONDS)
-    ((kind, pulse),) = bench.hub.seen
-    assert kind == records.PULSE
-    assert pulse["codec"] == "python"
-    assert pulse["connections"] == 0
-    assert pulse["memory_bytes"] > 0
+    def test_counters_are_reported_every_second(self) -> None:
+        self.reactor.advance(REPORT_SECONDS)
+        (pulse,) = self.seen(records.PULSE)
+        self.assertEqual(pulse["codec"], "python")
+        self.assertEqual(pulse["connections"], 0)
+        self.assertGreater(pulse["memory_bytes"], 0)
