@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 from twisted.application.service import MultiService, Service
 from twisted.internet.defer import Deferred, gatherResults, succeed
@@ -10,6 +11,7 @@ from twisted.logger import Logger
 
 from telemetry_twisted.api.websocket.subscribers import Subscribers
 from telemetry_twisted.interfaces import IServerReactor
+from telemetry_twisted.logs import ServerLog
 from telemetry_twisted.services.ending import Ending
 from telemetry_twisted.services.history import HistoryService
 from telemetry_twisted.services.ingestion import IngestionService
@@ -65,11 +67,12 @@ class TelemetryServer(MultiService):
 
     _log = Logger()
 
-    def __init__(self, reactor: IServerReactor, terminal: Terminal) -> None:
+    def __init__(self, reactor: IServerReactor, terminal: Terminal, log: ServerLog | None) -> None:
         super().__init__()
         self.setName("telemetry")
         self._reactor = reactor
         self._terminal = terminal
+        self._log_file = log
 
     def assemble(
         self,
@@ -88,6 +91,12 @@ class TelemetryServer(MultiService):
         for part in (signals, nodes, api, history, ingestion, subscribers):
             if part is not None:
                 part.setServiceParent(self)
+
+    def setServiceParent(self, parent: Any) -> None:
+        """Take a place in ``parent``, the application, which logs where the server does."""
+        super().setServiceParent(parent)
+        if self._log_file is not None:
+            self._log_file.adopt(parent)
 
     def privilegedStartService(self) -> None:
         """Bind the ports.

@@ -7,10 +7,11 @@ from collections.abc import Callable
 from types import FrameType
 
 from twisted.application.service import Service
+from twisted.internet.base import ReactorBase
 from twisted.internet.defer import Deferred
-from twisted.internet.interfaces import IReactorFromThreads
 from twisted.logger import Logger
 
+_TO_END = (signal.SIGINT, signal.SIGTERM)
 _OF_OPERATORS = (signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2)
 
 
@@ -21,35 +22,63 @@ def leave_signals_to_hub() -> None:
     hub's to act on: it ends its children one after another, so that what each has left still finds
     the next.
     """
-    for number in (signal.SIGINT, signal.SIGTERM, *_OF_OPERATORS):
+    for number in (*_TO_END, *_OF_OPERATORS):
         signal.signal(number, signal.SIG_IGN)
 
 
 class OperatorSignals(Service):
-    """Acts on SIGHUP, and lets SIGUSR1 and SIGUSR2 do nothing.
+    """Acts on signals from before anything is started until the process ends.
 
-    ``twistd`` itself rotates its log file on SIGUSR1 where it has one: that stays so.
-
-    :param reload: called in the reactor for each SIGHUP.
+    SIGTERM and SIGINT stop the reactor, as those do that Twisted handles, but also before it runs,
+    and once. SIGHUP calls ``reload``, SIGUSR1 ``rotate``, SIGUSR2 does nothing.
     """
 
     _log = Logger()
 
-    def __init__(self, reactor: IReactorFromThreads, reload: Callable[[], Deferred[None]]) -> None:
+    def __init__(
+        self,
+        reactor: ReactorBase,
+        reload: Callable[[], Deferred[None]],
+        rotate: Callable[[], object],
+    ) -> None:
+        self.setName("signals")
         self._reactor = reactor
-        self._reload = reload
+        self._acts = {signal.SIGHUP: reload, signal.SIGUSR1: rotate, signal.SIGUSR2: lambda: None}
+        self._installed = False
+        self._ending = False
+
+    def privilegedStartService(self) -> None:
+        """Handle signals from now on."""
+        self._installed = True
+        self._install()
+        # The reactor installs handlers of its own when it starts.
+        self._reactor.callWhenRunning(self._install)
 
     def startService(self) -> None:
+        if not self._installed:
+            self.privilegedStartService()
         Service.startService(self)
-        signal.signal(signal.SIGHUP, self._hung_up)
-        for number in (signal.SIGUSR1, signal.SIGUSR2):
-            if signal.getsignal(number) is signal.SIG_DFL:
-                signal.signal(number, signal.SIG_IGN)
 
-    def _hung_up(self, number: int, frame: FrameType | None) -> None:
-        # A handler runs between any two instructions: what it does is done in the reactor's turn.
-        self._reactor.callFromThread(self._act)
+    def _install(self) -> None:
+        for number in _TO_END:
+            signal.signal(number, self._asked_to_end)
+        for number in _OF_OPERATORS:
+            signal.signal(number, self._asked_to_act)
 
-    def _act(self) -> None:
+    # A handler runs between any two instructions: what it is to do is done in the reactor's turn.
+
+    def _asked_to_end(self, number: int, frame: FrameType | None) -> None:
+        if not self._ending:
+            self._ending = True
+            stop = self._reactor.sigInt if number == signal.SIGINT else self._reactor.sigTerm
+            stop(number, frame)
+
+    def _asked_to_act(self, number: int, frame: FrameType | None) -> None:
+        self._reactor.callFromThread(self._act, signal.Signals(number))
+
+    def _act(self, number: signal.Signals) -> None:
         if self.running:
-            self._reload().addErrback(lambda failure: self._log.failure("SIGHUP", failure))
+            self._log.info("{name} received", name=number.name)
+            done = self._acts[number]()
+            if isinstance(done, Deferred):
+                done.addErrback(lambda failure: self._log.failure("on a signal", failure))

@@ -32,6 +32,7 @@ from telemetry_twisted.hub.supervisor import Supervisor
 from telemetry_twisted.hub.watch import Watch
 from telemetry_twisted.ingestion.process import Settings
 from telemetry_twisted.interfaces import IServerReactor
+from telemetry_twisted.logs import server_log
 from telemetry_twisted.options import MIB, Options
 from telemetry_twisted.reload import Reloads
 from telemetry_twisted.server import SubscriberService, TelemetryServer
@@ -64,10 +65,14 @@ def makeService(options: Options) -> IService:
     """The server that ``options`` describe."""
     from twisted.internet import reactor as installed
 
-    use_monotonic_timers(cast(ReactorBase, installed))
+    core = cast(ReactorBase, installed)
+    use_monotonic_timers(core)
     reactor = cast(IServerReactor, installed)
     errors = InternalErrors(reactor)
     reloads = Reloads()
+    log = server_log(options.parent)
+    if log is not None:
+        reloads.add("log file", log.reopen)
     policy = _policy(options)
     archive = None if options["no-database"] else _archive(options, policy, reactor, errors)
     ring = Ring(
@@ -112,14 +117,14 @@ def makeService(options: Options) -> IService:
         client_of=rules.proxies.client_of,
         access_log=bool(options["access-log"]),
     )
-    server = TelemetryServer(reactor, Terminal())
+    server = TelemetryServer(reactor, Terminal(), log)
     nodes_entrance = _entrance(options, "telemetry-endpoint", reactor, reloads)
     nodes = Listening(nodes_entrance, AcceptedElsewhere(), server.failed)
     api = Listening(_entrance(options, "api-endpoint", reactor, reloads), site, server.failed)
     backlog = Backlog(permits, reactor, errors)
     supervisors = [Supervisor(reactor, each, time.time, errors) for each in servers]
     server.assemble(
-        OperatorSignals(reactor, reloads.run),
+        OperatorSignals(core, reloads.run, (lambda: None) if log is None else log.rotate),
         nodes,
         api,
         IngestionService(nodes, servers, supervisors, backlog),

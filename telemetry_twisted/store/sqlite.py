@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -109,6 +110,7 @@ class SqliteDatabase:
     def _open(self) -> None:
         self._forget_writer()
         with _translated():
+            self._make_private()
             connection = sqlite3.connect(
                 self._path,
                 timeout=BUSY_SECONDS,
@@ -126,6 +128,14 @@ class SqliteDatabase:
                 connection.close()
                 raise
         self._writer = connection
+
+    def _make_private(self) -> None:
+        """Make the file if there is none, for its owner alone.
+
+        SQLite gives the files that it puts beside it the same mode.
+        """
+        with suppress(OSError):  # SQLite says better what is wrong.
+            os.close(os.open(self._path, os.O_RDWR | os.O_CREAT, 0o600))
 
     def _upgrade(self, connection: sqlite3.Connection) -> None:
         with _committed(connection):
