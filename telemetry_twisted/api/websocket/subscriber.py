@@ -42,6 +42,7 @@ from . import requests
 from .frames import encode, frame_header, message, recent_event, sample
 from .outlet import Outlet, StreamTransport
 from .progress import Progress
+from .refusal import BadRequest
 
 GREETING_SAMPLES = 200
 """Most events in ``recent_event_samples`` of ``connected``."""
@@ -239,7 +240,7 @@ class Subscriber:
         """The client has sent a message."""
         try:
             request = requests.parse_request(payload, is_binary)
-        except requests.BadRequest as error:
+        except BadRequest as error:
             refusal = {"message": error.message, "request": error.request}
             self._in_turn(lambda: self._tell("error", refusal))
             return

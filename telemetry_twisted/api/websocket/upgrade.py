@@ -15,7 +15,8 @@ from telemetry_twisted.api.answers import json_error
 from telemetry_twisted.api.http.request import ApiRequest
 
 from .protocol import SubscriberFactory
-from .requests import BadRequest, parse_batch
+from .refusal import BadRequest
+from .requests import parse_batch
 from .subscribers import Subscribers
 
 VERSION = b"13"

@@ -9,9 +9,19 @@ import pytest
 import ujson
 from hypothesis import given
 from hypothesis import strategies as st
+from twisted.internet.task import Clock
 
+from telemetry_twisted.api.websocket.budget import BUDGET_POINTS, POINTS_PER_SECOND, Budget
+from telemetry_twisted.api.websocket.filters import (
+    MOST_EVENT_TYPES,
+    MOST_NODE_IDS,
+    SUMMARY_BYTES,
+    parse_filter,
+    summary,
+)
+from telemetry_twisted.api.websocket.protocol import LARGEST_REQUEST
+from telemetry_twisted.api.websocket.refusal import BadRequest
 from telemetry_twisted.api.websocket.requests import (
-    BadRequest,
     GetRecentEvents,
     Ping,
     Request,
@@ -21,7 +31,8 @@ from telemetry_twisted.api.websocket.requests import (
     Unsubscribe,
     UnsubscribeAlerts,
     UnsubscribeMetrics,
-    parse_filter,
+    cost,
+    parse_batch,
     parse_request,
 )
 from telemetry_twisted.hub.filter import ALL, Filter
@@ -107,6 +118,91 @@ def test_an_error_shows_the_beginning_of_what_was_wrong() -> None:
         parse_filter({"type": "Nodes", "node_ids": ["é" * 100_000]})
     assert '"ééé' in caught.value.message
     assert len(caught.value.message) < 1_000
+
+
+MANY = [f"{number:064x}" for number in range(MOST_NODE_IDS + 1)]
+
+
+def test_a_filter_names_1024_nodes_at_most() -> None:
+    most: dict[str, Any] = {"type": "Nodes", "node_ids": [f"0x{node}" for node in MANY[1:]]}
+    payload = ujson.dumps({"type": "Subscribe", "filter": {**most, "event_types": [*range(256)]}})
+    assert len(payload) < LARGEST_REQUEST
+    request = parse_request(payload.encode())
+    assert isinstance(request, Subscribe)
+    assert request.filter.node_ids == frozenset(MANY[1:])
+    with pytest.raises(BadRequest, match="1025 node IDs; expected 1024 at most"):
+        parse_filter({"type": "Nodes", "node_ids": MANY})
+
+
+def test_a_filter_names_256_event_types_at_most() -> None:
+    assert parse_filter({"type": "All", "event_types": [11] * MOST_EVENT_TYPES}).types == frozenset(
+        {11}
+    )
+    with pytest.raises(BadRequest, match="257 event types; expected 256 at most"):
+        parse_filter({"type": "All", "event_types": [11] * (MOST_EVENT_TYPES + 1)})
+
+
+@pytest.mark.parametrize(
+    ("filter", "shown"),
+    [
+        ({"type": "All"}, None),
+        ({"type": "Nodes", "node_ids": MANY[:10], "note": "mine"}, None),
+        ({"type": "Nodes", "node_ids": MANY[1:]}, {"type": "Nodes", "node_id_count": 1024}),
+        (
+            {"type": "Nodes", "node_ids": MANY[1:], "event_types": [1, 2]},
+            {"type": "Nodes", "node_id_count": 1024, "event_type_count": 2},
+        ),
+        ({"type": "All", "note": "x" * 100_000}, {"type": "All"}),
+        (
+            {"type": "EventType", "event_type": 7, "node_ids": MANY, "event_types": [7] * 256},
+            {"type": "EventType", "event_type": 7, "event_type_count": 256},
+        ),
+        (
+            {"type": "EventTypeRange", "start": 7, "end": 9, "event_type": 10**900, "x": "y" * 999},
+            {"type": "EventTypeRange", "start": 7, "end": 9},
+        ),
+        ({"type": "Nodes", "node_ids": ["*", *MANY]}, {"type": "Nodes", "node_id_count": 1026}),
+    ],
+)
+def test_a_filter_is_summed_up_in_a_kibibyte(
+    filter: dict[str, Any], shown: dict[str, Any] | None
+) -> None:
+    parse_filter(filter)
+    text = summary(filter)
+    assert len(text) <= SUMMARY_BYTES
+    assert ujson.loads(text) == (filter if shown is None else shown)
+
+
+@pytest.mark.parametrize(("given", "batch"), [([], 100), (["1"], 1), (["100"], 100), (["007"], 7)])
+def test_a_batch_is_read(given: list[str], batch: int) -> None:
+    assert parse_batch(given, 100) == batch
+
+
+@pytest.mark.parametrize("given", [["0"], ["101"], ["-1"], ["1.0"], [""], ["\u0661"], ["9" * 5000]])
+def test_a_batch_that_cannot_be_is_refused(given: list[str]) -> None:
+    with pytest.raises(BadRequest, match="1 to 100"):
+        parse_batch(given, 100)
+
+
+def test_what_costs_is_paid_for_by_its_size() -> None:
+    assert cost(GetRecentEvents(0)) == cost(GetRecentEvents(999)) == 1
+    assert cost(GetRecentEvents(10_000)) == 11
+    assert cost(Subscribe(ALL, {})) == cost(Subscribe(Filter(types=frozenset({1})), {})) == 1
+    assert cost(Subscribe(Filter(frozenset(MANY[1:])), {})) == 9
+    assert cost(Ping()) == cost(UnsubscribeMetrics()) == 0
+
+
+def test_a_budget_is_spent_and_comes_back() -> None:
+    clock = Clock()
+    budget = Budget(clock)
+    assert budget.wait_for(BUDGET_POINTS) == 0
+    assert budget.wait_for(1) == 1 / POINTS_PER_SECOND
+    clock.advance(0.5)
+    assert budget.wait_for(POINTS_PER_SECOND) == 0.5
+    assert budget.wait_for(POINTS_PER_SECOND // 2) == 0
+    clock.advance(1000)
+    assert budget.wait_for(BUDGET_POINTS) == 0
+    assert budget.wait_for(1) > 0
 
 
 def test_a_binary_message_is_refused() -> None:
