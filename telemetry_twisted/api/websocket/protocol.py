@@ -9,6 +9,8 @@ from autobahn.twisted.websocket import WebSocketServerFactory, WebSocketServerPr
 from autobahn.util import encode_truncate
 from twisted.internet.interfaces import IDelayedCall
 
+from telemetry_twisted.api.access.credentials import SUBPROTOCOL
+from telemetry_twisted.api.access.headers import SERVER
 from telemetry_twisted.api.answers import error_answer
 
 from .outlet import StreamTransport
@@ -35,6 +37,10 @@ class SubscriberProtocol(WebSocketServerProtocol):
     log = txaio.make_logger("error")  # type: ignore[attr-defined]
     _subscriber: Subscriber | None = None
     _linger: IDelayedCall | None = None
+
+    def onConnect(self, request: Any) -> str | None:
+        # A browser that has offered subprotocols expects one of them to be agreed on.
+        return SUBPROTOCOL if SUBPROTOCOL in request.protocols else None
 
     def onOpen(self) -> None:
         context = self.factory.context
@@ -120,7 +126,7 @@ class SubscriberFactory(WebSocketServerFactory):
     noisy = False
 
     def __init__(self, context: SubscriberContext) -> None:
-        WebSocketServerFactory.__init__(self, reactor=context.clock)
+        WebSocketServerFactory.__init__(self, reactor=context.clock, server=SERVER.decode())
         self.protocol: Any = SubscriberProtocol
         self.context = context
         WebSocketServerFactory.setProtocolOptions(
