@@ -12,7 +12,7 @@ from telemetry_twisted.hub.quiet import QuietLog
 
 from .admission import Admission, is_open, may
 from .attempts import MOST_ATTEMPTS, PERIOD_SECONDS, FailedAttempts
-from .credentials import Credentials, take_credentials
+from .credentials import Credentials
 from .refused import Refused
 from .tickets import TICKET_SECONDS, Tickets
 from .tokens import Holder, TokenFile
@@ -37,12 +37,11 @@ class Authentication:
         self._failed = FailedAttempts(clock)
         self._log = QuietLog(Logger(), clock)
 
-    def admit(self, request: Any, client: str) -> Admission:
-        """Who asks ``request``; what they brought along is taken out of it.
+    def admit(self, request: Any, client: str, credentials: Credentials) -> Admission:
+        """Who asks ``request``, having brought along ``credentials``.
 
         :raises Refused: if they may not.
         """
-        credentials = take_credentials(request)
         if self._tokens is None:
             return WITHOUT_TOKENS
         if credentials == Credentials():

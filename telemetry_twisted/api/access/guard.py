@@ -15,6 +15,7 @@ from telemetry_twisted.api.answers import json_answer, json_error
 from .admission import READING, TICKET_PATH, Admission, IAdmission
 from .arrival import Arrival, read_arrival
 from .authentication import Authentication
+from .credentials import take_credentials
 from .headers import SECURITY_HEADERS, STRICT_TRANSPORT
 from .hosts import KnownHosts
 from .origins import AllowedOrigins
@@ -59,6 +60,7 @@ class Guard(Resource):
 
     def render(self, request: Any) -> Any:
         _set(request, SECURITY_HEADERS)
+        credentials = take_credentials(request)
         try:
             arrival = read_arrival(request, self._rules.proxies)
             self._check_host(arrival)
@@ -66,7 +68,7 @@ class Guard(Resource):
             if self._is_preflight(request, arrival):
                 return self._answer_preflight(request, arrival)
             self._check_page(request, arrival)
-            admission = self._authentication.admit(request, arrival.client)
+            admission = self._authentication.admit(request, arrival.client, credentials)
             if request.path == TICKET_PATH:
                 return self._answer_ticket(request, admission)
         except Refused as refused:

@@ -30,8 +30,12 @@ _LONGEST_REASON = 123
 
 
 class SubscriberProtocol(WebSocketServerProtocol):
-    """Speaks WebSocket for a :class:`Subscriber`."""
+    """Speaks WebSocket for a :class:`Subscriber`.
 
+    ``client`` is who that is, as limits and logs see it.
+    """
+
+    client = ""
     factory: SubscriberFactory
     # Below this level it tells of each thing that a client gets wrong.
     log = txaio.make_logger("error")  # type: ignore[attr-defined]
@@ -46,7 +50,7 @@ class SubscriberProtocol(WebSocketServerProtocol):
         context = self.factory.context
         self._subscriber = Subscriber(
             context,
-            self.peer or "unknown",
+            self.client or self.peer or "unknown",
             self._say_goodbye,
             cast(StreamTransport, self.transport),
             parse_batch(self.http_request_params.get("batch", ()), context.ring.batch),

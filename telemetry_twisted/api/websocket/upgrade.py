@@ -53,6 +53,7 @@ class WebSocketUpgrade(Resource):
                 request.setHeader(name, value)
             return json_error(request, refusal.code, refusal.message)
         protocol: Any = self._factory.buildProtocol(request.channel.getPeer())
+        protocol.client = request.channel.client
         # Autobahn reads the handshake once more; what the client has sent since follows it.
         request.channel.upgrade(protocol, _handshake(request))
         return NOT_DONE_YET

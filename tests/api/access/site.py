@@ -56,11 +56,22 @@ class Inside(Resource):
         return b"inside"
 
 
+class LoggedSite(Site):
+    """Keeps the addresses that were asked for as its log would show them."""
+
+    def __init__(self, resource: Resource, clock: Clock) -> None:
+        super().__init__(resource, reactor=clock)
+        self.addresses: list[bytes] = []
+
+    def log(self, request: Any) -> None:
+        self.addresses.append(request.uri)
+
+
 @define
 class GuardedSite:
     """A site behind a guard."""
 
-    site: Site
+    site: LoggedSite
     inside: Inside
     clock: Clock
 
@@ -115,7 +126,7 @@ def guarded_site(
         tokens,
         ("machine.example",),
     )
-    site = Site(Guard(inside, rules, clock), reactor=clock)
+    site = LoggedSite(Guard(inside, rules, clock), clock)
     return GuardedSite(site, inside, clock)
 
 

@@ -280,6 +280,13 @@ class TicketTests(GuardedTestCase):
             self.assertEqual(asked.uri, b"/api/ws" + left)
             self.assertNotIn(b"ticket", asked.args)
 
+    def test_nor_does_the_log_whether_it_was_good_or_not(self) -> None:
+        self.site = self.guarded(public_url="https://telemetry.example")
+        ticket = self.ticket()
+        for host in ("localhost", "localhost", "evil.example", ".."):
+            self.ask(f"/api/ws?ticket={ticket}", host=host)
+        self.assertEqual(self.site.site.addresses, [b"/api/ticket", *[b"/api/ws"] * 4])
+
     def test_it_is_good_for_thirty_seconds(self) -> None:
         early, late = self.ticket(), self.ticket()
         self.clock.advance(29.9)
