@@ -1,0 +1,108 @@
+"""A real nginx of a test's own: in a temporary directory, on a free port, gone afterwards."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import socket
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+import pytest
+
+from tests.end_to_end.conftest import DEADLINE, HOST, await_true
+
+PATH = "/sub/telemetry"
+"""Below which the API is found through it."""
+
+CONFIGURATION = """
+daemon off;
+{user}
+worker_processes 1;
+pid {directory}/nginx.pid;
+error_log {directory}/error.log;
+events {{}}
+http {{
+    access_log off;
+    client_body_temp_path {directory}/body;
+    proxy_temp_path {directory}/proxy;
+    fastcgi_temp_path {directory}/fastcgi;
+    uwsgi_temp_path {directory}/uwsgi;
+    scgi_temp_path {directory}/scgi;
+    map $http_upgrade $connection_upgrade {{ default upgrade; '' ''; }}
+    server {{
+        listen {host}:{port};
+        location {path}/ {{
+            proxy_pass http://{host}:{upstream}/;
+            proxy_http_version 1.1;
+            proxy_set_header Host $http_host;
+            proxy_set_header Upgrade $http_upgrade;
+            proxy_set_header Connection $connection_upgrade;
+            proxy_set_header X-Forwarded-For $proxy_add_x_forwarded_for;
+            proxy_set_header X-Forwarded-Proto $scheme;
+            proxy_read_timeout {timeout}s;
+        }}
+    }}
+}}
+"""
+
+
+def nginx_program() -> str:
+    """Where nginx is; the test is skipped where it is not, unless TELEMETRY_REQUIRE_NGINX is 1."""
+    program = shutil.which("nginx") or shutil.which("nginx", path="/usr/sbin:/usr/local/sbin")
+    if program is None:
+        missing = "nginx is not installed (Debian: apt-get install nginx)"
+        if os.environ.get("TELEMETRY_REQUIRE_NGINX") == "1":
+            pytest.fail(missing)
+        pytest.skip(missing)
+    return program
+
+
+def free_port() -> int:
+    """A port that is free at this moment."""
+    with socket.socket() as probe:
+        probe.bind((HOST, 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+@contextmanager
+def nginx(directory: Path, port: int, upstream: int, timeout: int) -> Iterator[None]:
+    """nginx on ``port``, which passes what is below :data:`PATH` on to the port ``upstream``.
+
+    It cuts what is quiet for ``timeout`` seconds.
+    """
+    configuration = directory / "nginx.conf"
+    configuration.write_text(
+        CONFIGURATION.format(
+            user="user root root;" if os.getuid() == 0 else "",
+            directory=directory,
+            host=HOST,
+            port=port,
+            path=PATH,
+            upstream=upstream,
+            timeout=timeout,
+        )
+    )
+    with (directory / "output").open("wb") as output:
+        process = subprocess.Popen(
+            [nginx_program(), "-c", str(configuration), "-p", str(directory)],
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=output,
+        )
+
+    def listens() -> bool:
+        assert process.poll() is None, (directory / "output").read_text()
+        with suppress(ConnectionRefusedError), socket.create_connection((HOST, port), DEADLINE):
+            return True
+        return False
+
+    try:
+        await_true(listens, "nginx listens")
+        yield
+    finally:
+        process.terminate()
+        process.wait(DEADLINE)
