@@ -50,7 +50,7 @@ class SubscriberService(Service):
     def stopService(self) -> Deferred[None]:
         """Have them read what is in the ring, and close them; fires when all are gone."""
         super().stopService()
-        return self._subscribers.finish()
+        return self._subscribers.finish(SUBSCRIBERS_SECONDS)
 
     def abort(self) -> None:
         """Close their connections at once."""

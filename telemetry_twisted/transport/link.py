@@ -7,23 +7,20 @@ writes pieces as they are, where a transport of Twisted's would allocate and joi
 from __future__ import annotations
 
 import socket
-from collections import deque
-from itertools import islice
+from collections.abc import Sequence
 from typing import Protocol
 
-from twisted.internet.interfaces import (
-    IPushProducer,
-    IReactorFDSet,
-    IReadDescriptor,
-    IWriteDescriptor,
-)
+from twisted.internet.interfaces import IPushProducer, IReadDescriptor, IWriteDescriptor
 from twisted.internet.main import CONNECTION_DONE, CONNECTION_LOST
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from telemetry_twisted.errors import InternalErrors
+from telemetry_twisted.interfaces import IServerReactor
 
+from .progress import accepted_bytes
 from .records import PREFIX
+from .sender import Piece, Sender
 
 LINK_BYTES = 1 << 20
 """How much a link reads at once, and lets wait before it pauses its producer."""
@@ -31,9 +28,11 @@ LINK_BYTES = 1 << 20
 RECORD = "record of a link"
 """The place of mistakes in the handling of a record (:class:`.InternalErrors`)."""
 
+PRODUCER = "producer of a link"
+"""The place of mistakes in what goes on when a link has room again."""
+
 _FLUSH_BYTES = LINK_BYTES // 4
 _RESUME_BYTES = LINK_BYTES // 4
-_PIECES_AT_ONCE = 512
 
 
 class RecordHandler(Protocol):
@@ -78,9 +77,7 @@ def hand_over(
 
 @implementer(IReadDescriptor, IWriteDescriptor)
 class Link:
-    """One end of a stream of records.
-
-    ``backlog`` is how many bytes wait to be sent.
+    """One end of a stream of records: reads them, and has its :class:`.Sender` write them.
 
     :param connected: a connected stream socket, which the link closes in the end.
     :param errors: where mistakes in the handling of a record stay.
@@ -88,7 +85,7 @@ class Link:
 
     def __init__(
         self,
-        reactor: IReactorFDSet,
+        reactor: IServerReactor,
         connected: socket.socket,
         handler: RecordHandler,
         errors: InternalErrors,
@@ -100,18 +97,21 @@ class Link:
         self._errors = errors
         self._incoming = bytearray(LINK_BYTES)
         self._held = 0
-        self._outgoing: deque[bytes | memoryview] = deque()
-        self.backlog = 0
+        self._sender = Sender(self, reactor, self._relieve)
+        self._awaiting_room = False
         self._producer: IPushProducer | None = None
-        self._writing = False
         self._paused = False
-        self._closing = False
         self._lost = False
 
     def start(self) -> None:
         """Read and write from now on."""
         self._reactor.addReader(self)
         self._handler.link_made(self)
+
+    @property
+    def backlog(self) -> int:
+        """How many bytes wait to be sent."""
+        return self._sender.backlog
 
     def register_producer(self, producer: IPushProducer) -> None:
         """Have ``producer`` told when enough waits here, and when there is room again."""
@@ -120,42 +120,60 @@ class Link:
     def send(self, *pieces: bytes) -> None:
         """Send records, whole or in pieces, at once if possible."""
         self.queue(*pieces)
-        self.flush()
+        self._sender.flush()
 
     def queue(self, *pieces: bytes) -> None:
         """Have records sent by the next :meth:`flush`, or before it when there are many."""
-        if self._lost or self._closing:
-            return
-        self._outgoing += pieces
-        self.backlog += sum(map(len, pieces))
+        self._sender.queue(pieces)
+        if self.backlog >= _FLUSH_BYTES:
+            self._sender.flush()
+        # What is left after that is left to the reactor, which resumes the producer as well.
         if self.backlog > LINK_BYTES and self._producer is not None and not self._paused:
             self._paused = True
             self._producer.pauseProducing()
-        if self.backlog >= _FLUSH_BYTES:
-            self.flush()
 
     def flush(self) -> None:
         """Send what is queued; the reactor does what cannot be done at once."""
-        if self._writing or self._lost or not self._outgoing:
-            return
-        # An error here comes back when the reactor tries, and is the reactor's to act on. It also
-        # resumes the producer, which may send at once: from here, that would go around in circles.
-        self._write()
-        if self._outgoing or self._paused:
-            self._writing = True
-            self._reactor.addWriter(self)
+        self._sender.flush()
 
     def close(self) -> None:
         """End the link once what was sent is out."""
-        self.flush()
-        self._closing = True
-        if not self._outgoing:
-            self._lose()
+        self._sender.close()
 
-    def _lose(self) -> None:
+    def take(self, pieces: Sequence[Piece]) -> int:
+        return self._socket.sendmsg(pieces)
+
+    def await_room(self) -> None:
+        if not self._awaiting_room:
+            self._awaiting_room = True
+            self._reactor.addWriter(self)
+
+    def all_out(self) -> None:
         self._reactor.removeReader(self)
         self._reactor.removeWriter(self)
         self.connectionLost(Failure(CONNECTION_DONE))
+
+    def broken(self) -> None:
+        # What the other end wrote before it went is still to be read, and then the end of it.
+        pass
+
+    def accepted(self) -> int | None:
+        return accepted_bytes(self._socket)
+
+    def doWrite(self) -> None:
+        self._awaiting_room = False
+        self._sender.room()
+        if not self._awaiting_room and not self._lost:
+            self._reactor.removeWriter(self)
+        self._relieve()
+
+    def _relieve(self) -> None:
+        """Let the producer go on if there is room; it may write, so only the reactor calls this."""
+        if self._paused and self.backlog <= _RESUME_BYTES and self._sender.takes:
+            self._paused = False
+            assert self._producer is not None
+            with self._errors.kept_at(PRODUCER):
+                self._producer.resumeProducing()
 
     # The interfaces say Failure; what reactors take is an exception, as from Twisted's transports.
     def doRead(self) -> Exception | None:  # type: ignore[override]
@@ -181,41 +199,11 @@ class Link:
             self._handler.records_done()
         return None
 
-    def doWrite(self) -> Exception | None:  # type: ignore[override]
-        error = self._write() if self._outgoing else None
-        if error is not None:
-            return error
-        if not self._outgoing:
-            self._writing = False
-            self._reactor.removeWriter(self)
-        if self._paused and self.backlog <= _RESUME_BYTES:
-            self._paused = False
-            assert self._producer is not None
-            self._producer.resumeProducing()
-        if self._closing and not self._outgoing:
-            self._lose()
-        return None
-
-    def _write(self) -> Exception | None:
-        outgoing = self._outgoing
-        try:
-            count = self._socket.sendmsg(list(islice(outgoing, _PIECES_AT_ONCE)))
-        except BlockingIOError:
-            return None
-        except OSError:
-            return CONNECTION_LOST
-        self.backlog -= count
-        while outgoing and count >= len(outgoing[0]):
-            count -= len(outgoing.popleft())
-        if count:
-            outgoing[0] = memoryview(outgoing[0])[count:]
-        return None
-
     def connectionLost(self, reason: Failure) -> None:
         if self._lost:
             return
         self._lost = True
-        self._outgoing.clear()
+        self._sender.lost()
         self._socket.close()
         self._handler.link_lost(reason)
 

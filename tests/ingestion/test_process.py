@@ -13,36 +13,17 @@ from twisted.trial.unittest import SynchronousTestCase
 from telemetry_twisted.errors import InternalErrors
 from telemetry_twisted.ingestion.accept import Acceptor
 from telemetry_twisted.ingestion.process import REPORT_SECONDS, IngestionProcess, Settings
+from telemetry_twisted.testing import MemoryLink
 from telemetry_twisted.transport import records
-from telemetry_twisted.transport.link import Link, hand_over
 from tests.ingestion.test_node import NODE_ID, NodeTransport, best_block, hello
 
 
-class HubEnd(Link):
+class HubEnd(MemoryLink):
     """The link of a process to the hub, without a socket: keeps what is sent."""
 
-    def __init__(self) -> None:
-        self.seen: list[tuple[int, Any]] = []
-        self.backlog = 0
-        self.closed = False
-
-    def send(self, *pieces: bytes) -> None:
-        hand_over(memoryview(b"".join(pieces)), cast(Any, self))
-
-    def record_received(self, kind: int, body: memoryview) -> None:
-        self.seen.append((kind, records.decode_json(body)))
-
-    def queue(self, *pieces: bytes) -> None:
-        self.send(*pieces)
-
-    def flush(self) -> None:
-        pass
-
-    def close(self) -> None:
-        self.closed = True
-
-    def register_producer(self, producer: object) -> None:
-        pass
+    @property
+    def seen(self) -> list[tuple[int, Any]]:
+        return [(kind, records.decode_json(body)) for kind, body in self.sent]
 
 
 class Reactor(MemoryReactorClock):
@@ -75,7 +56,7 @@ class IngestionProcessTests(SynchronousTestCase):
         self.process.link_made(self.hub)
         ((kind, _),) = self.hub.seen  # the first pulse
         self.assertEqual(kind, records.PULSE)
-        self.hub.seen.clear()
+        self.hub.sent.clear()
 
     def tell(self, kind: int, /, **message: Any) -> None:
         body = records.encode_json(kind, message)[records.PREFIX.size :]
@@ -92,7 +73,7 @@ class IngestionProcessTests(SynchronousTestCase):
     def seen(self, *kinds: int) -> list[Any]:
         """The records of these kinds that the hub has seen since the last call."""
         seen = [body for kind, body in self.hub.seen if kind in kinds]
-        self.hub.seen.clear()
+        self.hub.sent.clear()
         return seen
 
     def test_nothing_is_accepted_without_a_permit(self) -> None:

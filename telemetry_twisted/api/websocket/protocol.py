@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, cast
+from typing import Any
 
 import txaio
 from autobahn.twisted.websocket import WebSocketServerFactory, WebSocketServerProtocol
@@ -13,9 +13,9 @@ from telemetry_twisted.api.access.credentials import SUBPROTOCOL
 from telemetry_twisted.api.access.headers import SERVER
 from telemetry_twisted.api.answers import error_answer
 
-from .outlet import StreamTransport
 from .requests import parse_batch
 from .subscriber import Subscriber, SubscriberContext
+from .transport import StreamTransport, SubscriberTransport
 
 PING_SECONDS = 20
 """How often a WebSocket ping is sent to a subscriber."""
@@ -24,7 +24,7 @@ LARGEST_REQUEST = 1 << 17
 """Longest message that a subscriber may send, in bytes: the longest filter, and as much again."""
 
 LINGER_SECONDS = 5.0
-"""How long a client whose connection has failed may take to read why, and to close."""
+"""How long a client that is sent a close frame may take to read it, and to close."""
 
 _LONGEST_REASON = 123
 
@@ -42,6 +42,15 @@ class SubscriberProtocol(WebSocketServerProtocol):
     _subscriber: Subscriber | None = None
     _linger: IDelayedCall | None = None
 
+    def makeConnection(self, transport: StreamTransport) -> None:
+        clock = self.factory.context.clock
+        self._front = SubscriberTransport(transport, clock, self._flows)
+        super().makeConnection(self._front)
+
+    def _flows(self) -> None:
+        if self._subscriber is not None:
+            self._subscriber.wake()
+
     def onConnect(self, request: Any) -> str | None:
         # A browser that has offered subprotocols expects one of them to be agreed on.
         return SUBPROTOCOL if SUBPROTOCOL in request.protocols else None
@@ -51,8 +60,9 @@ class SubscriberProtocol(WebSocketServerProtocol):
         self._subscriber = Subscriber(
             context,
             self.client or self.peer or "unknown",
+            self._front.sender,
             self._say_goodbye,
-            cast(StreamTransport, self.transport),
+            self._front.abortConnection,
             parse_batch(self.http_request_params.get("batch", ()), context.ring.batch),
         )
         self._subscriber.start()
@@ -66,16 +76,10 @@ class SubscriberProtocol(WebSocketServerProtocol):
         if self.state != self.STATE_CLOSED:
             super().dataReceived(data)
 
-    def sendData(self, data: bytes, sync: bool = False, chopsize: int | None = None) -> None:
-        # What goes past the transport's buffer must not end up within a frame that is in it.
-        if self._subscriber is None:
-            super().sendData(data, sync, chopsize)
-        else:
-            self._subscriber.pass_on(data)
-
     def _say_goodbye(self, code: int, reason: bytes) -> None:
         # sendClose would refuse the code, which is a server's to send, not an application's.
         self.sendCloseFrame(code, reason)
+        self._await_end()
 
     def _fail_connection(self, code: int = 1001, reason: str = "going away") -> None:
         """Say what the client did wrong and read no more of it (RFC 6455, 7.1.7).
@@ -87,28 +91,20 @@ class SubscriberProtocol(WebSocketServerProtocol):
         self.wasNotCleanReason = reason
         self.dropConnection()
 
-    def dropConnection(self, abort: bool = False) -> None:
-        # Nothing may follow a close frame, and the transport, which has no producer from here on,
-        # would hold whatever a client that takes nothing is sent.
-        if self._subscriber is not None:
-            self._subscriber.stop()
-        super().dropConnection(abort)
-
     def _closeConnection(self, abort: bool = False) -> None:
         if abort or not self.failedByMe:
             super()._closeConnection(abort)
             return
-        transport: Any = self.transport
-        if hasattr(transport, "loseWriteConnection"):
-            # To close a socket from which not all was read resets the connection, and the client
-            # may never see why. It is read until the client closes as well.
-            transport.loseWriteConnection()
-            transport.resumeProducing()
-        else:
-            transport.loseConnection()
-        self._linger = self.factory.context.clock.callLater(
-            LINGER_SECONDS, transport.abortConnection
-        )
+        # To close a socket from which not all was read resets the connection, and the client may
+        # never see why. It is read until the client closes as well.
+        self._front.loseWriteConnection()
+        self._await_end()
+
+    def _await_end(self) -> None:
+        if self._linger is None:
+            self._linger = self.factory.context.clock.callLater(
+                LINGER_SECONDS, self._front.abortConnection
+            )
 
     def sendHttpErrorResponse(
         self, code: int, reason: str, responseHeaders: list[tuple[str, str]] | None = None

@@ -14,17 +14,18 @@ UnsubscribeAlerts     alerts_unsubscribed
 anything else         error; the connection stays as it is
 ====================  ===========================================================
 
-A subscriber reads the ring at its own cursor for as long as its outlet takes bytes. When that is
-full it stops; when it flows again, it goes on where it was, or, where the ring has moved past that,
-it is told how much it missed. What it asks for meanwhile waits its turn
-in the stream, so that a reply always stands between the events before and after it.
+A subscriber reads the ring at its own cursor for as long as its sender flows. When that is blocked
+it stops; when it flows again, it goes on where it was, or, where the ring has moved past that, it
+is told how much it missed. What it asks for meanwhile waits its turn in the stream, so that a reply
+always stands between the events before and after it.
 """
 
 from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
-from typing import Any, Protocol
+from functools import wraps
+from typing import Any, Concatenate, ParamSpec, Protocol
 
 from attrs import define
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
@@ -37,11 +38,10 @@ from telemetry_twisted.hub.filter import ALL, Filter
 from telemetry_twisted.hub.histogram import Histogram
 from telemetry_twisted.hub.ring import Ring
 from telemetry_twisted.timestamps import rfc3339
+from telemetry_twisted.transport.sender import Sender
 
 from . import requests
 from .frames import encode, frame_header, message, recent_event, sample
-from .outlet import Outlet, StreamTransport
-from .progress import Progress
 from .refusal import BadRequest
 
 GREETING_SAMPLES = 200
@@ -49,6 +49,12 @@ GREETING_SAMPLES = 200
 
 GOING_AWAY = 1001
 """WebSocket status code of a server that shuts down (RFC 6455, 7.4.1)."""
+
+INTERNAL_ERROR = 1011
+"""WebSocket status code of a server that has made a mistake (RFC 6455, 7.4.1)."""
+
+SUBSCRIBER = "subscriber"
+"""The place of mistakes in what is done for one subscriber (:class:`.InternalErrors`)."""
 
 
 class Figures(Protocol):
@@ -106,10 +112,10 @@ class SubscriberContext(Protocol):
     ring: Ring
     clock: IReactorTime
     now: Now
+    errors: InternalErrors
     figures: Figures
     gauges: Gauges | None
     frames: Histogram
-    errors: InternalErrors
 
     def opened(self, subscriber: Subscriber) -> None:
         """A subscriber is there."""
@@ -123,6 +129,23 @@ class SubscriberContext(Protocol):
 
 SayGoodbye = Callable[[int, bytes], None]
 """Begins the closing handshake with a status code and a reason."""
+
+_P = ParamSpec("_P")
+
+
+def _kept(
+    step: Callable[Concatenate[Subscriber, _P], None],
+) -> Callable[Concatenate[Subscriber, _P], None]:
+    """A step of a subscriber's in which a mistake ends that subscriber, and nobody else."""
+
+    @wraps(step)
+    def run(self: Subscriber, /, *args: _P.args, **kwargs: _P.kwargs) -> None:
+        try:
+            step(self, *args, **kwargs)
+        except Exception:
+            self.failed(Failure())
+
+    return run
 
 
 class Subscriber:
@@ -138,29 +161,29 @@ class Subscriber:
         self,
         context: SubscriberContext,
         peer: str,
+        sender: Sender,
         say_goodbye: SayGoodbye,
-        transport: StreamTransport,
+        abort: Callable[[], None],
         batch: int,
     ) -> None:
         self.events_received = 0
         self.lagged_total = 0
         self.peer = peer
+        self.abort = abort
         self._context = context
+        self._sender = sender
         self._close = say_goodbye
-        self._transport = transport
         self._batch = batch
-        self._outlet = Outlet(transport, context.clock, self._ready)
         self._opened = context.clock.seconds()
         self._finishing = False
         self._pending: deque[_PendingRequest] = deque()
         self._metrics_call: IDelayedCall | None = None
         self._wants_alerts = False
-        self._progress = Progress(transport, self._opened)
         self._subscriptions = deque([self._subscribe_through(ALL, {"type": "All"})])
 
+    @_kept
     def start(self) -> None:
         """Greet the client and stream from now on."""
-        self._outlet.open()
         self._context.opened(self)
         self._greet()
         self._go_on()
@@ -182,32 +205,21 @@ class Subscriber:
 
     def _tell(self, kind: str, data: Any) -> None:
         payload = message(kind, data, self._context.now())
-        self._outlet.write((frame_header(len(payload)), payload))
+        self._sender.write((frame_header(len(payload)), payload))
 
     def _tell_raw(self, kind: str, data: bytes) -> None:
         now = rfc3339(self._context.now()).encode()
         payload = b'{"type":"%b","data":%b,"timestamp":"%b"}' % (kind.encode(), data, now)
-        self._outlet.write((frame_header(len(payload)), payload))
+        self._sender.write((frame_header(len(payload)), payload))
 
-    def pass_on(self, data: bytes) -> None:
-        """Send what the WebSocket protocol itself has to say."""
-        self._outlet.write((data,))
-
-    def _ready(self) -> None:
-        self._progress.moved()
+    @_kept
+    def wake(self) -> None:
+        """There is room, or there are events (:class:`~telemetry_twisted.hub.channel.Reader`)."""
         self._go_on()
 
-    def wake(self) -> None:
-        """There are new events (:class:`~telemetry_twisted.hub.channel.Reader`)."""
-        try:
-            self._go_on()
-        except Exception:  # the others that wait for the same events are yet to be woken
-            self._context.errors.note("subscriber", Failure())
-            self.abort()
-
     def _go_on(self) -> None:
-        """Write until the transport has enough, or there is nothing more."""
-        while self._outlet.flowing:
+        """Write until the sender has enough, or there is nothing more."""
+        while self._sender.flowing:
             subscription = self._subscriptions[0]
             request = self._pending[0] if self._pending else None
             if request is not None and subscription.cursor.position >= request.until:
@@ -233,9 +245,10 @@ class Subscriber:
         frame, count = found
         self.events_received += count
         self._context.frames.observe(count)
-        self._outlet.write(frame)
+        self._sender.write(frame)
         return True
 
+    @_kept
     def asked(self, payload: bytes, is_binary: bool) -> None:
         """The client has sent a message."""
         try:
@@ -308,56 +321,61 @@ class Subscriber:
         """This subscriber's ``events_received`` and ``lagged_total``."""
         return {"events_received": self.events_received, "lagged_total": self.lagged_total}
 
+    @_kept
     def _send_metrics(self, gauges: Gauges, interval: float) -> None:
         self._metrics_call = self._context.clock.callLater(
             interval, self._send_metrics, gauges, interval
         )
         # A client too slow for its events is not given figures to fall behind with as well.
-        if self._outlet.flowing:
-            with self._context.errors.kept_at("metrics"):
-                self._tell("metrics", gauges.metrics())
+        if self._sender.flowing:
+            self._tell("metrics", gauges.metrics())
 
     def _stop_metrics(self) -> None:
         if self._metrics_call is not None:
             self._metrics_call.cancel()
             self._metrics_call = None
 
+    @_kept
     def alerts_changed(self, alerts: dict[str, Any]) -> None:
         """Tell the alerts that hold now, if that was asked for."""
         if self._wants_alerts:
             self._in_turn(lambda: self._tell("alert", alerts))
 
+    @_kept
     def send_stats(self, stats: bytes) -> None:
         """Tell how the server, in a JSON object made for all, and this subscriber are doing."""
-        if self._outlet.flowing:
+        if self._sender.flowing:
             mine = {**self.counters(), "current_filter": self._subscriptions[-1].given}
             self._tell_raw("stats", stats[:-1] + b',"websocket":' + encode(mine) + b"}")
 
+    @_kept
     def finish(self) -> None:
         """Send what is in the ring so far, then close: the server shuts down."""
         self._finishing = True
         self._go_on()
 
+    @_kept
+    def hurry(self) -> None:
+        """Close now: what the client has not taken until now is left out."""
+        self._say_goodbye()
+
     def _say_goodbye(self) -> None:
-        self._outlet.close()
         self._close(GOING_AWAY, b"the server shuts down")
+
+    def failed(self, failure: Failure) -> None:
+        """A mistake of the server's own was made for this subscriber, which ends here."""
+        self._context.errors.note(SUBSCRIBER, failure)
+        with self._context.errors.kept_at(SUBSCRIBER):
+            self._close(INTERNAL_ERROR, b"the server made a mistake")
 
     def stalled_for(self, now: float) -> float:
         """Seconds for which the client has accepted no byte of what waits for it."""
-        return self._progress.stalled_for(now)
-
-    def abort(self) -> None:
-        """Close the connection at once."""
-        self._transport.abortConnection()
-
-    def stop(self) -> None:
-        """Stream no more: the closing handshake is over, or the connection is dropped."""
-        self._outlet.close()
+        return self._sender.stalled_for(now)
 
     def gone(self) -> None:
         """The connection is closed."""
-        self.stop()
         self._stop_metrics()
         for subscription in self._subscriptions:
-            self._leave(subscription)
+            with self._context.errors.kept_at(SUBSCRIBER):
+                self._leave(subscription)
         self._context.closed(self)

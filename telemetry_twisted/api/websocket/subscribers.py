@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 
 from twisted.internet.defer import Deferred
-from twisted.internet.interfaces import IReactorTime
+from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
 
 from telemetry_twisted.clock import Now
@@ -15,7 +15,7 @@ from telemetry_twisted.hub.ring import Ring
 from telemetry_twisted.rounds import Rounds
 
 from .frames import encode
-from .subscriber import Figures, Gauges, Subscriber
+from .subscriber import SUBSCRIBER, Figures, Gauges, Subscriber
 
 STATS_SECONDS = 5.0
 """How often ``stats`` are sent (protocol, "Server → client")."""
@@ -57,6 +57,7 @@ class Subscribers:
         self._members: dict[Subscriber, None] = {}
         self._rounds = Rounds(self._look_after, "subscribers", clock, errors)
         self._empty: Deferred[None] | None = None
+        self._hurry_call: IDelayedCall | None = None
 
     def __len__(self) -> int:
         return len(self._members)
@@ -76,6 +77,9 @@ class Subscribers:
     def closed(self, subscriber: Subscriber) -> None:
         self._members.pop(subscriber, None)
         if self._empty is not None and not self._members:
+            if self._hurry_call is not None:
+                self._hurry_call.cancel()
+                self._hurry_call = None
             self._empty.callback(None)
 
     def missed(self, events: int) -> None:
@@ -85,7 +89,7 @@ class Subscribers:
         now = self.clock.seconds()
         stats = None if self.gauges is None else encode(self.gauges.stats())
         for subscriber in list(self._members):
-            with self.errors.kept_at("subscriber"):
+            with self.errors.kept_at(SUBSCRIBER):
                 if subscriber.stalled_for(now) >= STALLED_SECONDS:
                     self._log.info(
                         "subscriber {peer} has accepted nothing for {seconds:.0f} s; it is let go",
@@ -108,22 +112,34 @@ class Subscribers:
         if self.gauges is not None:
             alerts = self.gauges.alerts()
             for subscriber in list(self._members):
-                with self.errors.kept_at("subscriber"):
+                with self.errors.kept_at(SUBSCRIBER):
                     subscriber.alerts_changed(alerts)
 
-    def finish(self) -> Deferred[None]:
-        """Send all what is in the ring, close them, and take no more; fires when all are gone."""
+    def finish(self, seconds: float) -> Deferred[None]:
+        """Send all what is in the ring, close them, and take no more; fires when all are gone.
+
+        :param seconds: how long that may take. Those who are too slow for it are closed, with what
+            they have not taken left out, when half of it is over.
+        """
         self._rounds.stop()
         self._empty = Deferred()
         if not self._members:
             self._empty.callback(None)
+            return self._empty
+        self._hurry_call = self.clock.callLater(seconds / 2, self._hurry)
         for subscriber in list(self._members):
-            with self.errors.kept_at("subscriber"):
+            with self.errors.kept_at(SUBSCRIBER):
                 subscriber.finish()
         return self._empty
+
+    def _hurry(self) -> None:
+        self._hurry_call = None
+        for subscriber in list(self._members):
+            with self.errors.kept_at(SUBSCRIBER):
+                subscriber.hurry()
 
     def abort(self) -> None:
         """Close the connections that are still there at once."""
         for subscriber in list(self._members):
-            with self.errors.kept_at("subscriber"):
+            with self.errors.kept_at(SUBSCRIBER):
                 subscriber.abort()

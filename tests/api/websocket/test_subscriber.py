@@ -3,21 +3,18 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-import pytest
 import ujson
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from twisted.internet.error import ConnectionAborted
+from twisted.trial.unittest import SynchronousTestCase
+from twisted.web.http import HTTPChannel
 
-from telemetry_twisted.api.websocket.outlet import Outlet
-
-if TYPE_CHECKING:
-    from telemetry_twisted.api.websocket.subscriber import Subscriber
-    from tests.api.websocket.conftest import FakeGauges, Message, Stage
-
-NODES = ("aa" * 32, "bb" * 32)
+from telemetry_twisted.api.websocket.subscriber import Subscriber
+from telemetry_twisted.testing import MemoryTransport, StreamTransport
+from tests.api.websocket.stage import NODES, FakeGauges, Message, Stage, messages_in
 
 
 def ids_in(messages: list[Message]) -> list[int]:
@@ -39,185 +36,236 @@ def ask(subscriber: Subscriber, kind: str, **more: Any) -> None:
     subscriber.asked(ujson.dumps({"type": kind, **more}).encode(), False)
 
 
-def test_it_is_greeted_with_samples_and_streams_from_then_on(stage: Stage) -> None:
-    stage.publish(250)
-    _, wire = stage.enter()
-    (greeting,) = wire.messages()
-    assert greeting["type"] == "connected"
-    assert greeting["data"]["recent_events"] == 250
-    samples = greeting["data"]["recent_event_samples"]
-    assert [sample["id"] for sample in samples] == list(range(50, 250))
-    assert samples[0] == {
-        "id": 50,
-        "node_id": NODES[0],
-        "event_type": 11,
-        "timestamp": "2026-11-24T07:42:00.123456Z",
-    }
-    stage.publish(1)
-    stage.publish(2)
-    stage.publish(100)
-    messages = wire.messages()
-    assert types_of(messages) == ["event", "batch", "batch"]
-    assert ids_in(messages) == list(range(250, 353))
+class StreamTests(SynchronousTestCase):
+    """A ring of a thousand events, and a hundred to a frame."""
 
+    def setUp(self) -> None:
+        self.stage = Stage()
 
-def test_it_takes_the_place_of_the_http_channel_that_served_the_upgrade(stage: Stage) -> None:
-    _, wire = stage.enter()
-    assert isinstance(wire.producer, Outlet)
+    def test_it_is_greeted_with_samples_and_streams_from_then_on(self) -> None:
+        self.stage.publish(250)
+        _, wire = self.stage.enter()
+        (greeting,) = messages_in(wire)
+        self.assertEqual(greeting["type"], "connected")
+        self.assertEqual(greeting["data"]["recent_events"], 250)
+        samples = greeting["data"]["recent_event_samples"]
+        self.assertEqual([sample["id"] for sample in samples], list(range(50, 250)))
+        self.assertEqual(
+            samples[0],
+            {
+                "id": 50,
+                "node_id": NODES[0],
+                "event_type": 11,
+                "timestamp": "2026-11-24T07:42:00.123456Z",
+            },
+        )
+        self.stage.publish(1)
+        self.stage.publish(2)
+        self.stage.publish(100)
+        messages = messages_in(wire)
+        self.assertEqual(types_of(messages), ["event", "batch", "batch"])
+        self.assertEqual(ids_in(messages), list(range(250, 353)))
 
+    def test_it_takes_the_place_of_the_http_channel_that_served_the_upgrade(self) -> None:
+        _, wire = self.stage.enter()
+        self.assertNotIsInstance(wire.producer, HTTPChannel)
 
-def test_a_full_transport_pauses_it_and_it_goes_on_where_it_was(stage: Stage) -> None:
-    _, wire = stage.enter()
-    stage.publish(1)
-    wire.messages()
-    wire.fill()
-    assert wire.producerState == "paused"
-    stage.publish(150)
-    stage.publish(150)
-    assert wire.messages() == []
-    wire.drain()
-    assert wire.producerState == "producing"
-    messages = wire.messages()
-    assert ids_in(messages) == list(range(1, 301))
-    assert [len(message["data"]) for message in messages] == [100, 50, 100, 50]
-
-
-def test_what_left_the_ring_meanwhile_is_told(small_stage: Stage) -> None:
-    subscriber, wire = small_stage.enter()
-    small_stage.publish(10)
-    wire.fill()
-    wire.messages()
-    for _ in range(30):
-        small_stage.publish(10)
-    wire.drain()
-    lagged, *rest = wire.messages()
-    assert lagged["type"] == "lagged"
-    assert lagged["data"] == {"skipped": 200, "lagged_total": 200}
-    assert ids_in(rest) == list(range(210, 310))
-    wire.fill()
-    for _ in range(12):
-        small_stage.publish(10)
-    wire.drain()
-    lagged, *rest = wire.messages()
-    assert lagged["data"] == {"skipped": 20, "lagged_total": 220}
-    assert ids_in(rest) == list(range(330, 430))
-    assert subscriber.counters() == {"events_received": 210, "lagged_total": 220}
-    assert small_stage.events_missed == 220
-
-
-def test_only_events_that_match_its_filter_are_missed(small_stage: Stage) -> None:
-    subscriber, wire = small_stage.enter()
-    ask(subscriber, "Subscribe", filter={"type": "EventType", "event_type": 12})
-    wire.fill()
-    for _ in range(20):
-        small_stage.publish(9, kind=11)
-        small_stage.publish(1, kind=12)
-    wire.messages()
-    wire.drain()
-    lagged, *rest = wire.messages()
-    assert lagged["data"]["skipped"] == 10
-    assert len(ids_in(rest)) == 10
-
-
-def test_it_may_be_filled_again_by_the_first_frame(small_stage: Stage) -> None:
-    subscriber, wire = small_stage.enter()
-    wire.messages()
-    wire.fill()
-    small_stage.publish(30)
-    write = wire.writeSequence
-
-    def write_and_fill(pieces: list[bytes]) -> None:
-        write(pieces)
+    def test_a_client_that_takes_nothing_is_not_read_and_goes_on_where_it_was(self) -> None:
+        _, wire = self.stage.enter()
+        self.stage.publish(1)
+        wire.frames()
         wire.fill()
-
-    wire.writeSequence = write_and_fill  # type: ignore[method-assign]
-    for end in (10, 20, 30):
+        self.assertTrue(wire.reading)
+        self.stage.publish(150)
+        self.stage.publish(150)
+        self.assertFalse(wire.reading)
+        self.assertEqual(messages_in(wire), [])
         wire.drain()
-        assert ids_in(wire.messages()) == list(range(end - 10, end))
-    wire.drain()
-    assert wire.messages() == []
-    assert subscriber.events_received == 30
+        self.assertTrue(wire.reading)
+        messages = messages_in(wire)
+        self.assertEqual(ids_in(messages), list(range(1, 301)))
+        self.assertEqual([len(message["data"]) for message in messages], [100, 50, 100, 50])
+
+    def test_questions_are_answered_in_their_turn(self) -> None:
+        """A reply stands between the events before and after it, also when it had to wait."""
+        subscriber, wire = self.stage.enter()
+        wire.frames()
+        wire.fill()
+        self.stage.publish(5)
+        ask(subscriber, "Ping")
+        self.stage.publish(5)
+        ask(subscriber, "Nonsense")
+        ask(subscriber, "GetRecentEvents", limit=3)
+        self.stage.publish(1)
+        self.assertEqual(messages_in(wire), [])
+        wire.drain()
+        messages = messages_in(wire)
+        self.assertEqual(
+            types_of(messages), ["batch", "pong", "batch", "error", "recent_events", "event"]
+        )
+        self.assertEqual(messages[1]["data"]["events_received"], 5)
+        self.assertEqual(ids_in(messages), list(range(11)))
+
+    def test_a_subscription_while_behind_loses_and_repeats_nothing(self) -> None:
+        subscriber, wire = self.stage.enter()
+        wire.frames()
+        wire.fill()
+        self.stage.publish(3, node=0)
+        ask(subscriber, "Subscribe", filter={"type": "Nodes", "node_ids": [NODES[1]]})
+        self.stage.publish(3, node=0)
+        self.stage.publish(3, node=1)
+        ask(subscriber, "Subscribe", filter={"type": "Nodes", "node_ids": [NODES[0]]})
+        ask(subscriber, "Ping")
+        self.stage.publish(3, node=0)
+        self.stage.publish(3, node=1)
+        ask(subscriber, "Unsubscribe")
+        self.stage.publish(3, node=1)
+        wire.drain()
+        messages = messages_in(wire)
+        self.assertEqual(
+            types_of(messages),
+            [
+                *("batch", "subscribed", "batch", "subscribed", "pong"),
+                *("batch", "unsubscribed", "batch"),
+            ],
+        )
+        self.assertEqual(ids_in(messages), [0, 1, 2, 6, 7, 8, 9, 10, 11, 15, 16, 17])
+        self.assertEqual(messages[1]["data"]["filter"], {"type": "Nodes", "node_ids": [NODES[1]]})
+
+    def test_channels_end_with_their_subscriber(self) -> None:
+        subscriber, wire = self.stage.enter()
+        ask(subscriber, "Subscribe", filter={"type": "Nodes", "node_ids": list(NODES)})
+        self.assertEqual(self.stage.ring.node_channels, 2)
+        wire.fill()
+        self.stage.publish(1)
+        ask(subscriber, "Subscribe", filter={"type": "Nodes", "node_ids": [NODES[0]]})
+        self.assertEqual(self.stage.ring.node_channels, 2)
+        wire.frames()
+        subscriber.gone()
+        self.assertEqual(self.stage.ring.node_channels, 0)
+        self.assertEqual(self.stage.gone, [subscriber])
+        self.stage.publish(5)
+        self.stage.time.advance(3600)
+        self.assertEqual(messages_in(wire), [])
+
+    def test_it_finishes_when_all_is_sent(self) -> None:
+        subscriber, wire = self.stage.enter()
+        wire.frames()
+        wire.fill()
+        self.stage.publish(150)
+        subscriber.finish()
+        self.assertEqual(self.stage.goodbyes, [])
+        wire.drain()
+        self.assertEqual(ids_in(messages_in(wire)), list(range(150)))
+        self.assertEqual(self.stage.goodbyes, [(1001, b"the server shuts down")])
+        self.stage.publish(1)
+        self.assertEqual(messages_in(wire), [])
+
+    def test_it_finishes_at_once_when_there_is_nothing_to_send(self) -> None:
+        subscriber, _ = self.stage.enter()
+        subscriber.finish()
+        self.assertEqual([code for code, _ in self.stage.goodbyes], [1001])
+
+    def test_it_finishes_before_all_is_sent_when_there_is_no_more_time(self) -> None:
+        subscriber, wire = self.stage.enter()
+        wire.fill()
+        self.stage.publish(150)
+        subscriber.finish()
+        subscriber.hurry()
+        self.assertEqual([code for code, _ in self.stage.goodbyes], [1001])
+
+    def test_it_is_aborted_at_once(self) -> None:
+        subscriber, wire = self.stage.enter()
+        subscriber.abort()
+        wire.pump()
+        self.assertIsInstance(wire.ended, ConnectionAborted)
 
 
-def test_questions_are_answered_in_their_turn(stage: Stage) -> None:
-    """A reply stands between the events before it and after it, also when it had to wait."""
-    subscriber, wire = stage.enter()
-    wire.messages()
-    wire.fill()
-    stage.publish(5)
-    ask(subscriber, "Ping")
-    stage.publish(5)
-    ask(subscriber, "Nonsense")
-    ask(subscriber, "GetRecentEvents", limit=3)
-    stage.publish(1)
-    assert wire.messages() == []
-    wire.drain()
-    messages = wire.messages()
-    assert types_of(messages) == ["batch", "pong", "batch", "error", "recent_events", "event"]
-    assert messages[1]["data"]["events_received"] == 5
-    assert ids_in(messages) == list(range(11))
+class LagTests(SynchronousTestCase):
+    """A ring of a hundred events, and ten to a frame; one frame waits for a client that is full."""
 
+    def setUp(self) -> None:
+        self.stage = Stage(max_events=100, batch=10)
 
-def test_a_question_among_events_that_were_missed_is_answered_among_them(
-    small_stage: Stage,
-) -> None:
-    subscriber, wire = small_stage.enter()
-    wire.messages()
-    wire.fill()
-    small_stage.publish(50)
-    ask(subscriber, "Ping")
-    for _ in range(10):
-        small_stage.publish(50)
-    wire.drain()
-    messages = wire.messages()
-    assert types_of(messages)[:3] == ["lagged", "pong", "lagged"]
-    assert messages[0]["data"] == {"skipped": 50, "lagged_total": 50}
-    assert messages[1]["data"]["lagged_total"] == 50
-    assert messages[2]["data"] == {"skipped": 400, "lagged_total": 450}
-    assert ids_in(messages) == list(range(450, 550))
+    def test_what_left_the_ring_meanwhile_is_told(self) -> None:
+        subscriber, wire = self.stage.enter()
+        self.stage.publish(10)
+        wire.frames()
+        wire.fill()
+        for _ in range(30):
+            self.stage.publish(10)
+        wire.drain()
+        waited, lagged, *rest = messages_in(wire)
+        self.assertEqual(ids_in([waited]), list(range(10, 20)))
+        self.assertEqual(lagged["type"], "lagged")
+        self.assertEqual(lagged["data"], {"skipped": 190, "lagged_total": 190})
+        self.assertEqual(ids_in(rest), list(range(210, 310)))
+        wire.fill()
+        for _ in range(12):
+            self.stage.publish(10)
+        wire.drain()
+        waited, lagged, *rest = messages_in(wire)
+        self.assertEqual(lagged["data"], {"skipped": 10, "lagged_total": 200})
+        self.assertEqual(ids_in(rest), list(range(330, 430)))
+        self.assertEqual(subscriber.counters(), {"events_received": 230, "lagged_total": 200})
+        self.assertEqual(self.stage.events_missed, 200)
 
+    def test_only_events_that_match_its_filter_are_missed(self) -> None:
+        subscriber, wire = self.stage.enter()
+        ask(subscriber, "Subscribe", filter={"type": "EventType", "event_type": 12})
+        wire.frames()
+        wire.fill()
+        for _ in range(20):
+            self.stage.publish(9, kind=11)
+            self.stage.publish(1, kind=12)
+        wire.drain()
+        _, lagged, *rest = messages_in(wire)
+        self.assertEqual(lagged["data"]["skipped"], 9)
+        self.assertEqual(len(ids_in(rest)), 10)
 
-def test_a_subscription_while_behind_loses_and_repeats_nothing(stage: Stage) -> None:
-    subscriber, wire = stage.enter()
-    wire.messages()
-    wire.fill()
-    stage.publish(3, node=0)
-    ask(subscriber, "Subscribe", filter={"type": "Nodes", "node_ids": [NODES[1]]})
-    stage.publish(3, node=0)
-    stage.publish(3, node=1)
-    ask(subscriber, "Subscribe", filter={"type": "Nodes", "node_ids": [NODES[0]]})
-    ask(subscriber, "Ping")
-    stage.publish(3, node=0)
-    stage.publish(3, node=1)
-    ask(subscriber, "Unsubscribe")
-    stage.publish(3, node=1)
-    wire.drain()
-    messages = wire.messages()
-    assert types_of(messages) == [
-        *("batch", "subscribed", "batch", "subscribed", "pong"),
-        *("batch", "unsubscribed", "batch"),
-    ]
-    assert ids_in(messages) == [0, 1, 2, 6, 7, 8, 9, 10, 11, 15, 16, 17]
-    assert messages[1]["data"]["filter"] == {"type": "Nodes", "node_ids": [NODES[1]]}
+    def test_all_comes_once_and_in_order_however_little_is_taken_at_a_time(self) -> None:
+        subscriber, wire = self.stage.enter()
+        wire.frames()
+        wire.fill()
+        self.stage.publish(30)
+        messages: list[Message] = []
+        while len(ids_in(messages)) < 30:
+            wire.drain(700)
+            messages += messages_in(wire)
+        self.assertEqual(ids_in(messages), list(range(30)))
+        self.assertEqual(subscriber.events_received, 30)
 
+    def test_a_question_among_events_that_were_missed_is_answered_among_them(self) -> None:
+        subscriber, wire = self.stage.enter()
+        wire.frames()
+        wire.fill()
+        self.stage.publish(50)
+        ask(subscriber, "Ping")
+        for _ in range(10):
+            self.stage.publish(50)
+        wire.drain()
+        messages = messages_in(wire)[1:]
+        self.assertEqual(types_of(messages)[:3], ["lagged", "pong", "lagged"])
+        self.assertEqual(messages[0]["data"], {"skipped": 40, "lagged_total": 40})
+        self.assertEqual(messages[1]["data"]["lagged_total"], 40)
+        self.assertEqual(messages[2]["data"], {"skipped": 400, "lagged_total": 440})
+        self.assertEqual(ids_in(messages), list(range(450, 550)))
 
-def test_a_subscription_while_far_behind_counts_what_was_missed_of_each(
-    small_stage: Stage,
-) -> None:
-    subscriber, wire = small_stage.enter()
-    wire.messages()
-    wire.fill()
-    small_stage.publish(50)
-    ask(subscriber, "Subscribe", filter={"type": "EventType", "event_type": 12})
-    for _ in range(10):
-        small_stage.publish(25, kind=11)
-        small_stage.publish(25, kind=12)
-    wire.drain()
-    messages = wire.messages()
-    assert types_of(messages)[:3] == ["lagged", "subscribed", "lagged"]
-    assert messages[0]["data"]["skipped"] == 50
-    assert messages[2]["data"]["skipped"] == 200
-    assert len(ids_in(messages)) == 50
+    def test_a_subscription_while_far_behind_counts_what_was_missed_of_each(self) -> None:
+        subscriber, wire = self.stage.enter()
+        wire.frames()
+        wire.fill()
+        self.stage.publish(50)
+        ask(subscriber, "Subscribe", filter={"type": "EventType", "event_type": 12})
+        for _ in range(10):
+            self.stage.publish(25, kind=11)
+            self.stage.publish(25, kind=12)
+        wire.drain()
+        messages = messages_in(wire)[1:]
+        self.assertEqual(types_of(messages)[:3], ["lagged", "subscribed", "lagged"])
+        self.assertEqual(messages[0]["data"]["skipped"], 40)
+        self.assertEqual(messages[2]["data"]["skipped"], 200)
+        self.assertEqual(len(ids_in(messages)), 50)
 
 
 FILTERS: list[dict[str, Any]] = [
@@ -241,187 +289,209 @@ publications = st.tuples(
 )
 
 
-@settings(max_examples=200)
-@given(
-    st.lists(
-        publications
-        | publications
-        | st.tuples(st.sampled_from(["fill", "fill", "ping", "drain"]))
-        | st.tuples(st.just("subscribe"), st.sampled_from(FILTERS)),
-        min_size=10,
-        max_size=40,
+class AccountTests(SynchronousTestCase):
+    """Whatever happens, the books balance."""
+
+    @settings(max_examples=200, deadline=None)
+    @given(
+        st.sampled_from([MemoryTransport, StreamTransport]),
+        st.lists(
+            publications
+            | publications
+            | st.tuples(st.sampled_from(["fill", "fill", "ping", "drain"]))
+            | st.tuples(st.just("drip"), st.integers(1, 5000))
+            | st.tuples(st.just("subscribe"), st.sampled_from(FILTERS)),
+            min_size=10,
+            max_size=40,
+        ),
     )
-)
-def test_between_two_subscriptions_everything_that_matches_is_sent_or_told_as_missed(
-    make_stage: Callable[..., Stage], steps: list[tuple[Any, ...]]
-) -> None:
-    stage = make_stage(max_events=20, batch=5)
-    subscriber, wire = stage.enter()
-    filter = FILTERS[0]
-    matching: list[list[int]] = [[]]
-    for step, *values in steps:
-        if step == "publish":
-            count, node, kind = values
-            if matches(filter, node, kind):
-                matching[-1] += range(stage.published, stage.published + count)
-            stage.publish(count, node, kind)
-        elif step == "subscribe":
-            (filter,) = values
-            matching.append([])
-            ask(subscriber, "Subscribe", filter=filter)
-        elif step == "ping":
-            ask(subscriber, "Ping")
-        elif step == "fill":
-            wire.fill()
-        else:
-            wire.drain()
-    wire.drain()
-    received: list[list[int]] = [[]]
-    skipped = [0]
-    for message in wire.messages():
-        if message["type"] == "subscribed":
-            received.append([])
-            skipped.append(0)
-        elif message["type"] == "lagged":
-            skipped[-1] += message["data"]["skipped"]
-        elif message["type"] == "pong":
-            assert message["data"] == {
-                "events_received": sum(map(len, received)),
-                "lagged_total": sum(skipped),
-                "uptime_ms": 0,
-            }
-        received[-1] += ids_in([message])
-    assert [len(ids) + missed for ids, missed in zip(received, skipped, strict=True)] == [
-        len(ids) for ids in matching
-    ]
-    for ids, expected in zip(received, matching, strict=True):
-        assert ids == sorted(set(ids))
-        assert set(ids) <= set(expected)
+    def test_between_two_subscriptions_all_that_matches_is_sent_or_told_as_missed(
+        self, transport: type[MemoryTransport], steps: list[tuple[Any, ...]]
+    ) -> None:
+        stage = Stage(max_events=20, batch=5)
+        subscriber, wire = stage.enter(transport)
+        filter = FILTERS[0]
+        matching: list[list[int]] = [[]]
+        for step, *values in steps:
+            if step == "publish":
+                count, node, kind = values
+                if matches(filter, node, kind):
+                    matching[-1] += range(stage.published, stage.published + count)
+                stage.publish(count, node, kind)
+            elif step == "subscribe":
+                (filter,) = values
+                matching.append([])
+                ask(subscriber, "Subscribe", filter=filter)
+            elif step == "ping":
+                ask(subscriber, "Ping")
+            elif step == "fill":
+                wire.fill()
+            else:
+                wire.drain(*values)
+        wire.drain()
+        received: list[list[int]] = [[]]
+        skipped = [0]
+        for message in messages_in(wire):
+            if message["type"] == "subscribed":
+                received.append([])
+                skipped.append(0)
+            elif message["type"] == "lagged":
+                skipped[-1] += message["data"]["skipped"]
+            elif message["type"] == "pong":
+                told = {
+                    "events_received": sum(map(len, received)),
+                    "lagged_total": sum(skipped),
+                    "uptime_ms": 0,
+                }
+                self.assertEqual(message["data"], told)
+            received[-1] += ids_in([message])
+        self.assertEqual(
+            [len(ids) + missed for ids, missed in zip(received, skipped, strict=True)],
+            [len(ids) for ids in matching],
+        )
+        for ids, expected in zip(received, matching, strict=True):
+            self.assertEqual(ids, sorted(set(ids)))
+            self.assertLessEqual(set(ids), set(expected))
 
 
-def test_channels_end_with_their_subscriber(stage: Stage) -> None:
-    subscriber, wire = stage.enter()
-    ask(subscriber, "Subscribe", filter={"type": "Nodes", "node_ids": list(NODES)})
-    assert stage.ring.node_channels == 2
-    wire.fill()
-    stage.publish(1)
-    ask(subscriber, "Subscribe", filter={"type": "Nodes", "node_ids": [NODES[0]]})
-    assert stage.ring.node_channels == 2
-    wire.messages()
-    subscriber.gone()
-    assert stage.ring.node_channels == 0
-    assert stage.gone == [subscriber]
-    assert wire.producer is None
-    stage.publish(5)
-    stage.time.advance(3600)
-    assert wire.messages() == []
+class FiguresTests(SynchronousTestCase):
+    """What only a server that keeps history tells."""
+
+    def setUp(self) -> None:
+        self.stage = Stage()
+        self.gauges = self.stage.gauges = FakeGauges()
+
+    def test_without_history_there_are_no_metrics_and_alerts(self) -> None:
+        self.stage.gauges = None
+        subscriber, wire = self.stage.enter()
+        wire.frames()
+        ask(subscriber, "SubscribeMetrics")
+        ask(subscriber, "SubscribeAlerts")
+        messages = messages_in(wire)
+        self.assertEqual(types_of(messages), ["error", "error"])
+        self.assertEqual(
+            [message["data"]["request"] for message in messages],
+            ["SubscribeMetrics", "SubscribeAlerts"],
+        )
+        self.stage.time.pump([1] * 20)
+        self.assertEqual(messages_in(wire), [])
+
+    def test_metrics_come_at_their_interval_until_they_are_not_wanted(self) -> None:
+        subscriber, wire = self.stage.enter()
+        wire.frames()
+        ask(subscriber, "SubscribeMetrics", interval_ms=2000)
+        first = messages_in(wire)
+        self.assertEqual(first[0]["type"], "metrics_subscribed")
+        self.assertEqual(first[0]["data"]["interval_ms"], 2000)
+        before = len(first)
+        self.stage.time.pump([0.5] * 40)
+        metrics = [*first[1:], *messages_in(wire)]
+        self.assertEqual(types_of(metrics), ["metrics"] * (10 + before - 1))
+        self.assertEqual(metrics[0]["data"], {"nodes": 3})
+        ask(subscriber, "SubscribeMetrics", interval_ms=500)
+        wire.frames()
+        self.stage.time.pump([0.5] * 4)
+        self.assertEqual(types_of(messages_in(wire)), ["metrics"] * 4)
+        ask(subscriber, "UnsubscribeMetrics")
+        self.assertEqual(types_of(messages_in(wire)), ["metrics_unsubscribed"])
+        self.stage.time.pump([0.5] * 10)
+        self.assertEqual(messages_in(wire), [])
+        ask(subscriber, "SubscribeMetrics")
+        subscriber.gone()
+        self.assertEqual(self.stage.time.getDelayedCalls(), [])
+
+    def test_metrics_do_not_pile_up_for_a_client_that_takes_nothing(self) -> None:
+        subscriber, wire = self.stage.enter()
+        ask(subscriber, "SubscribeMetrics", interval_ms=500)
+        wire.frames()
+        wire.fill()
+        self.stage.time.pump([0.5] * 40)
+        wire.drain()
+        self.assertEqual(types_of(messages_in(wire)), ["metrics"])
+
+    def test_alerts_are_told_to_those_who_asked(self) -> None:
+        subscriber, wire = self.stage.enter()
+        wire.frames()
+        subscriber.alerts_changed({"alerts": [], "count": 0})
+        self.assertEqual(messages_in(wire), [])
+        ask(subscriber, "SubscribeAlerts")
+        self.assertEqual(types_of(messages_in(wire)), ["alerts_subscribed", "alert"])
+        subscriber.alerts_changed({"alerts": ["x"], "count": 1})
+        (alert,) = messages_in(wire)
+        self.assertEqual(alert["data"], {"alerts": ["x"], "count": 1})
+        ask(subscriber, "UnsubscribeAlerts")
+        subscriber.alerts_changed({"alerts": [], "count": 0})
+        self.assertEqual(types_of(messages_in(wire)), ["alerts_unsubscribed"])
+
+    def test_stats_show_its_own_counters_and_filter(self) -> None:
+        subscriber, wire = self.stage.enter()
+        ask(subscriber, "Subscribe", filter={"type": "EventType", "event_type": 11})
+        self.stage.publish(3)
+        wire.frames()
+        stats = json.dumps(self.gauges.stats()).encode()
+        subscriber.send_stats(stats)
+        (told,) = messages_in(wire)
+        self.assertEqual(told["type"], "stats")
+        self.assertEqual(
+            told["data"]["websocket"],
+            {
+                "events_received": 3,
+                "lagged_total": 0,
+                "current_filter": {"type": "EventType", "event_type": 11},
+            },
+        )
+        wire.fill()
+        for _ in range(10):
+            subscriber.send_stats(stats)
+        wire.drain()
+        self.assertEqual(len(wire.frames()), 1)
 
 
-def test_it_finishes_when_all_is_sent(stage: Stage) -> None:
-    subscriber, wire = stage.enter()
-    wire.messages()
-    wire.fill()
-    stage.publish(150)
-    subscriber.finish()
-    assert stage.goodbyes == []
-    wire.drain()
-    assert ids_in(wire.messages()) == list(range(150))
-    assert stage.goodbyes == [(1001, b"the server shuts down")]
-    stage.publish(1)
-    assert wire.messages() == []
+class MistakeTests(SynchronousTestCase):
+    """A mistake of the server's own ends the subscriber for which it was made, and nobody else."""
 
+    def setUp(self) -> None:
+        self.stage = Stage()
+        self.stage.gauges = self.gauges = FakeGauges()
 
-def test_it_finishes_at_once_when_there_is_nothing_to_send(stage: Stage) -> None:
-    subscriber, wire = stage.enter()
-    subscriber.finish()
-    assert [code for code, _ in stage.goodbyes] == [1001]
-    assert wire.producer is None
+    def assert_ended(self) -> None:
+        self.assertEqual(self.stage.goodbyes, [(1011, b"the server made a mistake")])
+        self.assertEqual(self.stage.errors.counts, {"subscriber": 1})
+        self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
 
+    def test_in_writing_its_events(self) -> None:
+        wires = [self.stage.enter()[1] for _ in range(100)]
+        for wire in wires:
+            wire.frames()
+        spoiled = self.stage.members[50]
+        self.patch(spoiled, "_write_frame", lambda *_: 1 / 0)
+        self.stage.publish(3)
+        for number, wire in enumerate(wires):
+            self.assertEqual(ids_in(messages_in(wire)), [] if number == 50 else [0, 1, 2])
+        self.assert_ended()
 
-def test_without_history_there_are_no_metrics_and_alerts(stage: Stage) -> None:
-    subscriber, wire = stage.enter()
-    wire.messages()
-    ask(subscriber, "SubscribeMetrics")
-    ask(subscriber, "SubscribeAlerts")
-    messages = wire.messages()
-    assert types_of(messages) == ["error", "error"]
-    assert [message["data"]["request"] for message in messages] == [
-        "SubscribeMetrics",
-        "SubscribeAlerts",
-    ]
-    stage.time.pump([1] * 20)
-    assert wire.messages() == []
+    def test_in_answering_it(self) -> None:
+        subscriber, _ = self.stage.enter()
+        self.patch(self.gauges, "metrics", lambda: 1 / 0)
+        ask(subscriber, "SubscribeMetrics")
+        self.assert_ended()
 
+    def test_in_what_it_is_told_at_an_interval(self) -> None:
+        subscriber, _ = self.stage.enter()
+        ask(subscriber, "SubscribeMetrics")
+        self.patch(self.gauges, "metrics", lambda: 1 / 0)
+        self.stage.time.advance(1)
+        self.assert_ended()
 
-@pytest.fixture
-def rich_stage(stage: Stage, gauges: FakeGauges) -> Stage:
-    stage.gauges = gauges
-    return stage
+    def test_in_greeting_it(self) -> None:
+        self.patch(self.stage, "greeting", lambda: 1 / 0)
+        self.stage.enter()
+        self.assert_ended()
 
-
-def test_metrics_come_at_their_interval_until_they_are_not_wanted(rich_stage: Stage) -> None:
-    subscriber, wire = rich_stage.enter()
-    wire.messages()
-    ask(subscriber, "SubscribeMetrics", interval_ms=2000)
-    first = wire.messages()
-    assert first[0]["type"] == "metrics_subscribed"
-    assert first[0]["data"]["interval_ms"] == 2000
-    before = len(first)
-    rich_stage.time.pump([0.5] * 40)
-    metrics = [*first[1:], *wire.messages()]
-    assert types_of(metrics) == ["metrics"] * (10 + before - 1)
-    assert metrics[0]["data"] == {"nodes": 3}
-    ask(subscriber, "SubscribeMetrics", interval_ms=500)
-    wire.messages()
-    rich_stage.time.pump([0.5] * 4)
-    assert types_of(wire.messages()) == ["metrics"] * 4
-    wire.fill()
-    rich_stage.time.pump([0.5] * 4)
-    wire.drain()
-    assert types_of(wire.messages()) == []
-    ask(subscriber, "UnsubscribeMetrics")
-    assert types_of(wire.messages()) == ["metrics_unsubscribed"]
-    rich_stage.time.pump([0.5] * 10)
-    assert wire.messages() == []
-    ask(subscriber, "SubscribeMetrics")
-    subscriber.gone()
-    assert rich_stage.time.getDelayedCalls() == []
-
-
-def test_alerts_are_told_to_those_who_asked(rich_stage: Stage) -> None:
-    subscriber, wire = rich_stage.enter()
-    wire.messages()
-    subscriber.alerts_changed({"alerts": [], "count": 0})
-    assert wire.messages() == []
-    ask(subscriber, "SubscribeAlerts")
-    assert types_of(wire.messages()) == ["alerts_subscribed", "alert"]
-    subscriber.alerts_changed({"alerts": ["x"], "count": 1})
-    assert [message["data"] for message in wire.messages()] == [{"alerts": ["x"], "count": 1}]
-    ask(subscriber, "UnsubscribeAlerts")
-    subscriber.alerts_changed({"alerts": [], "count": 0})
-    assert types_of(wire.messages()) == ["alerts_unsubscribed"]
-
-
-def test_stats_show_its_own_counters_and_filter(rich_stage: Stage) -> None:
-    subscriber, wire = rich_stage.enter()
-    ask(subscriber, "Subscribe", filter={"type": "EventType", "event_type": 11})
-    rich_stage.publish(3)
-    wire.messages()
-    assert rich_stage.gauges is not None
-    subscriber.send_stats(json.dumps(rich_stage.gauges.stats()).encode())
-    (stats,) = wire.messages()
-    assert stats["type"] == "stats"
-    assert stats["data"]["websocket"] == {
-        "events_received": 3,
-        "lagged_total": 0,
-        "current_filter": {"type": "EventType", "event_type": 11},
-    }
-    wire.fill()
-    subscriber.send_stats(b"{}")
-    assert wire.messages() == []
-
-
-def test_it_is_aborted_at_once(stage: Stage) -> None:
-    subscriber, wire = stage.enter()
-    subscriber.abort()
-    assert wire.aborted
+    def test_in_letting_go_of_it(self) -> None:
+        subscriber, _ = self.stage.enter()
+        self.patch(self.stage.ring, "close", lambda _: 1 / 0)
+        subscriber.gone()
+        self.assertEqual(self.stage.gone, [subscriber])
+        self.assertEqual(self.stage.errors.counts, {"subscriber": 1})
+        self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)

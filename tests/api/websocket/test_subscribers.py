@@ -2,153 +2,160 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
-
-import pytest
-from twisted.internet.task import Clock
+from twisted.internet.error import ConnectionAborted
+from twisted.internet.protocol import Protocol
+from twisted.trial.unittest import SynchronousTestCase
 
 from telemetry_twisted.api.websocket.subscriber import Subscriber
 from telemetry_twisted.api.websocket.subscribers import Subscribers
-from telemetry_twisted.errors import InternalErrors
-
-if TYPE_CHECKING:
-    from tests.api.websocket.conftest import FakeGauges, Stage, Wire
+from telemetry_twisted.api.websocket.transport import SubscriberTransport
+from telemetry_twisted.testing import MemoryTransport
+from tests.api.websocket.stage import FakeGauges, Stage, messages_in
 
 
 class Seat:
-    """A subscriber of an subscribers, and what becomes of it."""
+    """A subscriber, and what becomes of it."""
 
-    def __init__(self, subscribers: Subscribers, wire: Wire) -> None:
-        self.wire = wire
+    def __init__(self, subscribers: Subscribers, stage: Stage) -> None:
         self.goodbyes: list[int] = []
         self.stalled = 0.0
-        self.subscriber = Subscriber(subscribers, "test:1", self._say_goodbye, wire, 100)
+        self.wire = MemoryTransport(Protocol(), stage.time)
+        front = SubscriberTransport(self.wire, stage.time, lambda: self.subscriber.wake())
+        self.subscriber = Subscriber(
+            subscribers,
+            "test:1",
+            front.sender,
+            self._say_goodbye,
+            front.abortConnection,
+            stage.ring.batch,
+        )
         self.subscriber.stalled_for = self._stalled_for  # type: ignore[method-assign]
         self.subscriber.start()
-
-    def _say_goodbye(self, code: int, _reason: bytes) -> None:
-        self.goodbyes.append(code)
+        self.wire.pump()
 
     def _stalled_for(self, now: float) -> float:
         return self.stalled
 
+    def _say_goodbye(self, code: int, _reason: bytes) -> None:
+        self.goodbyes.append(code)
 
-@pytest.fixture
-def clock() -> Clock:
-    return Clock()
+    @property
+    def aborted(self) -> bool:
+        """Whether its connection was closed at once."""
+        self.wire.pump()
+        return isinstance(self.wire.ended, ConnectionAborted)
 
 
-@pytest.fixture
-def subscribers(stage: Stage, clock: Clock) -> Subscribers:
+class SubscribersTests(SynchronousTestCase):
     """Room for two, and no history."""
-    subscribers = Subscribers(
-        stage.ring, stage, None, 2, clock, clock.seconds, InternalErrors(clock)
-    )
-    subscribers.start()
-    return subscribers
 
+    def setUp(self) -> None:
+        self.stage = Stage()
+        self.clock = self.stage.time
+        self.subscribers = self.make()
+        self.subscribers.start()
 
-@pytest.fixture
-def seats(subscribers: Subscribers, make_wire: Any) -> list[Seat]:
-    return [Seat(subscribers, make_wire()) for _ in range(2)]
+    def make(self, gauges: FakeGauges | None = None) -> Subscribers:
+        stage = self.stage
+        return Subscribers(stage.ring, stage, gauges, 2, stage.time, stage.now, stage.errors)
 
+    def fill_seats(self, subscribers: Subscribers | None = None) -> list[Seat]:
+        """Two that have been greeted."""
+        where = self.subscribers if subscribers is None else subscribers
+        seats = [Seat(where, self.stage) for _ in range(2)]
+        for seat in seats:
+            seat.wire.frames()
+        return seats
 
-def test_it_is_full_when_there_are_as_many_as_may_come(
-    subscribers: Subscribers, seats: list[Seat]
-) -> None:
-    assert len(subscribers) == 2
-    assert subscribers.full
-    seats[0].subscriber.gone()
-    assert len(subscribers) == 1
-    assert not subscribers.full
+    def test_it_is_full_when_there_are_as_many_as_may_come(self) -> None:
+        seats = self.fill_seats()
+        self.assertEqual(len(self.subscribers), 2)
+        self.assertTrue(self.subscribers.full)
+        seats[0].subscriber.gone()
+        self.assertEqual(len(self.subscribers), 1)
+        self.assertFalse(self.subscribers.full)
 
+    def test_one_that_takes_nothing_for_a_minute_is_let_go(self) -> None:
+        seats = self.fill_seats()
+        seats[0].stalled = 59.9
+        self.clock.advance(5)
+        self.assertFalse(seats[0].aborted)
+        seats[0].stalled = 60.0
+        self.clock.advance(5)
+        self.assertTrue(seats[0].aborted)
+        self.assertFalse(seats[1].aborted)
 
-def test_one_that_takes_nothing_for_a_minute_is_let_go(seats: list[Seat], clock: Clock) -> None:
-    seats[0].stalled = 59.9
-    clock.advance(5)
-    assert not seats[0].wire.aborted
-    seats[0].stalled = 60.0
-    clock.advance(5)
-    assert seats[0].wire.aborted
-    assert not seats[1].wire.aborted
+    def test_what_they_missed_is_added_up(self) -> None:
+        seats = self.fill_seats()
+        for seat in seats:
+            seat.wire.fill()
+        for _ in range(25):
+            self.stage.publish(50)
+        for seat in seats:
+            seat.wire.drain()
+        self.assertEqual(self.subscribers.events_missed, 2 * 200)
+        self.assertEqual(self.subscribers.lagged(), {"test:1": 2 * 200})
 
+    def test_without_history_no_stats_are_sent(self) -> None:
+        seats = self.fill_seats()
+        self.clock.pump([5] * 5)
+        self.assertEqual(seats[0].wire.frames(), [])
 
-def test_what_they_missed_is_added_up(
-    subscribers: Subscribers, seats: list[Seat], stage: Stage
-) -> None:
-    for seat in seats:
-        seat.wire.fill()
-    for _ in range(25):
-        stage.publish(50)
-    for seat in seats:
-        seat.wire.drain()
-    assert subscribers.events_missed == 500
-    assert subscribers.lagged() == {"test:1": 500}
+    def test_with_history_stats_are_sent_every_five_seconds(self) -> None:
+        subscribers = self.make(FakeGauges())
+        subscribers.start()
+        seats = self.fill_seats(subscribers)
+        self.clock.pump([1] * 11)
+        for seat in seats:
+            told = [message["type"] for message in messages_in(seat.wire)]
+            self.assertEqual(told, ["stats", "stats"])
 
+    def test_alerts_reach_those_who_asked_for_them(self) -> None:
+        gauges = FakeGauges()
+        subscribers = self.make(gauges)
+        one, other = self.fill_seats(subscribers)
+        one.subscriber.asked(b'{"type":"SubscribeAlerts"}', False)
+        one.wire.frames()
+        gauges.current.append("the store is slow")
+        subscribers.alerts_changed()
+        (alert,) = messages_in(one.wire)
+        self.assertEqual(alert["data"], {"alerts": ["the store is slow"], "count": 1})
+        self.assertEqual(other.wire.frames(), [])
 
-def test_without_history_no_stats_are_sent(seats: list[Seat], clock: Clock) -> None:
-    seats[0].wire.messages()
-    clock.pump([5] * 5)
-    assert seats[0].wire.messages() == []
+    def test_all_are_sent_away_when_they_have_read_what_there_is(self) -> None:
+        behind, ready = self.fill_seats()
+        behind.wire.fill()
+        self.stage.publish(10)
+        emptied = self.subscribers.finish(1.5)
+        self.assertTrue(self.subscribers.full)
+        self.assertEqual(ready.goodbyes, [1001])
+        self.assertEqual(behind.goodbyes, [])
+        ready.subscriber.gone()
+        self.assertNoResult(emptied)
+        behind.wire.drain()
+        self.assertEqual(behind.goodbyes, [1001])
+        behind.subscriber.gone()
+        self.successResultOf(emptied)
+        self.assertEqual(self.clock.getDelayedCalls(), [])
 
+    def test_those_who_are_too_slow_are_sent_away_before_time_is_up(self) -> None:
+        behind, ready = self.fill_seats()
+        behind.wire.fill()
+        self.stage.publish(10)
+        self.subscribers.finish(1.5)
+        ready.subscriber.gone()
+        self.clock.advance(0.7)
+        self.assertEqual(behind.goodbyes, [])
+        self.clock.advance(0.1)
+        self.assertEqual(behind.goodbyes, [1001])
 
-def test_with_history_stats_are_sent_every_five_seconds(
-    stage: Stage, gauges: FakeGauges, clock: Clock, make_wire: Any
-) -> None:
-    subscribers = Subscribers(
-        stage.ring, stage, gauges, 2, clock, clock.seconds, InternalErrors(clock)
-    )
-    subscribers.start()
-    seats = [Seat(subscribers, make_wire()) for _ in range(2)]
-    for seat in seats:
-        seat.wire.messages()
-    clock.pump([1] * 11)
-    for seat in seats:
-        assert [message["type"] for message in seat.wire.messages()] == ["stats", "stats"]
+    def test_those_who_do_not_go_are_thrown_out(self) -> None:
+        seats = self.fill_seats()
+        seats[0].wire.fill()
+        self.subscribers.finish(1.5)
+        self.subscribers.abort()
+        self.assertTrue(all(seat.aborted for seat in seats))
 
-
-def test_alerts_reach_those_who_asked_for_them(
-    stage: Stage, gauges: FakeGauges, clock: Clock, make_wire: Any
-) -> None:
-    subscribers = Subscribers(
-        stage.ring, stage, gauges, 2, clock, clock.seconds, InternalErrors(clock)
-    )
-    one, other = (Seat(subscribers, make_wire()) for _ in range(2))
-    one.subscriber.asked(b'{"type":"SubscribeAlerts"}', False)
-    one.wire.messages()
-    other.wire.messages()
-    gauges.current.append("the store is slow")
-    subscribers.alerts_changed()
-    (alert,) = one.wire.messages()
-    assert alert["data"] == {"alerts": ["the store is slow"], "count": 1}
-    assert other.wire.messages() == []
-
-
-def test_all_are_sent_away_when_they_have_read_what_there_is(
-    subscribers: Subscribers, seats: list[Seat], stage: Stage, clock: Clock
-) -> None:
-    behind, ready = seats
-    behind.wire.fill()
-    stage.publish(10)
-    emptied = subscribers.finish()
-    assert subscribers.full
-    assert ready.goodbyes == [1001]
-    assert behind.goodbyes == []
-    ready.subscriber.gone()
-    assert not emptied.called
-    behind.wire.drain()
-    assert behind.goodbyes == [1001]
-    behind.subscriber.gone()
-    assert emptied.called
-    assert clock.getDelayedCalls() == []
-
-
-def test_those_who_do_not_go_are_thrown_out(subscribers: Subscribers, seats: list[Seat]) -> None:
-    seats[0].wire.fill()
-    subscribers.finish()
-    subscribers.abort()
-    assert all(seat.wire.aborted for seat in seats)
-
-
-def test_an_empty_one_has_nobody_to_wait_for(subscribers: Subscribers) -> None:
-    assert subscribers.finish().called
+    def test_an_empty_one_has_nobody_to_wait_for(self) -> None:
+        self.successResultOf(self.subscribers.finish(1.5))
+        self.assertEqual(self.clock.getDelayedCalls(), [])

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import json
-import struct
 from typing import Any
 
 from twisted.internet.address import IPv4Address
 from twisted.internet.error import ConnectionDone
-from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 
 from telemetry_twisted.api.http.connections import Connections
@@ -16,8 +14,9 @@ from telemetry_twisted.api.http.site import ApiSite
 from telemetry_twisted.api.websocket.subscribers import Subscribers
 from telemetry_twisted.api.websocket.upgrade import WebSocketUpgrade
 from telemetry_twisted.errors import InternalErrors
+from telemetry_twisted.testing import TEXT, FrameParser, MemoryTransport, client_frame
 from telemetry_twisted.turns import Turns
-from tests.api.websocket.conftest import Stage, Wire, frames_in
+from tests.api.websocket.stage import Stage, messages_in
 
 KEY = "AQIDBAUGBwgJCgsMDQ4PEA=="
 ACCEPT = b"C/0nmHhBztSRGR1CwL6Tf4ZjwpY="
@@ -30,18 +29,6 @@ HEADERS = {
     "Sec-WebSocket-Version": "13",
     "Sec-WebSocket-Key": KEY,
 }
-TEXT = 1
-
-
-def client_frame(opcode: int, payload: bytes) -> bytes:
-    """A short frame of a client, with a mask that changes nothing."""
-    return struct.pack("!BB4x", 0x80 | opcode, 0x80 | len(payload)) + payload
-
-
-class HttpWire(Wire):
-    """A transport that HTTP comes over first; ``protocol`` is whose it is."""
-
-    protocol: Any
 
 
 class UpgradeTests(SynchronousTestCase):
@@ -61,17 +48,18 @@ class UpgradeTests(SynchronousTestCase):
             clock,
         )
 
-    def connect(self, data: bytes) -> HttpWire:
+    def connect(self, data: bytes) -> MemoryTransport:
         """A client that has sent ``data`` in one segment."""
-        wire = HttpWire()
-        wire.unregisterProducer()
         channel: Any = self.site.buildProtocol(IPv4Address("TCP", "127.0.0.1", 5))
-        wire.protocol = channel
+        wire = MemoryTransport(channel, self.stage.time)
         channel.makeConnection(wire)
-        channel.dataReceived(data)
-        self.stage.time.advance(0)
-        self.addCleanup(lambda: wire.protocol.connectionLost(Failure(ConnectionDone())))
+        wire.deliver(data)
+        self.addCleanup(self.hang_up, wire)
         return wire
+
+    def hang_up(self, wire: MemoryTransport) -> None:
+        if wire.ended is None:
+            wire.lose(ConnectionDone())
 
     def ask(
         self, method: str = "GET", query: str = "", version: str = "1.1", **changes: str | None
@@ -80,7 +68,7 @@ class UpgradeTests(SynchronousTestCase):
         headers = {**HEADERS, **{name.replace("_", "-"): text for name, text in changes.items()}}
         lines = [f"{name}: {text}" for name, text in headers.items() if text is not None]
         request = "\r\n".join([f"{method} /api/ws{query} HTTP/{version}", *lines, "", ""])
-        head, _, rest = self.connect(request.encode()).value().partition(b"\r\n\r\n")
+        head, _, rest = self.connect(request.encode()).received().partition(b"\r\n\r\n")
         status, _, head = head.partition(b"\r\n")
         return status, head.lower(), rest
 
@@ -103,8 +91,8 @@ class UpgradeTests(SynchronousTestCase):
         self.assertEqual(status, b"HTTP/1.1 101 Switching Protocols")
         self.assertIn(b"sec-websocket-accept: " + ACCEPT.lower(), head.splitlines())
         self.assertNotIn(b"sec-websocket-extensions", head)
-        ((opcode, payload),) = frames_in(rest)
-        self.assertEqual((opcode, json.loads(payload)["type"]), (TEXT, "connected"))
+        (frame,) = FrameParser().feed(rest)
+        self.assertEqual((frame.opcode, json.loads(frame.payload)["type"]), (TEXT, "connected"))
 
     def test_header_values_are_read_as_lists_of_tokens_in_any_case(self) -> None:
         status, _, _ = self.ask(Upgrade="h2c, WebSocket", Connection="close ,UPGRADE")
@@ -166,8 +154,9 @@ class UpgradeTests(SynchronousTestCase):
         self.assertEqual(self.ask(Content_Length="0")[0][:12], b"HTTP/1.1 101")
         head = self.handshake().removesuffix(b"\r\n")
         wire = self.connect(head + b"Content-Length: 2\r\n\r\n{}")
-        self.assertTrue(wire.value().startswith(b"HTTP/1.1 400 Bad Request\r\n"))
-        self.assertIn(b"no body", wire.value())
+        answer = wire.received()
+        self.assertTrue(answer.startswith(b"HTTP/1.1 400 Bad Request\r\n"))
+        self.assertIn(b"no body", answer)
 
     def test_a_handshake_that_only_the_library_finds_fault_with(self) -> None:
         for changes in (
@@ -185,13 +174,13 @@ class UpgradeTests(SynchronousTestCase):
     def test_a_client_gets_as_many_events_in_a_frame_as_it_asks_for(self) -> None:
         for query, widths in (("?batch=1", [1] * 5), ("?batch=2", [2, 2, 1]), ("", [5])):
             wire = self.connect(self.handshake(query))
-            wire.clear()
+            wire.received()
             self.stage.publish(5)
-            messages = wire.messages()
+            messages = messages_in(wire)
             self.assertEqual(
                 [len(m["data"]) if m["type"] == "batch" else 1 for m in messages], widths
             )
-            wire.protocol.connectionLost(Failure(ConnectionDone()))
+            self.hang_up(wire)
 
     def handshake(self, query: str = "") -> bytes:
         """A handshake as it is sent."""
@@ -204,16 +193,17 @@ class UpgradeTests(SynchronousTestCase):
         for cut in (0, 1, 2, 6, len(frames) - 1, len(frames)):
             wire = self.connect(self.handshake() + frames[:cut])
             if cut < len(frames):
-                wire.protocol.dataReceived(frames[cut:])
-            _, _, rest = wire.value().partition(b"\r\n\r\n")
-            types = [json.loads(payload)["type"] for _, payload in frames_in(rest)]
+                wire.deliver(frames[cut:])
+            wire.head()
+            types = [message["type"] for message in messages_in(wire)]
             self.assertEqual(types, ["connected", "pong", "pong", "pong"])
-            wire.protocol.connectionLost(Failure(ConnectionDone()))
+            self.hang_up(wire)
 
     def test_a_subscriber_too_many(self) -> None:
         for _ in range(2):
             self.connect(self.handshake())
         wire = self.connect(self.handshake())
-        self.assertTrue(wire.value().startswith(b"HTTP/1.1 503 Service Unavailable\r\n"))
-        self.assertIn(b"--max-subscribers", wire.value())
+        answer = wire.received()
+        self.assertTrue(answer.startswith(b"HTTP/1.1 503 Service Unavailable\r\n"))
+        self.assertIn(b"--max-subscribers", answer)
         self.assertEqual(len(self.subscribers), 2)

@@ -3,25 +3,23 @@
 from __future__ import annotations
 
 import json
-import socket
 import struct
-from collections.abc import Callable, Iterator
 from typing import Any
 
-import pytest
 from attrs import define, field
-from twisted.internet.address import IPv4Address
 from twisted.internet.interfaces import IReactorTime
-from twisted.internet.task import Clock
-from twisted.internet.testing import StringTransport
+from twisted.internet.protocol import Protocol
+from twisted.internet.testing import MemoryReactorClock
 from twisted.web.http import HTTPChannel
 
 from telemetry_twisted.api.websocket.frames import event_renderer
 from telemetry_twisted.api.websocket.subscriber import Figures, Gauges, Subscriber
+from telemetry_twisted.api.websocket.transport import SubscriberTransport
 from telemetry_twisted.clock import Now
 from telemetry_twisted.errors import InternalErrors
 from telemetry_twisted.hub.histogram import Histogram
 from telemetry_twisted.hub.ring import Ring
+from telemetry_twisted.testing import TEXT, MemoryTransport
 from telemetry_twisted.transport.records import Chunk, encode_runs
 
 NODES = ("aa" * 32, "bb" * 32)
@@ -52,77 +50,12 @@ def make_chunk(first: int, count: int, node: int = 0, kind: int = 11) -> Chunk:
     )
 
 
-def frames_in(data: bytes) -> Iterator[tuple[int, bytes]]:
-    """The opcode and payload of each WebSocket frame of a server."""
-    at = 0
-    while at < len(data):
-        opcode, length = data[at] & 0x0F, data[at + 1]
-        at += 2
-        if length >= 126:
-            size = 2 if length == 126 else 8
-            length = int.from_bytes(data[at : at + size], "big")
-            at += size
-        yield opcode, data[at : at + length]
-        at += length
+def messages_in(wire: MemoryTransport) -> list[Message]:
+    """What a client has received as text since the last call."""
+    return [json.loads(frame.payload) for frame in wire.frames() if frame.opcode == TEXT]
 
 
-class Wire(StringTransport):
-    """A transport whose other end takes frames apart; it can be full.
-
-    The HTTP channel that served the upgrade is registered with it, as with a real one. ``aborted``
-    says whether it was closed at once, ``half_closed`` whether nothing more will be sent.
-    """
-
-    bufferSize = 1 << 16
-    SEND_LIMIT = 1 << 17
-    family = socket.AF_UNIX
-
-    def __init__(self) -> None:
-        super().__init__(peerAddress=IPv4Address("TCP", "127.0.0.1", 5))
-        self.aborted = False
-        self.half_closed = False
-        self.registerProducer(HTTPChannel(), True)
-
-    def unregisterProducer(self) -> None:
-        self.producer = None
-
-    def fileno(self) -> int:
-        return -1
-
-    def getHandle(self) -> Wire:
-        return self
-
-    def setTcpNoDelay(self, _enabled: bool) -> None:
-        pass
-
-    def abortConnection(self) -> None:
-        self.aborted = True
-
-    def loseWriteConnection(self) -> None:
-        self.half_closed = True
-
-    def fill(self) -> None:
-        """Take no more."""
-        assert self.producer is not None
-        self.producer.pauseProducing()
-
-    def drain(self) -> None:
-        """Take more again."""
-        assert self.producer is not None
-        self.producer.resumeProducing()
-
-    def frames(self) -> list[tuple[int, bytes]]:
-        """The opcode and payload of each frame that was sent since the last call."""
-        data = self.value()
-        self.clear()
-        return list(frames_in(data))
-
-    def messages(self) -> list[Message]:
-        """What was sent as text since the last call."""
-        return [json.loads(payload) for opcode, payload in self.frames() if opcode == 1]
-
-
-@define
+@define(slots=False)
 class FakeGauges:
     """Figures of a server that keeps history."""
 
@@ -148,7 +81,7 @@ class Stage:
     """
 
     def __init__(self, max_events: int = 1000, batch: int = 100) -> None:
-        self.time = Clock()
+        self.time = MemoryReactorClock()
         self.time.advance(1_000_000_000)
         self.clock: IReactorTime = self.time
         self.now: Now = self.time.seconds
@@ -160,6 +93,7 @@ class Stage:
         self.members: list[Subscriber] = []
         self.gone: list[Subscriber] = []
         self.events_missed = 0
+        self.errors = InternalErrors(self.time)
         self.frames = Histogram("Events in a frame.", (1, 100))
         self.errors = InternalErrors(self.clock)
         self.goodbyes: list[tuple[int, bytes]] = []
@@ -177,13 +111,24 @@ class Stage:
     def missed(self, events: int) -> None:
         self.events_missed += events
 
-    def enter(self) -> tuple[Subscriber, Wire]:
+    def enter(
+        self, transport: type[MemoryTransport] = MemoryTransport
+    ) -> tuple[Subscriber, MemoryTransport]:
         """A subscriber that has been greeted, and its transport."""
-        wire = Wire()
+        wire = transport(Protocol(), self.time)
+        # As with a real one, the HTTP channel that served the upgrade is still registered.
+        wire.registerProducer(HTTPChannel(), True)
+        front = SubscriberTransport(wire, self.clock, lambda: subscriber.wake())
         subscriber = Subscriber(
-            self, "test", lambda *words: self.goodbyes.append(words), wire, self.ring.batch
+            self,
+            "test",
+            front.sender,
+            lambda *words: self.goodbyes.append(words),
+            front.abortConnection,
+            self.ring.batch,
         )
         subscriber.start()
+        wire.pump()
         return subscriber, wire
 
     def publish(self, count: int, node: int = 0, kind: int = 11) -> None:
@@ -191,39 +136,3 @@ class Stage:
         self.ring.publish(make_chunk(self.published, count, node, kind))
         self.published += count
         self.ring.wake()
-
-
-@pytest.fixture
-def wire() -> Wire:
-    """A transport that nobody writes to yet."""
-    return Wire()
-
-
-@pytest.fixture
-def make_wire() -> Callable[[], Wire]:
-    """Makes a transport that nobody writes to yet."""
-    return Wire
-
-
-@pytest.fixture
-def stage() -> Stage:
-    """A ring of a thousand events."""
-    return Stage()
-
-
-@pytest.fixture
-def small_stage() -> Stage:
-    """A ring of a hundred events, and ten to a frame."""
-    return Stage(max_events=100, batch=10)
-
-
-@pytest.fixture(scope="session")
-def make_stage() -> Callable[..., Stage]:
-    """Makes a stage anew for each example."""
-    return Stage
-
-
-@pytest.fixture
-def gauges() -> FakeGauges:
-    """What a server that keeps history tells."""
-    return FakeGauges()

@@ -1,0 +1,397 @@
+"""What tests of the server, and of programs that talk to it, can use in place of real connections.
+
+- :class:`FrameParser` reads what a WebSocket server sends, and forgives nothing;
+  :func:`client_frame` makes what a WebSocket client sends.
+- :class:`MemoryTransport` is Twisted's own TCP transport on a socket in memory, whose other end is
+  the test; :class:`StreamTransport` is the same as one that encrypts would be.
+- :class:`MemoryLink` and :class:`RecordCollector` stand at the ends of a link between processes.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import struct
+from collections.abc import Iterable, Iterator
+from errno import EPIPE, EWOULDBLOCK
+from typing import Any
+
+from attrs import define, field, frozen
+from twisted.internet.address import IPv4Address
+from twisted.internet.interfaces import IProtocol, IPushProducer
+from twisted.internet.tcp import Connection
+from twisted.internet.testing import MemoryReactorClock
+from twisted.python.failure import Failure
+
+from telemetry_twisted.transport.link import Link, hand_over
+
+CONTINUATION, TEXT, BINARY, CLOSE, PING, PONG = 0x0, 0x1, 0x2, 0x8, 0x9, 0xA
+"""Opcodes of frames (RFC 6455, 5.2)."""
+
+_LONGEST_CONTROL = 125
+_MASK = b"\x00\x00\x00\x00"
+
+
+class ProtocolViolation(Exception):
+    """What a server sent is not WebSocket; the message says how, and at which offset."""
+
+
+@frozen
+class ReceivedFrame:
+    """A frame as it came; ``fin`` says whether it ends its message."""
+
+    opcode: int
+    payload: bytes
+    fin: bool = True
+
+    @property
+    def is_control(self) -> bool:
+        """Whether it is a close, ping or pong frame."""
+        return self.opcode >= CLOSE
+
+    @property
+    def close_code(self) -> int | None:
+        """The status code of a close frame, if it carries one."""
+        return int.from_bytes(self.payload[:2], "big") if self.payload else None
+
+
+class FrameParser:
+    """Takes the stream of a WebSocket server apart, after the opening handshake, by the letter.
+
+    It accepts what RFC 6455 allows a server that has agreed to no extension, and nothing else:
+    known opcodes, no reserved bits, no mask (5.1), lengths in their shortest form (5.2), control
+    frames that are whole and short (5.5), messages whose frames follow one another (5.4), text in
+    UTF-8 (8.1), close frames with a code that may be sent (7.4), and nothing after one (5.5.1).
+
+    ``offset`` is how many bytes have been taken apart, ``closed`` whether a close frame came.
+    """
+
+    def __init__(self) -> None:
+        self.offset = 0
+        self.closed = False
+        self._rest = b""
+        self._message: list[bytes] = []
+        self._message_opcode: int | None = None
+
+    @property
+    def unfinished(self) -> bool:
+        """Whether the stream so far ends within a frame."""
+        return bool(self._rest)
+
+    def feed(self, data: bytes) -> list[ReceivedFrame]:
+        """The frames that ``data``, the next part of the stream, completes.
+
+        :raises ProtocolViolation: at the first byte that must not be there.
+        """
+        self._rest += data
+        frames = list(self._frames())
+        if self.closed and self._rest:
+            raise self._violation("something follows the close frame")
+        return frames
+
+    def _frames(self) -> Iterator[ReceivedFrame]:
+        view = self._rest
+        at = 0
+        while not self.closed and (begin := self._payload_begin(view[at : at + 10])) is not None:
+            end = at + begin[0] + begin[1]
+            if end > len(view):
+                break
+            frame = ReceivedFrame(view[at] & 0x0F, view[at + begin[0] : end], bool(view[at] & 0x80))
+            self._check(frame)
+            self.offset += end - at
+            at = end
+            yield frame
+        self._rest = view[at:]
+
+    def _payload_begin(self, head: bytes) -> tuple[int, int] | None:
+        """How long the header and the payload of a frame are; None if ``head`` ends before that."""
+        if not head:
+            return None
+        opcode = head[0] & 0x0F
+        if head[0] & 0x70:
+            raise self._violation(f"reserved bits are set in {head[0]:#04x}")
+        if opcode not in (CONTINUATION, TEXT, BINARY, CLOSE, PING, PONG):
+            raise self._violation(f"unknown opcode {opcode:#x}")
+        if opcode >= CLOSE and not head[0] & 0x80:
+            raise self._violation("a control frame is fragmented")
+        if len(head) < 2:
+            return None
+        if head[1] & 0x80:
+            raise self._violation("a server's frame is masked")
+        length = head[1]
+        if opcode >= CLOSE and length > _LONGEST_CONTROL:
+            raise self._violation("a control frame is longer than 125 bytes")
+        if length < 126:
+            return 2, length
+        size, least = (2, 126) if length == 126 else (8, 1 << 16)
+        if len(head) < 2 + size:
+            return None
+        length = int.from_bytes(head[2 : 2 + size], "big")
+        if length < least or length >> 63:
+            raise self._violation(f"length {length} is not in its shortest form")
+        return 2 + size, length
+
+    def _check(self, frame: ReceivedFrame) -> None:
+        if frame.opcode == CLOSE:
+            self._check_close(frame)
+            self.closed = True
+        if frame.is_control:
+            return
+        if (frame.opcode == CONTINUATION) != (self._message_opcode is not None):
+            raise self._violation("frames of a message do not follow one another")
+        if self._message_opcode is None:
+            self._message_opcode = frame.opcode
+        self._message.append(frame.payload)
+        if frame.fin:
+            if self._message_opcode == TEXT:
+                self._check_text(b"".join(self._message))
+            self._message_opcode = None
+            self._message.clear()
+
+    def _check_close(self, frame: ReceivedFrame) -> None:
+        code = frame.close_code
+        if code is None:
+            return
+        if len(frame.payload) < 2:
+            raise self._violation("a close frame holds half a code")
+        if not (1000 <= code <= 1014 or 3000 <= code <= 4999) or code in (1004, 1005, 1006):
+            raise self._violation(f"close code {code} must not be sent")
+        self._check_text(frame.payload[2:])
+
+    def _check_text(self, text: bytes) -> None:
+        try:
+            text.decode()
+        except UnicodeDecodeError as error:
+            raise self._violation(f"text is not UTF-8 ({error})") from None
+
+    def _violation(self, what: str) -> ProtocolViolation:
+        return ProtocolViolation(f"{what}, at offset {self.offset}")
+
+
+def client_frame(opcode: int, payload: bytes = b"") -> bytes:
+    """A whole frame of a client, with a mask that changes nothing (RFC 6455, 5.3)."""
+    length = len(payload)
+    if length < 126:
+        head = struct.pack("!BB", 0x80 | opcode, 0x80 | length)
+    elif length < 1 << 16:
+        head = struct.pack("!BBH", 0x80 | opcode, 0x80 | 126, length)
+    else:
+        head = struct.pack("!BBQ", 0x80 | opcode, 0x80 | 127, length)
+    return head + _MASK + payload
+
+
+class MemorySocket(socket.socket):
+    """A stream socket without a descriptor, whose other end is the test.
+
+    ``room`` is how many bytes it takes before it would block, None for any number; ``broken`` says
+    whether writing fails. ``sent`` is what was written to it, ``incoming`` what is there to read.
+    """
+
+    def __init__(self) -> None:
+        super().__init__(socket.AF_UNIX)
+        os.close(self.detach())
+        self.room: int | None = None
+        self.broken = False
+        self.sent = bytearray()
+        self.incoming = bytearray()
+
+    def setblocking(self, flag: bool, /) -> None:
+        """It never blocks."""
+
+    def sendmsg(self, buffers: Iterable[Any], *_: Any) -> int:
+        return self.send(b"".join(buffers))
+
+    def send(self, data: Any, *_: Any) -> int:
+        if self.broken:
+            raise BrokenPipeError(EPIPE, "the other end is gone")
+        taken = bytes(data[: self.room])
+        if data and not taken:
+            raise BlockingIOError(EWOULDBLOCK, "there is no room")
+        self.sent += taken
+        if self.room is not None:
+            self.room -= len(taken)
+        return len(taken)
+
+    def recv(self, size: int, *_: Any) -> bytes:
+        if not self.incoming:
+            raise BlockingIOError(EWOULDBLOCK, "there is nothing to read")
+        data = bytes(self.incoming[:size])
+        del self.incoming[:size]
+        return data
+
+
+class MemoryTransport(Connection):
+    """Twisted's TCP transport on a :class:`MemorySocket`, and a reactor that acts when it is told.
+
+    ``ended`` is why the connection was lost, once it was; ``half_closed`` says whether nothing more
+    will be written; ``parser`` reads what is received as :meth:`frames`.
+
+    :param reactor: shared with what else belongs to the test; its clock is advanced by nothing but
+        calls that are due.
+    """
+
+    def __init__(self, protocol: IProtocol, reactor: MemoryReactorClock | None = None) -> None:
+        self.wire = MemorySocket()
+        self.parser = FrameParser()
+        self.clock = reactor or MemoryReactorClock()
+        self.ended: BaseException | None = None
+        self.half_closed = False
+        super().__init__(self.wire, protocol, self.clock)
+        self.connected = 1
+        self.startReading()
+
+    @property
+    def reading(self) -> bool:
+        """Whether what the other end sends would be read."""
+        return self in self.clock.getReaders()
+
+    @property
+    def writing(self) -> bool:
+        """Whether the reactor is to tell when there is room."""
+        return self in self.clock.getWriters()
+
+    def pump(self) -> None:
+        """Let the reactor do what there is to do: read, write, and make the calls that are due."""
+        again = True
+        while again:
+            again = False
+            self.clock.advance(0)
+            if self.reading and self.wire.incoming:
+                again = True
+                self._act(self.doRead())
+            if self.writing and (self.wire.room is None or self.wire.room or self.wire.broken):
+                again = True
+                self._act(self.doWrite())
+            if any(call.getTime() <= self.clock.seconds() for call in self.clock.getDelayedCalls()):
+                again = True
+
+    def _act(self, why: BaseException | None) -> None:
+        if why is not None:
+            self.lose(why)
+
+    def lose(self, why: BaseException) -> None:
+        """The connection is lost."""
+        self.connectionLost(Failure(why))
+
+    def connectionLost(self, reason: Failure) -> None:
+        if self.ended is None:
+            self.ended = reason.value
+            super().connectionLost(reason)
+
+    def _closeWriteConnection(self) -> None:
+        self.half_closed = True
+
+    def fill(self, room: int = 0) -> None:
+        """Have the other end take no more than ``room`` bytes."""
+        self.wire.room = room
+
+    def drain(self, room: int | None = None) -> None:
+        """Have the other end take ``room`` bytes more, or all there are."""
+        self.wire.room = room
+        self.pump()
+
+    def deliver(self, data: bytes) -> None:
+        """The other end sends ``data``, which is read when it is being read at all."""
+        self.wire.incoming += data
+        self.pump()
+
+    def received(self) -> bytes:
+        """What the other end has received since the last call."""
+        data = bytes(self.wire.sent)
+        self.wire.sent.clear()
+        return data
+
+    def head(self) -> bytes:
+        """The head of an HTTP answer that the other end has received, which is taken away."""
+        head, _, rest = bytes(self.wire.sent).partition(b"\r\n\r\n")
+        self.wire.sent[:] = rest
+        return head
+
+    def frames(self) -> list[ReceivedFrame]:
+        """What the other end has received since the last call, as WebSocket frames.
+
+        :raises ProtocolViolation: if it is anything else.
+        """
+        return self.parser.feed(self.received())
+
+    def getPeer(self) -> IPv4Address:
+        return IPv4Address("TCP", "127.0.0.1", 5)
+
+    def getHost(self) -> IPv4Address:
+        return IPv4Address("TCP", "127.0.0.1", 8080)
+
+    def setTcpNoDelay(self, enabled: bool) -> None:
+        """There are no segments."""
+
+    def setTcpKeepAlive(self, enabled: bool) -> None:
+        """There is nothing to keep alive."""
+
+
+class StreamTransport(MemoryTransport):
+    """A transport that hides its socket, as one that encrypts does: all goes through its buffer.
+
+    It tells its producer to pause when more than 64 bytes are left in the buffer, and reads as many
+    at once.
+    """
+
+    bufferSize = 64
+
+    def getHandle(self) -> Any:
+        return None
+
+
+class MemoryLink(Link):
+    """A link without a socket, for what writes records: ``sent`` is what was sent, as records.
+
+    ``producer`` is who is to be told of pressure, ``closed`` says whether it was closed.
+    """
+
+    def __init__(self) -> None:
+        self.sent: list[tuple[int, bytes]] = []
+        self.producer: IPushProducer | None = None
+        self.closed = False
+
+    @property
+    def backlog(self) -> int:
+        """Nothing ever waits."""
+        return 0
+
+    def register_producer(self, producer: IPushProducer) -> None:
+        self.producer = producer
+
+    def send(self, *pieces: bytes) -> None:
+        collected = RecordCollector()
+        data = b"".join(pieces)
+        assert hand_over(memoryview(data), collected) == len(data), "half a record was sent"
+        self.sent += collected.records
+
+    def queue(self, *pieces: bytes) -> None:
+        self.send(*pieces)
+
+    def flush(self) -> None:
+        """All is sent."""
+
+    def close(self) -> None:
+        self.closed = True
+
+
+@define
+class RecordCollector:
+    """A record handler that notes what it is told: records, ends of reads, and the link's ends."""
+
+    records: list[tuple[int, bytes]] = field(factory=list)
+    reads: int = 0
+    made: list[Link] = field(factory=list)
+    lost: list[Failure] = field(factory=list)
+
+    def link_made(self, link: Link) -> None:
+        self.made.append(link)
+
+    def record_received(self, kind: int, body: memoryview) -> None:
+        self.records.append((kind, bytes(body)))
+
+    def records_done(self) -> None:
+        self.reads += 1
+
+    def link_lost(self, reason: Failure) -> None:
+        self.lost.append(reason)

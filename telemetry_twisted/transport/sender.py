@@ -1,0 +1,312 @@
+"""The one that writes to a connection: in order, whole frames, and nobody beside it.
+
+Whatever goes to the other end of a connection goes through its :class:`Sender`, so that nothing
+ever gets between the bytes of a *frame*: a WebSocket frame or a record, in pieces that are sent as
+they are, without being joined. What has to go out soon (pings, pongs) is put between frames, ahead
+of what waits, and the last word of a connection is followed by nothing.
+
+What may wait is bounded by those who use a sender, and each is told how: frames are written while
+it is ``flowing``, or a producer is paused by its ``backlog``; of frames that go ahead, one of each
+kind waits.
+"""
+
+from __future__ import annotations
+
+import errno
+from collections import deque
+from collections.abc import Callable, Hashable, Iterator, Sequence
+from enum import Enum
+from itertools import chain, islice
+from math import inf
+from typing import Protocol
+
+from twisted.internet.interfaces import IDelayedCall, IReactorTime
+
+Piece = bytes | memoryview
+
+Frame = Sequence[Piece]
+"""What must not be torn apart: a WebSocket frame or a record, in pieces."""
+
+PIECES_AT_ONCE = 512
+"""Most pieces that are handed to the system at once; it takes 1,024 (``IOV_MAX``)."""
+
+_NO_MEMORY = (errno.ENOBUFS, errno.ENOMEM)
+"""What the system says when it is short of memory for a moment; the connection is as good."""
+
+
+class State(Enum):
+    """What a sender is about to do.
+
+    ========== =================================================================================
+    OPEN       what is written goes out at once
+    YIELDED    it has written its share of a turn of the reactor, and goes on in the next one
+    BLOCKED    the system takes no more; the reactor tells when it does
+    CLOSING    nothing more is taken; what is queued goes out first
+    CLOSED     nothing goes out any more
+    ========== =================================================================================
+    """
+
+    OPEN = "open"
+    YIELDED = "yielded"
+    BLOCKED = "blocked"
+    CLOSING = "closing"
+    CLOSED = "closed"
+
+
+_OPEN = State.OPEN  # looked up once: that takes longer than to compare
+
+
+class Sink(Protocol):
+    """What a sender writes to: a socket, or a transport that encrypts."""
+
+    def take(self, pieces: Sequence[Piece], /) -> int:
+        """Take ``pieces``, as ``socket.sendmsg`` does.
+
+        :returns: how many bytes were taken; if not all, there is no room for more.
+        :raises BlockingIOError: if there is no room.
+        :raises OSError: if the connection is broken.
+        """
+
+    def await_room(self) -> None:
+        """Call :meth:`Sender.room` when there is room again."""
+
+    def all_out(self) -> None:
+        """The last byte has been taken, and the connection is to be ended."""
+
+    def broken(self) -> None:
+        """Nothing can be written any more."""
+
+    def accepted(self) -> int | None:
+        """A number that changes when the other end accepts bytes; None when none wait for it."""
+
+
+class Sender:
+    """Owns the outgoing side of a connection.
+
+    ``state`` is for others to read; ``backlog`` is how many bytes wait here.
+
+    :param ready: called by the reactor, never from within a method that writes, when nothing waits
+        any more: it is OPEN again, or all is out that was to go out before it closes.
+    :param turn_bytes: its share of a turn of the reactor.
+    :param state: BLOCKED if the sink has something of its own to write before.
+    """
+
+    def __init__(
+        self,
+        sink: Sink,
+        clock: IReactorTime,
+        ready: Callable[[], None],
+        turn_bytes: float = inf,
+        state: State = State.OPEN,
+    ) -> None:
+        self.state = state
+        self.backlog = 0
+        self._sink = sink
+        self._clock = clock
+        self._ready = ready
+        self._turn_bytes = turn_bytes
+        self._written = 0
+        self._next_turn: IDelayedCall | None = None
+        self._leaving = False
+        # What waits, in the order in which it goes out: the rest of a frame that has partly gone,
+        # frames that go ahead, by their kind, and all others.
+        self._begun: Frame = ()
+        self._ahead: dict[Hashable, Frame] = {}
+        self._queue: deque[Frame] = deque()
+        self._accepted: tuple[int, int] | None = None
+        self._relieved = 0
+        self._since = clock.seconds()
+
+    @property
+    def flowing(self) -> bool:
+        """Whether what is written goes out at once."""
+        return self.state is _OPEN
+
+    @property
+    def takes(self) -> bool:
+        """Whether what is written will go out, now or later."""
+        return self.state is not State.CLOSING and self.state is not State.CLOSED
+
+    def write(self, frame: Frame) -> None:
+        """Send ``frame`` at once if possible, and else in its turn."""
+        if self.state is not _OPEN or self.backlog:
+            self.queue(frame)
+            self.flush()
+            return
+        # What is usual takes the short way: nothing waits, and all of the frame is taken.
+        size = sum(map(len, frame))
+        taken = self._offer(frame)
+        if taken == size:
+            self._written += size
+            if self._written >= self._turn_bytes:
+                self._yield()
+        elif self.state is _OPEN:
+            self._queue.append(frame)
+            self.backlog = size
+            self._forget(taken)
+            self._block()
+
+    def queue(self, frame: Frame) -> None:
+        """Have ``frame`` sent by the next :meth:`flush`, or later in its turn."""
+        size = sum(map(len, frame))
+        if size and self.takes:
+            self._queue.append(frame)
+            self.backlog += size
+
+    def write_ahead(self, kind: Hashable, frame: Frame) -> None:
+        """Send ``frame`` before all frames that wait, unless one of them has partly gone.
+
+        One of the same ``kind`` that still waits is not sent: who pings often and reads little is
+        owed an answer to the last ping alone (RFC 6455, 5.5.3).
+        """
+        if self.takes:
+            self.backlog += _size(frame) - _size(self._ahead.pop(kind, ()))
+            self._ahead[kind] = frame
+            self.flush()
+
+    def end(self, last: Frame) -> None:
+        """Send ``last`` before all frames that wait, which are dropped, and nothing after it."""
+        if self.takes:
+            self._queue.clear()
+            self._queue.append(last)
+            self.backlog = sum(map(_size, (self._begun, *self._ahead.values(), last)))
+            self._close()
+
+    def close(self) -> None:
+        """Take nothing more; have the connection ended when all that waits is out."""
+        self._leaving = True
+        self._close()
+
+    def lost(self) -> None:
+        """The connection is gone, or is to go at once: what waits is dropped."""
+        self.state = State.CLOSED
+        self.backlog = 0
+        self._begun = ()
+        self._ahead.clear()
+        self._queue.clear()
+        if self._next_turn is not None:
+            self._next_turn.cancel()
+            self._next_turn = None
+
+    def flush(self) -> None:
+        """Send what is queued, as far as there is room, if nothing has to be waited for."""
+        if self.state is State.OPEN:
+            self._send()
+
+    def room(self) -> None:
+        """There is room in the sink again."""
+        if self.state in (State.BLOCKED, State.CLOSING) and self._next_turn is None:
+            self._go_on()
+
+    def stalled_for(self, now: float) -> float:
+        """Seconds since the other end accepted a byte, or since none waited; ask regularly.
+
+        Who reads slowly takes something now and then. Who is gone without a word, or does not read,
+        takes nothing, however much is written.
+        """
+        accepted = self._sink.accepted()
+        mark = None if accepted is None else (accepted, self._relieved)
+        if mark is None or mark != self._accepted:
+            self._accepted = mark
+            self._since = now
+        return now - self._since
+
+    def _close(self) -> None:
+        before = self.state
+        if before is State.CLOSED:
+            return
+        self.state = State.CLOSING
+        # Where it is waited for the reactor, that goes on with what is left.
+        if before is State.OPEN or not self.backlog:
+            self._send()
+
+    def _begin_turn(self) -> None:
+        self._next_turn = None
+        self._go_on()
+
+    def _go_on(self) -> None:
+        before = self.backlog
+        self._written = 0
+        self._send()
+        self._relieved += self.backlog < before
+        if self.state is State.OPEN or (self.state is State.CLOSING and not self.backlog):
+            self._ready()
+
+    def _send(self) -> None:
+        """Offer what waits to the sink, once, and see where that leaves us."""
+        if self.backlog:
+            pieces = list(islice(self._in_order(), PIECES_AT_ONCE))
+            taken = self._offer(pieces)
+            if self.state is State.CLOSED:
+                return
+            self._forget(taken)
+            if taken < _size(pieces):
+                self._block()
+                return
+            self._written += taken
+            if self.backlog or self._written >= self._turn_bytes:
+                self._yield()
+                return
+        if self.state is not State.CLOSING:
+            self.state = State.OPEN
+        elif self._leaving:
+            self.state = State.CLOSED
+            self._sink.all_out()
+
+    def _block(self) -> None:
+        if self.state is not State.CLOSING:
+            self.state = State.BLOCKED
+        self._sink.await_room()
+
+    def _yield(self) -> None:
+        if self.state is not State.CLOSING:
+            self.state = State.YIELDED
+        self._next_turn = self._clock.callLater(0, self._begin_turn)
+
+    def _offer(self, pieces: Sequence[Piece]) -> int:
+        try:
+            return self._sink.take(pieces)
+        except BlockingIOError:
+            return 0
+        except OSError as error:
+            if error.errno in _NO_MEMORY:
+                return 0
+            self.lost()
+            self._sink.broken()
+            return 0
+
+    def _in_order(self) -> Iterator[Piece]:
+        return chain(self._begun, *self._ahead.values(), chain.from_iterable(self._queue))
+
+    def _forget(self, taken: int) -> None:
+        """Remove the first ``taken`` bytes of what waits."""
+        self.backlog -= taken
+        while taken:
+            frame = self._first()
+            size = _size(frame)
+            if taken < size:
+                self._begun = _after(frame, taken)
+                return
+            taken -= size
+
+    def _first(self) -> Frame:
+        """Take out the first of the frames that wait."""
+        if self._begun:
+            frame, self._begun = self._begun, ()
+            return frame
+        if self._ahead:
+            return self._ahead.pop(next(iter(self._ahead)))
+        return self._queue.popleft()
+
+
+def _size(frame: Frame) -> int:
+    return sum(map(len, frame))
+
+
+def _after(frame: Frame, sent: int) -> Frame:
+    """What is left of ``frame`` when its first ``sent`` bytes are gone."""
+    for index, piece in enumerate(frame):
+        if sent < len(piece):
+            return [memoryview(piece)[sent:], *frame[index + 1 :]]
+        sent -= len(piece)
+    return ()
