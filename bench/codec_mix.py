@@ -12,6 +12,7 @@ import orjson
 import ujson
 
 from telemetry_twisted.jip3.codec import Codec, Dialect, load_codec
+from telemetry_twisted.jip3.moment import Moment
 
 from .baselines.node import NodeReader, now
 from .rows import Measure, Report, Sample, Target, interleave
@@ -97,10 +98,10 @@ def ours(traffic: Traffic, codec: Codec) -> Callable[[], int]:
         for read in reads:
             data = rest + read
             at, before = 0, -1
-            received = now().encode()
+            moment = Moment.at(time.time(), now().encode())
             while at != before:
                 before = at
-                decoded = stream.decode(data, at, ROOM, events + 1, 1, received)
+                decoded = stream.decode(data, at, ROOM, events + 1, 1, moment)
                 at = decoded.end
                 events += len(decoded.types)
             rest = data[at:]

@@ -25,6 +25,7 @@ from telemetry_twisted.hub.hub import Hub
 from telemetry_twisted.hub.ring import Ring
 from telemetry_twisted.interfaces import IServerReactor
 from telemetry_twisted.jip3.codec import Dialect, load_codec
+from telemetry_twisted.jip3.moment import Moment
 from telemetry_twisted.transport.records import CHUNK_EVENTS, Chunk, encode_runs
 from telemetry_twisted.turns import Turns
 
@@ -44,8 +45,9 @@ def chunks() -> Iterator[Chunk]:
     stream = load_codec("auto").open(Dialect(traffic.node_ids[0], CORES))
     data = traffic.block.data
     at, first_id = 0, 1
+    moment = Moment.at(time.time(), now().encode())
     while at < len(data):
-        decoded = stream.decode(data, at, CHUNK_EVENTS, first_id, 1, now().encode())
+        decoded = stream.decode(data, at, CHUNK_EVENTS, first_id, 1, moment)
         count = len(decoded.types)
         runs = encode_runs([(0, count)])
         yield Chunk(first_id, count, runs, decoded.types, decoded.lengths, decoded.events)

@@ -38,6 +38,7 @@ from telemetry_twisted.jip3.codec import (
     Stream,
 )
 from telemetry_twisted.jip3.compiled import CompiledCodec
+from telemetry_twisted.jip3.moment import ANY_SLOT, ANY_TIME, COMMON_ERA, Moment
 from telemetry_twisted.jip3.natural import LARGEST, encode_natural
 from telemetry_twisted.jip3.python import PythonCodec
 from telemetry_twisted.jip3.table import (
@@ -61,6 +62,9 @@ from telemetry_twisted.jip3.table import (
 
 RECEIVED = b"2026-11-24T07:42:00.123456Z"
 CORES = (0, 1, 2, 9, 341, 341, 4096)
+CORES_OFF = (0, 0, 0, -1, 1, 7, 8)
+"""How many more cores than it has a node tells of."""
+NOW = 1 << 56
 TEXTS = (
     "timeout",
     'a "quoted" \\ reason\r\n\t\b\f',
@@ -82,7 +86,9 @@ class Messages:
         self._random = random
         self._cores = cores
         self._events = list(TABLE.events_of(version).values())
-        self._weights = [len(repr(event.fields)) for event in self._events]
+        self._weights = [
+            len(repr(event.fields)) * (20 if event.core_bits else 1) for event in self._events
+        ]
         self._mutations = (
             self._set_byte,
             self._flip_bit,
@@ -98,7 +104,7 @@ class Messages:
     def valid(self) -> bytes:
         """A message as it should be; the more there is to an event, the more often it comes."""
         (event,) = self._random.choices(self._events, self._weights)
-        head = self._random.randbytes(8) + bytes([event.discriminator])
+        head = self._time() + bytes([event.discriminator])
         return head + self._fields(event.fields)
 
     def mutated(self) -> bytes:
@@ -107,6 +113,10 @@ class Messages:
         for _ in range(self._random.choice((0, 1, 1, 1, 2, 4))):
             content = self._random.choice(self._mutations)(content)
         return content
+
+    def _time(self) -> bytes:
+        time = self._random.choice((0, NOW, NOW + COMMON_ERA, ANY_TIME))
+        return (time + self._random.randrange(-3, 4) & ANY_TIME).to_bytes(8, "little")
 
     def _fields(self, fields: Fields) -> bytes:
         return b"".join(self._value(wire) for _, wire in fields)
@@ -197,6 +207,17 @@ class Messages:
         return content[:8] + bytes([self._random.randrange(256)]) + content[9:]
 
 
+def random_moment(random: Random) -> Moment:
+    """A moment whose bounds the times and slots of :class:`Messages` are often just about at."""
+    return Moment(
+        RECEIVED,
+        random.randrange(2),
+        random.choice((0, 0, NOW, NOW + 1)),
+        random.choice((ANY_TIME, NOW, NOW + 1)),
+        random.choice((ANY_SLOT, ANY_SLOT - 1, 0, 1 << 31)),
+    )
+
+
 class Tally:
     """What was done so far."""
 
@@ -209,10 +230,12 @@ class Tally:
         if isinstance(result, str):
             self.too_long += 1
         elif isinstance(result, Decoded):
-            errors = sum(fault.kind == DECODE_ERROR for fault in result.faults)
             self.events += len(result.types)
-            self.errors += errors
-            self.violations += len(result.faults) - errors
+            for fault in result.faults:
+                if fault.kind == DECODE_ERROR:
+                    self.errors += fault.times
+                else:
+                    self.violations += fault.times
         else:
             self.skipped += result[1]
 
@@ -232,15 +255,17 @@ def fuzz(random: Random, shared: CompiledCodec, python: PythonCodec, tally: Tall
 
     :raises AssertionError: if they differ.
     """
+    cores = random.choice(CORES)
     options = Dialect(
         node_id=random.randbytes(32).hex(),
-        cores=random.choice(CORES),
+        cores=None if random.random() < 0.2 else max(cores + random.choice(CORES_OFF), 0),
         version=random.randrange(3),
         byte_arrays=random.random() < 0.3,
         max_message_size=random.choice((1 << 20, 1 << 20, 1 << 20, 300)),
         fact_types=random.choice((frozenset(), FACT_TYPES, frozenset(range(256)))),
+        known_layout=random.random() < 0.5,
     )
-    messages = Messages(random, options.cores, options.version)
+    messages = Messages(random, cores, options.version)
     contents = [messages.mutated() for _ in range(random.choice((1, 1, 3, 20)))]
     data = b"".join(len(content).to_bytes(4, "little") + content for content in contents)
     if random.random() < 0.1:
@@ -257,10 +282,11 @@ def fuzz(random: Random, shared: CompiledCodec, python: PythonCodec, tally: Tall
         call: tuple[Any, ...] = "skip", data, at, random.randrange(1, 4)
         if random.random() < 0.9:
             room = random.choice((1, 2, 100, 1_000_000))
-            call = "decode", data, at, room, first_id, random.randrange(9), RECEIVED
+            call = "decode", data, at, room, first_id, random.randrange(9), random_moment(random)
         result, expected = outcome(ours, *call), outcome(theirs, *call)
         assert result == expected, f"{options}\n{call}\n{result}\n{expected}"
         assert ours.next_event_id == theirs.next_event_id
+        assert ours.cores == theirs.cores
         tally.add(result)
         progress = not isinstance(result, str) and result[0] > at
         at = result[0] if progress else at

@@ -24,6 +24,7 @@ from twisted.internet.task import react
 
 from telemetry_twisted.interfaces import IServerReactor
 from telemetry_twisted.jip3.codec import Dialect, load_codec
+from telemetry_twisted.jip3.moment import Moment
 from telemetry_twisted.store.database import Database, Transaction, open_database
 from telemetry_twisted.store.raw import STAMP, Waiting, make_batch
 from telemetry_twisted.store.schema import INTEGER, TEXT, Table
@@ -100,7 +101,7 @@ def _chunks(traffic: Traffic) -> list[Waiting]:
     """Chunks of a hundred events, the nodes taking turns by ten."""
     codec = load_codec("auto")
     decoded = codec.open(Dialect(traffic.node_ids[0], CORES)).decode(
-        traffic.block.data, 0, traffic.block.count, 1, 1, b"2026-11-24T07:42:00.123456Z"
+        traffic.block.data, 0, traffic.block.count, 1, 1, Moment(b"2026-11-24T07:42:00.123456Z")
     )
     whole = Chunk(1, len(decoded.types), b"", decoded.types, decoded.lengths, decoded.events)
     messages = list(whole.each())

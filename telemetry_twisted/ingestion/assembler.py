@@ -12,6 +12,7 @@ from twisted.internet.interfaces import IReactorTime
 
 from telemetry_twisted.clock import Now
 from telemetry_twisted.jip3.codec import Stream
+from telemetry_twisted.jip3.moment import Moment
 from telemetry_twisted.timestamps import rfc3339
 from telemetry_twisted.transport.records import CHUNK_EVENTS, Chunk, Facts, each_frame, encode_runs
 
@@ -60,7 +61,7 @@ class Assembler:
         self._clock = clock
         self._now = now
         self._turn_open = False
-        self._received = b""
+        self._moment = Moment(b"")
         self._received_micros = 0
         self._read_micros = 0
         self._start_chunk()
@@ -96,7 +97,7 @@ class Assembler:
             room = CHUNK_EVENTS - self._count
             if most is not None and most < room:
                 room = most
-            decoded = decode(data, at, room, self._next_id, self._step, self._received)
+            decoded = decode(data, at, room, self._next_id, self._step, self._moment)
             count = len(decoded.types)
             if count:
                 self._next_id += count * self._step
@@ -126,7 +127,7 @@ class Assembler:
         now = self._now()
         self._read_micros = int(self._clock.seconds() * 1_000_000)
         self._received_micros = int(now * 1_000_000)
-        self._received = rfc3339(now).encode()
+        self._moment = Moment.at(now, rfc3339(now).encode())
         self._clock.callLater(0, self.end_turn)
 
     def end_turn(self) -> None:

@@ -183,7 +183,7 @@ class NodeProtocol(Protocol):
         try:
             information = decode_node_information(data[_LENGTH.size : end])
         except NodeInformationError as error:
-            self.end(Ending("bad_information", f"node information that cannot be decoded: {error}"))
+            self.end(Ending("bad_information", str(error)))
             return len(data)
         self._consume = self._admission
         self.hold()

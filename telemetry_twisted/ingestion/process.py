@@ -18,6 +18,7 @@ from telemetry_twisted.clock import Now
 from telemetry_twisted.errors import InternalErrors
 from telemetry_twisted.interfaces import IServerReactor
 from telemetry_twisted.jip3.codec import FACT_TYPES, Dialect, load_codec
+from telemetry_twisted.jip3.moment import newest_slot
 from telemetry_twisted.jip3.node_information import NodeInformation
 from telemetry_twisted.jip3.values import decode_event
 from telemetry_twisted.rounds import Rounds
@@ -180,6 +181,7 @@ class IngestionProcess:
             self._settings.byte_arrays,
             self._settings.max_message_size,
             FACT_TYPES if self._settings.history else frozenset(),
+            information.layout is not None and information.cores is not None,
         )
         self._assembler.begin_after(after_id)
         node.admit(Source(slot, self._codec.open(dialect), faults))
@@ -189,7 +191,7 @@ class IngestionProcess:
         self._rate_limited += node.rate_limited
         self._assembler.end_turn()
         if node.source is not None:
-            self._ended_faults += node.source.faults.take()
+            self._ended_faults += node.source.faults.report()
             if self._settings.history:
                 self._send_history([node.source])
         self._connections.ended(node, ending)
@@ -199,7 +201,7 @@ class IngestionProcess:
         sources = [node.source for node in nodes if node.source is not None]
         faults, self._ended_faults = self._ended_faults, []
         for source in sources:
-            faults += source.faults.take()
+            faults += source.faults.report()
         if faults:
             self._link.send(records.encode_json(records.FAULTS, faults))
         if self._settings.history:
@@ -227,7 +229,7 @@ class IngestionProcess:
             if count:
                 counts[source.slot] = count
             if source.latest:
-                states[source.slot] = _state(source.latest)
+                states[source.slot] = _state(source, newest_slot(self._now()))
                 source.latest.clear()
         if counts:
             body = {"received": self._now(), "counts": counts}
@@ -251,13 +253,18 @@ class IngestionProcess:
         self._link.close()
 
 
-def _state(latest: dict[int, bytes]) -> dict[str, Any]:
-    """What the newest status events of a node say, in the form of a ``STATE`` record."""
-    state: dict[str, Any] = {}
+def _state(source: Source, newest: int) -> dict[str, Any]:
+    """What the newest status events of a node say, in the form of a ``STATE`` record.
+
+    A block whose slot is beyond ``newest`` is left out: the network's figures are made of it.
+    """
+    latest = source.latest
+    state: dict[str, Any] = {"cores": source.stream.cores}
     for name, discriminator in (("best", _BEST_BLOCK), ("finalized", _FINALIZED_BLOCK)):
         if discriminator in latest:
             block = decode_event(latest[discriminator], 0)
-            state[name] = {"slot": block.fields["slot"], "hash": block.fields["hash"]}
+            if block.fields["slot"] <= newest:
+                state[name] = {"slot": block.fields["slot"], "hash": block.fields["hash"]}
     if _SYNC_STATUS in latest:
         state["synced"] = decode_event(latest[_SYNC_STATUS], 0).fields["synced"]
     return state

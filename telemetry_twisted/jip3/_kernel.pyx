@@ -16,12 +16,12 @@ does. What keeps it safe:
 import sys
 
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize
-from libc.stdint cimport SIZE_MAX, UINT32_MAX
+from libc.stdint cimport SIZE_MAX, UINT32_MAX, UINT64_MAX
 from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 from libc.stdlib cimport free, realloc
 from libc.string cimport memcpy, memset
 
-from telemetry_twisted.jip3 import values
+from telemetry_twisted.jip3 import moment, table, values
 from telemetry_twisted.jip3.codec import DECODE_ERROR, EXCERPT_BYTES, VIOLATION
 from telemetry_twisted.jip3.codec import Decoded, Fault, FrameTooLong
 
@@ -38,7 +38,9 @@ cdef enum Code:             # as _program.Code
 
 cdef enum Reason:
     FINE, CUT_SHORT, UNKNOWN_DISCRIMINATOR, BAD_BOOL, BAD_OPTION, BAD_ENUM, COUNT_TOO_LARGE,
-    STRING_TOO_LONG, INVALID_UTF8, TRAILING_BYTES, OUT_OF_MEMORY
+    CORE_COUNT_UNKNOWN, CORE_COUNT_MISFIT,
+    STRING_TOO_LONG, INVALID_UTF8, TRAILING_BYTES, TIME_OFF_CLOCK, UNIX_TIME, SLOT_AHEAD,
+    OUT_OF_MEMORY
 
 cdef tuple REASONS = (
     None,
@@ -48,10 +50,18 @@ cdef tuple REASONS = (
     values.BAD_OPTION,
     values.BAD_ENUM,
     values.COUNT_TOO_LARGE,
+    values.CORE_COUNT_UNKNOWN,
+    values.CORE_COUNT_MISFIT,
     values.STRING_TOO_LONG,
     values.INVALID_UTF8,
     values.TRAILING_BYTES,
+    values.TIME_OFF_CLOCK,
+    values.UNIX_TIME,
+    values.SLOT_AHEAD,
 )
+
+cdef uint64_t COMMON_ERA = moment.COMMON_ERA
+cdef int64_t MAX_CORES = table.MAX_CORES
 
 cdef Py_ssize_t EXCERPT = EXCERPT_BYTES
 cdef const char* OPENING = b'{"type":"event","data":{"id":'
@@ -65,6 +75,8 @@ cdef enum:
     DROPPED = 0             # discriminator of the event that counts for more than one
     DROPPED_NUM = 17        # where its num begins in the content
     DROPPED_BYTES = 25      # shortest content of it that decodes
+    UNKNOWN_SIZE = -1       # of a value for whose size the core count is needed
+    NO_DISCRIMINATOR = 256  # where a message is too short to have one
     NOT_WHOLE = -1          # frame_size: the frame does not end in the data
     TOO_LONG = -2           # frame_size: it announces more than is taken
 
@@ -78,11 +90,19 @@ cdef struct Op:             # as _program.OP packs it
     uint32_t room           # most bytes that text and value take
 
 
+cdef struct Trait:          # as _program.TRAIT packs it
+    uint8_t slot_at         # where the slot is in the content, 0 if there is none
+    uint8_t core_bits       # for each core, 0 if no value depends on the core count
+    uint16_t beside_cores   # bytes of the content beside those
+
+
 cdef struct Finding:        # what will be a Fault
     const uint8_t* content
     uint32_t size           # of the content
     uint32_t offset
     Reason reason
+    uint32_t discriminator
+    uint32_t count
 
 
 cdef struct Buffer:
@@ -137,12 +157,50 @@ cdef class Buffers:
     cdef Buffer types
     cdef Buffer lengths
     cdef Buffer facts
-    cdef Buffer findings
+    cdef Buffer findings                # of one message
+    cdef Buffer tally                   # of all, those alike in one, which ``places`` finds
+    cdef uint16_t[OUT_OF_MEMORY][257] places    # by reason and discriminator: its number from 1 on
+    cdef object moment                  # what follows is of this one
+    cdef bytes closing                  # what stands after each event
+    cdef int64_t minute
+    cdef uint64_t earliest
+    cdef uint64_t latest
+    cdef uint32_t newest_slot
+
+    cdef int take_moment(self, object moment) except -1:
+        self.moment = None
+        received, self.minute, self.earliest, self.latest, self.newest_slot = moment
+        self.closing = received + b'"},'
+        self.moment = moment
+        return 0
+
+    cdef Reason add_up(self) noexcept:
+        """Add the findings of a message to the tally."""
+        cdef const Finding* finding = <const Finding*> self.findings.start
+        cdef Finding* known
+        cdef uint16_t* place
+        cdef size_t number
+        for number in range(self.findings.size // sizeof(Finding)):
+            place = &self.places[<int> finding.reason][finding.discriminator]
+            if place[0] == 0:
+                if not append(&self.tally, finding, sizeof(Finding)):
+                    return OUT_OF_MEMORY
+                place[0] = self.tally.size // sizeof(Finding)
+            else:
+                known = <Finding*> self.tally.start + (place[0] - 1)
+                known.content = finding.content
+                known.size = finding.size
+                known.offset = finding.offset
+                known.count += 1
+            finding += 1
+        self.findings.size = 0
+        return FINE
 
     def __sizeof__(self):
         return (
             object.__sizeof__(self) + self.events.capacity + self.types.capacity
             + self.lengths.capacity + self.facts.capacity + self.findings.capacity
+            + self.tally.capacity + sizeof(self.places)
         )
 
     def __dealloc__(self):
@@ -151,12 +209,19 @@ cdef class Buffers:
         release(&self.lengths)
         release(&self.facts)
         release(&self.findings)
+        release(&self.tally)
 
 
 cdef struct Machine:
     const Op* ops               # the program
     const char* texts
-    uint32_t cores              # of the node
+    const Trait* traits
+    int64_t core_bytes          # size of a byte for each core, or UNKNOWN_SIZE
+    int64_t bitfield_bytes      # size of a bit for each core, or UNKNOWN_SIZE
+    bint known_layout           # whether that is certain
+    uint64_t earliest           # what a time and a slot may be without a word
+    uint64_t latest
+    uint32_t newest_slot
     const char* node            # what stands between id and event ID
     size_t node_size
     const char* closing         # what stands after the event
@@ -189,7 +254,10 @@ cdef Reason fail(Machine* m, const uint8_t* at, Reason reason) noexcept nogil:
 
 cdef Reason find(Machine* m, const uint8_t* at, Reason reason) noexcept nogil:
     """Note ``reason`` for the read or value at ``at``."""
-    cdef Finding finding = Finding(m.content, m.end - m.content, at - m.content, reason)
+    cdef size_t size = m.end - m.content
+    cdef Finding finding = Finding(m.content, size, at - m.content, reason, NO_DISCRIMINATOR, 1)
+    if size >= HEAD_BYTES:
+        finding.discriminator = m.content[8]
     return FINE if append(m.findings, &finding, sizeof(Finding)) else OUT_OF_MEMORY
 
 
@@ -217,6 +285,7 @@ cdef Reason run(Machine* m, const Op* op) noexcept nogil:
     cdef const uint8_t* raw
     cdef char* out = m.out
     cdef size_t size
+    cdef int64_t dependent
     cdef uint64_t count, item, u64
     cdef uint32_t u32
     cdef uint16_t u16
@@ -256,7 +325,10 @@ cdef Reason run(Machine* m, const Op* op) noexcept nogil:
         elif op.code == ARRAY:
             out = put_array(out, raw, op.argument)
         elif op.code == CORES_HEX or op.code == CORES_ARRAY:
-            size = (<size_t> m.cores * op.argument + 7) // 8
+            dependent = m.core_bytes if op.argument == 8 else m.bitfield_bytes
+            if dependent == UNKNOWN_SIZE:
+                return fail(m, at, CORE_COUNT_UNKNOWN)
+            size = dependent
             if <size_t> (m.end - at) < size:
                 return fail(m, at, CUT_SHORT)
             at += size
@@ -326,6 +398,27 @@ cdef Reason run(Machine* m, const Op* op) noexcept nogil:
         op += 1
 
 
+cdef inline Reason check_clock(Machine* m) noexcept nogil:
+    """Find a time or a slot in the message that is out of bounds. From then on any will do."""
+    cdef uint64_t time
+    cdef uint32_t slot
+    cdef uint8_t slot_at = m.traits[m.content[8]].slot_at
+    cdef bint unix
+    memcpy(&time, m.content, 8)
+    if time < m.earliest or time > m.latest:
+        unix = time >= COMMON_ERA and m.earliest <= time - COMMON_ERA <= m.latest
+        m.earliest = 0
+        m.latest = UINT64_MAX
+        if find(m, m.content, UNIX_TIME if unix else TIME_OFF_CLOCK) != FINE:
+            return OUT_OF_MEMORY
+    if slot_at != 0:
+        memcpy(&slot, m.content + slot_at, 4)
+        if slot > m.newest_slot:
+            m.newest_slot = UINT32_MAX
+            return find(m, m.content + slot_at, SLOT_AHEAD)
+    return FINE
+
+
 cdef Reason write_event(Machine* m, uint64_t id, uint64_t event_id) noexcept nogil:
     """Write the message as one ``event`` message and a comma. If that fails, ``at`` is where."""
     cdef char* out
@@ -344,7 +437,12 @@ cdef Reason write_event(Machine* m, uint64_t id, uint64_t event_id) noexcept nog
     m.at = m.content
     reason = run(m, m.ops + m.content[8])
     if reason == FINE and m.at != m.end:
-        reason = find(m, m.at, TRAILING_BYTES)
+        if m.known_layout or m.traits[m.content[8]].core_bits == 0:
+            reason = find(m, m.at, TRAILING_BYTES)
+        else:
+            reason = fail(m, m.at, CORE_COUNT_MISFIT)
+    if reason == FINE:
+        reason = check_clock(m)
     if reason == FINE:
         m.events.size = m.out - m.events.start
         if not append(m.events, m.closing, m.closing_size):
@@ -388,24 +486,34 @@ cdef object frame_too_long(const uint8_t* at, uint32_t most):
 cdef object new_tuple = tuple.__new__   # skips the Python code in __new__ of a named tuple
 
 
-cdef list faults(Buffer* findings):
-    """The findings as :class:`~telemetry_twisted.jip3.codec.Fault` objects."""
+cdef void forget_places(Buffers buffers) noexcept:
+    """Make ``places`` empty again."""
+    cdef const Finding* finding = <const Finding*> buffers.tally.start
+    cdef size_t number
+    for number in range(buffers.tally.size // sizeof(Finding)):
+        buffers.places[<int> finding[number].reason][finding[number].discriminator] = 0
+
+
+cdef list faults(Buffers buffers):
+    """The tally as :class:`~telemetry_twisted.jip3.codec.Fault` objects."""
     # A new object may set off the garbage collector, and that any code, which may decode as well.
-    cdef Buffer own = findings[0]
+    cdef Buffer own = buffers.tally
     cdef const Finding* finding = <const Finding*> own.start
     cdef list result
-    findings[0] = Buffer(NULL, 0, 0)
+    forget_places(buffers)
+    buffers.tally = Buffer(NULL, 0, 0)
     try:
         result = []
         for _ in range(own.size // sizeof(Finding)):
             result.append(new_tuple(Fault, (
                 VIOLATION if finding.reason >= STRING_TOO_LONG else DECODE_ERROR,
-                finding.content[8] if finding.size >= HEAD_BYTES else None,
+                None if finding.discriminator == NO_DISCRIMINATOR else finding.discriminator,
                 finding.offset,
                 REASONS[<int> finding.reason],
                 PyBytes_FromStringAndSize(
                     <const char*> finding.content, min(finding.size, EXCERPT)
                 ),
+                finding.count,
             )))
             finding += 1
     finally:
@@ -420,8 +528,13 @@ cdef class Stream:
     cdef Buffers _buffers
     cdef bytes _ops
     cdef bytes _texts
+    cdef bytes _traits
     cdef bytes _node                    # Machine.node and SLACK bytes
-    cdef uint32_t _cores
+    cdef int64_t _core_bytes            # Machine.core_bytes
+    cdef int64_t _bitfield_bytes        # Machine.bitfield_bytes
+    cdef bint _known_layout
+    cdef int64_t _minute_of_time        # the last one in which a time was out of bounds
+    cdef int64_t _minute_of_slot        # the last one in which a slot was
     cdef uint32_t _most                 # bytes in a message
     cdef uint8_t[32] _fact_types        # a bit for each discriminator
     cdef uint32_t[256] _counts          # of events by discriminator
@@ -431,11 +544,21 @@ cdef class Stream:
         self._buffers = buffers
         self._ops = program.ops
         self._texts = program.texts
+        self._traits = program.traits
         self._node = f',"node_id":"{dialect.node_id}","event_id":'.encode() + bytes(SLACK)
-        self._cores = dialect.cores
+        self._core_bytes = self._bitfield_bytes = UNKNOWN_SIZE
+        if dialect.cores is not None:
+            self._core_bytes = <uint32_t> dialect.cores
+            self._bitfield_bytes = (self._core_bytes + 7) // 8
+        self._known_layout = dialect.known_layout
+        self._minute_of_time = self._minute_of_slot = -1
         self._most = min(dialect.max_message_size, UINT32_MAX)
         for discriminator in dialect.fact_types:
             self._fact_types[discriminator >> 3] |= 1 << (discriminator & 7)
+
+    @property
+    def cores(self):
+        return None if self._core_bytes == UNKNOWN_SIZE else self._core_bytes
 
     def decode(
         self,
@@ -444,20 +567,35 @@ cdef class Stream:
         Py_ssize_t room,
         uint64_t first_id,
         uint64_t id_step,
-        bytes received not None,
+        object moment,
     ):
         cdef const uint8_t* begin = offset_in(data, start)
         cdef const uint8_t* end = begin + (len(data) - start)
         cdef const uint8_t* at = begin
         cdef Buffers buffers = self._buffers
-        cdef bytes closing = received + b'"},'
-        cdef size_t written, found
+        cdef bytes closing
+        cdef size_t written
         cdef int64_t size = NOT_WHOLE
         cdef Reason reason
         cdef Machine m
+        if moment is not buffers.moment:
+            buffers.take_moment(moment)
+        closing = buffers.closing
+        forget_places(buffers)
         m.ops = <const Op*> PyBytes_AS_STRING(self._ops)
         m.texts = PyBytes_AS_STRING(self._texts)
-        m.cores = self._cores
+        m.traits = <const Trait*> PyBytes_AS_STRING(self._traits)
+        m.core_bytes = self._core_bytes
+        m.bitfield_bytes = self._bitfield_bytes
+        m.known_layout = self._known_layout
+        m.earliest = buffers.earliest
+        m.latest = buffers.latest
+        m.newest_slot = buffers.newest_slot
+        if self._minute_of_time == buffers.minute:
+            m.earliest = 0
+            m.latest = UINT64_MAX
+        if self._minute_of_slot == buffers.minute:
+            m.newest_slot = UINT32_MAX
         m.node = PyBytes_AS_STRING(self._node)
         m.node_size = len(self._node) - SLACK
         m.closing = PyBytes_AS_STRING(closing)
@@ -465,23 +603,26 @@ cdef class Stream:
         m.events = &buffers.events
         m.findings = &buffers.findings
         buffers.events.size = buffers.types.size = buffers.lengths.size = 0
-        buffers.facts.size = buffers.findings.size = 0
+        buffers.facts.size = buffers.findings.size = buffers.tally.size = 0
         while <Py_ssize_t> buffers.types.size < room:
             size = frame_size(at, end, self._most)
             if size < 0:
                 break
             m.content = at + LENGTH_BYTES
             m.end = m.content + size
+            if m.core_bytes == UNKNOWN_SIZE and size >= HEAD_BYTES:
+                self._learn_cores(&m, size)
             written = buffers.events.size
-            found = buffers.findings.size
             reason = write_event(&m, first_id, self.next_event_id)
             if reason == FINE:
                 first_id += id_step
                 reason = self._note(m.content, size, buffers.events.size - written - len(b","))
             elif reason != OUT_OF_MEMORY:
                 buffers.events.size = written
-                buffers.findings.size = found
+                buffers.findings.size = 0
                 reason = find(&m, m.at, reason)
+            if reason == FINE and buffers.findings.size > 0:
+                reason = buffers.add_up()
             if reason == OUT_OF_MEMORY:
                 raise MemoryError
             self.next_event_id += ids_used(m.content, size)
@@ -490,13 +631,19 @@ cdef class Stream:
             raise frame_too_long(at, self._most)
         if buffers.types.size > 0:
             buffers.events.size -= len(b",")
+        if m.earliest != buffers.earliest or m.latest != buffers.latest:
+            self._minute_of_time = buffers.minute
+        if m.newest_slot != buffers.newest_slot:
+            self._minute_of_slot = buffers.minute
+        if buffers.findings.capacity > KEPT:
+            release(&buffers.findings)
         return new_tuple(Decoded, (
             start + (at - begin),
             taken(&buffers.events),
             taken(&buffers.types),
             taken(&buffers.lengths),
             taken(&buffers.facts),
-            faults(&buffers.findings),
+            faults(buffers),
         ))
 
     def skip(self, bytes data not None, Py_ssize_t start, Py_ssize_t most):
@@ -524,6 +671,18 @@ cdef class Stream:
                 counts[discriminator] = self._counts[discriminator]
         memset(self._counts, 0, sizeof(self._counts))
         return counts
+
+    cdef void _learn_cores(self, Machine* m, int64_t size) noexcept:
+        """See :mod:`telemetry_twisted.jip3.cores`: what the length of the message tells."""
+        cdef Trait trait = m.traits[m.content[8]]
+        cdef int64_t dependent = size - trait.beside_cores
+        if trait.core_bits == 8 and 1 <= dependent <= MAX_CORES:
+            if m.bitfield_bytes == UNKNOWN_SIZE or m.bitfield_bytes == (dependent + 7) // 8:
+                self._core_bytes = m.core_bytes = dependent
+                self._bitfield_bytes = m.bitfield_bytes = (dependent + 7) // 8
+        elif trait.core_bits == 1 and 1 <= dependent <= MAX_CORES // 8:
+            if m.bitfield_bytes == UNKNOWN_SIZE:
+                self._bitfield_bytes = m.bitfield_bytes = dependent
 
     cdef inline Reason _note(self, const uint8_t* content, size_t size, uint32_t length) noexcept:
         """Note the type and ``length`` of an event that was written, and its message as a fact."""

@@ -11,7 +11,7 @@ import struct
 from enum import IntEnum
 from functools import lru_cache
 
-from attrs import frozen
+from attrs import evolve, frozen
 
 from .table import (
     TABLE,
@@ -35,6 +35,11 @@ from .table import (
 OP = struct.Struct("=IHBBII")
 """A packed op: where its text begins in the program's texts, the size of the text, the code, how
 many bytes it reads, the argument, and the most bytes that text and value take in JSON."""
+
+TRAIT = struct.Struct("=BBH")
+"""A packed trait of an event: where in its content its slot is (0: it has none), the bits for each
+core of a value whose size depends on the core count (0: it has none), and the bytes of the content
+beside those."""
 
 PADDING = 32
 """Bytes after the last text that the kernel may read, and does not show."""
@@ -129,11 +134,12 @@ class Program:
 
     ``ops`` holds :data:`OP` records; the one at an index below 256 starts the event with that
     discriminator. ``texts`` holds their texts and :data:`PADDING` bytes more, because the kernel
-    copies in blocks.
+    copies in blocks. ``traits`` holds a :data:`TRAIT` for each discriminator.
     """
 
     ops: bytes
     texts: bytes
+    traits: bytes = bytes(256 * TRAIT.size)
 
 
 @lru_cache
@@ -141,11 +147,14 @@ def program_of(version: int, byte_arrays: bool) -> Program:
     """The program for nodes of protocol ``version`` in the one or the other JSON form."""
     starts = [Op(b"", Code.UNKNOWN)] * 256
     rest: list[Op] = []
+    traits = [TRAIT.pack(0, 0, 0)] * 256
     for discriminator, event in TABLE.events_of(version).items():
+        beside_cores = event.size_without_cores if event.core_bits else 0
+        traits[discriminator] = TRAIT.pack(event.slot_offset or 0, event.core_bits, beside_cores)
         text = f',"event_type":{discriminator},"event":{{"{event.name}":{{"timestamp":'
         starts[discriminator] = Op(text.encode(), Code.EVENT, len(starts) + len(rest))
         rest += ops_of(event, byte_arrays)
-    return pack([*starts, *rest])
+    return evolve(pack([*starts, *rest]), traits=b"".join(traits))
 
 
 def ops_of(event: EventType, byte_arrays: bool) -> list[Op]:

@@ -7,12 +7,13 @@ parses or encodes an event again. The compiled and the Python codec give identic
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from importlib import import_module
 from typing import NamedTuple, Protocol
 
 from attrs import field, frozen
 
+from .moment import Moment
 from .table import TABLE
 
 DECODE_ERROR = "decode_error"
@@ -39,7 +40,9 @@ class Fault(NamedTuple):
     ``kind`` is :data:`DECODE_ERROR` or :data:`VIOLATION`; ``discriminator`` is None where the
     message is too short to have one; ``offset`` is where in the message's content, in bytes, the
     read that failed begins (for a violation, the value that breaks the rule); ``reason`` is one of
-    a fixed set of phrases; ``excerpt`` holds the first :data:`EXCERPT_BYTES` of the content.
+    a small set of phrases; ``excerpt`` holds the first :data:`EXCERPT_BYTES` of the content.
+    ``times`` tells how many there were: those that differ in offset and excerpt alone are one
+    fault, with the offset and excerpt of the last.
     """
 
     kind: str
@@ -47,6 +50,37 @@ class Fault(NamedTuple):
     offset: int
     reason: str
     excerpt: bytes
+    times: int = 1
+
+    @property
+    def key(self) -> tuple[str, int | None, str]:
+        """What makes two faults one: kind, discriminator and reason."""
+        return self.kind, self.discriminator, self.reason
+
+
+class FaultTally:
+    """Adds faults up, so that there are few objects whatever a node sends."""
+
+    def __init__(self) -> None:
+        self._faults: dict[tuple[str, int | None, str], Fault] = {}
+
+    def enter(self, faults: Iterable[Fault]) -> None:
+        """Add ``faults``."""
+        for fault in faults:
+            self.add(fault)
+
+    def add(self, fault: Fault) -> None:
+        """Add ``fault``."""
+        before = self._faults.get(fault.key)
+        if before is not None:
+            fault = fault._replace(times=before.times + fault.times)
+        self._faults[fault.key] = fault
+
+    def take(self) -> list[Fault]:
+        """What was added since the last call, in the order in which each kind of it first came."""
+        faults = list(self._faults.values())
+        self._faults.clear()
+        return faults
 
 
 class Decoded(NamedTuple):
@@ -57,7 +91,7 @@ class Decoded(NamedTuple):
     discriminator byte for each of them; ``lengths`` their lengths in bytes without the commas, one
     little-endian u32 each. ``facts`` holds, verbatim with their length prefixes, those of the
     decoded messages whose type was asked for when the stream was opened. ``faults`` is what was
-    wrong, in order.
+    wrong, added up (:class:`FaultTally`), so that a flood of bad frames costs little.
     """
 
     end: int
@@ -81,18 +115,21 @@ class FrameTooLong(Exception):
 class Dialect:
     """How one node's messages are laid out and shown.
 
-    ``node_id`` is 64 lowercase hex digits, ``cores`` the core count of the node's parameters,
-    ``version`` its protocol version (0, 1; higher is read as 1), ``byte_arrays`` the
-    ``--byte-arrays`` form, ``max_message_size`` the longest content in bytes, ``fact_types`` the
-    discriminators to return as facts.
+    ``node_id`` is 64 lowercase hex digits, ``cores`` the core count of the node's parameters, None
+    where they do not say, ``version`` its protocol version (0, 1; higher is read as 1),
+    ``byte_arrays`` the ``--byte-arrays`` form, ``max_message_size`` the longest content in bytes,
+    ``fact_types`` the discriminators to return as facts. ``known_layout`` says whether the
+    parameters were of a layout that is known, so that ``cores`` is certain; if not, an event whose
+    length does not fit the core count is an error.
     """
 
     node_id: str
-    cores: int
+    cores: int | None
     version: int = 0
     byte_arrays: bool = False
     max_message_size: int = DEFAULT_MAX_MESSAGE_SIZE
     fact_types: frozenset[int] = field(default=frozenset())
+    known_layout: bool = True
 
 
 class Stream(Protocol):
@@ -105,14 +142,19 @@ class Stream(Protocol):
 
     next_event_id: int
 
+    @property
+    def cores(self) -> int | None:
+        """The core count as the node told it, or as its events did (:mod:`.cores`)."""
+
     def decode(
-        self, data: bytes, start: int, room: int, first_id: int, id_step: int, received: bytes
+        self, data: bytes, start: int, room: int, first_id: int, id_step: int, moment: Moment
     ) -> Decoded:
         """Decode whole frames of ``data`` from offset ``start`` until ``room`` events are out.
 
         Stops before a frame that is not whole, and before one that is too long. The events get the
-        ids ``first_id``, ``first_id + id_step``, ...; ``received`` is the RFC 3339 time shown as
-        their ``timestamp``. An event that cannot be decoded takes no id and no room.
+        ids ``first_id``, ``first_id + id_step``, ...; ``moment`` is when they were read, which is
+        shown as their ``timestamp`` and compared with what they say. An event that cannot be
+        decoded takes no id and no room.
 
         :raises FrameTooLong: if the frame at ``start`` itself announces more than
             ``max_message_size`` bytes.

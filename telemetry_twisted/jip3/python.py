@@ -15,9 +15,12 @@ from .codec import (
     Decoded,
     Dialect,
     Fault,
+    FaultTally,
     FrameTooLong,
 )
-from .values import DecodeError, decode_event
+from .cores import CoreCount
+from .moment import ANY_SLOT, ANY_TIME, Moment
+from .values import SLOT_AHEAD, DecodeError, clock_violations, decode_event
 from .writers import UNUSUAL, Writers
 
 _EVENT_IDS = 2**64
@@ -44,29 +47,41 @@ class PythonStream:
     def __init__(self, dialect: Dialect) -> None:
         self.next_event_id = 0
         self._dialect = dialect
-        self._writers = Writers(dialect.cores, dialect.version, dialect.byte_arrays)
+        self._core_count = CoreCount(dialect.cores)
+        self._writers = self._make_writers()
         self._counts: Counter[int] = Counter()
+        self._faults = FaultTally()
+        self._minute_of_time = self._minute_of_slot = -1
+
+    def _make_writers(self) -> Writers:
+        return Writers(self.cores, self._dialect.version, self._dialect.byte_arrays)
+
+    @property
+    def cores(self) -> int | None:
+        """Implements :attr:`.codec.Stream.cores`."""
+        return self._core_count.cores
 
     def decode(
-        self, data: bytes, start: int, room: int, first_id: int, id_step: int, received: bytes
+        self, data: bytes, start: int, room: int, first_id: int, id_step: int, moment: Moment
     ) -> Decoded:
         """Implements :meth:`.codec.Stream.decode`."""
         node, fact_types = self._dialect.node_id, self._dialect.fact_types
-        writers, timestamp = self._writers, received.decode()
+        writers, timestamp = self._writers, moment.received.decode()
+        bounds = self._bounds(moment)
         event: str | None
         events: list[str] = []
         types: list[int] = []
         facts: list[bytes] = []
-        faults: list[Fault] = []
         next_id, event_id, at = first_id, self.next_event_id, start
         for begin, end in self._frames(data, start):
             if len(types) == room:
                 break
             kind = data[begin + 8] if end - begin > 8 else _NO_DISCRIMINATOR
             try:
-                event = writers[kind](data, begin, end, next_id, event_id, node, timestamp)
+                event = writers[kind](data, begin, end, next_id, event_id, node, timestamp, *bounds)
             except UNUSUAL:
-                event = self._write_with_care(data[begin:end], faults, next_id, event_id, timestamp)
+                event = self._write_with_care(data[begin:end], next_id, event_id, moment)
+                writers, bounds = self._writers, self._bounds(moment)
             if event:
                 events.append(event)
                 types.append(kind)
@@ -85,7 +100,7 @@ class PythonStream:
             bytes(types),
             struct.pack(f"<{len(events)}I", *lengths),
             b"".join(facts),
-            faults,
+            self._faults.take(),
         )
 
     def skip(self, data: bytes, start: int, most: int) -> tuple[int, int]:
@@ -118,19 +133,47 @@ class PythonStream:
                 return
             yield begin, at
 
+    def _bounds(self, moment: Moment) -> tuple[int, int, int]:
+        """What times and slots need no word: any do if there was one in this minute."""
+        _, minute, earliest, latest, newest_slot = moment
+        if self._minute_of_time == minute:
+            earliest, latest = 0, ANY_TIME
+        return earliest, latest, ANY_SLOT if self._minute_of_slot == minute else newest_slot
+
     def _write_with_care(
-        self, content: bytes, faults: list[Fault], id: int, event_id: int, timestamp: str
+        self, content: bytes, id: int, event_id: int, moment: Moment
     ) -> str | None:
         """The ``event`` message of ``content``, or None if it cannot be decoded."""
         discriminator = content[8] if len(content) > 8 else None
         excerpt = content[:EXCERPT_BYTES]
         dialect = self._dialect
         try:
-            event = decode_event(content, dialect.cores, dialect.version, dialect.byte_arrays)
+            event = decode_event(
+                content,
+                self._core_count,
+                dialect.version,
+                dialect.byte_arrays,
+                dialect.known_layout,
+            )
         except DecodeError as error:
-            faults.append(Fault(DECODE_ERROR, discriminator, error.offset, error.reason, excerpt))
+            fault = Fault(DECODE_ERROR, discriminator, error.offset, error.reason, excerpt)
+            self._faults.add(fault)
             return None
-        faults += (Fault(VIOLATION, discriminator, *broken, excerpt) for broken in event.violations)
+        if self._writers.cores != self.cores:
+            self._writers = self._make_writers()
+        earliest, latest, newest_slot = self._bounds(moment)
+        off_clock = list(
+            clock_violations(
+                event, moment._replace(earliest=earliest, latest=latest, newest_slot=newest_slot)
+            )
+        )
+        for violation in off_clock:
+            if violation.reason == SLOT_AHEAD:
+                self._minute_of_slot = moment.minute
+            else:
+                self._minute_of_time = moment.minute
+        for violation in (*event.violations, *off_clock):
+            self._faults.add(Fault(VIOLATION, discriminator, *violation, excerpt))
         message = {
             "type": "event",
             "data": {
@@ -140,7 +183,7 @@ class PythonStream:
                 "event_type": discriminator,
                 "event": event.as_json(),
             },
-            "timestamp": timestamp,
+            "timestamp": moment.received.decode(),
         }
         return json.dumps(message, ensure_ascii=False, separators=(",", ":"))
 

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from functools import cached_property
 from importlib import resources
 from typing import Any
 
@@ -16,6 +17,12 @@ from attrs import frozen
 
 MAX_PARAMETERS_SIZE = 4096
 """Longest parameters, in bytes, that are searched for in node information of unknown layout."""
+
+MAX_CORES = 4096
+"""Most cores that are believed where nothing but a guess at the layout says how many there are."""
+
+HEAD_SIZE = 9
+"""Bytes before an event's fields: the timestamp and the discriminator."""
 
 NEWEST_VERSION = 1
 """Newest protocol version known; higher ones are read as this one (JIP-3, node information)."""
@@ -121,6 +128,44 @@ Type = (
 Fields = tuple[tuple[str, Type], ...]
 
 
+def fixed_size(wire: Type) -> int | None:
+    """The bytes that a value of type ``wire`` takes, None where they are not always as many."""
+    match wire:
+        case Uint(size):
+            return size
+        case Hash32():
+            return 32
+        case Ipv6():
+            return 16
+        case Bool() | Enum():
+            return 1
+        case ImportSpec():
+            return 34
+        case Struct(_, fields):
+            sizes = [fixed_size(member) for _, member in fields]
+            return None if None in sizes else sum(filter(None, sizes))
+    return None
+
+
+def _leaves(fields: Fields) -> Iterator[tuple[str, Type]]:
+    for name, wire in fields:
+        if isinstance(wire, Struct):
+            yield from _leaves(wire.fields)
+        else:
+            yield name, wire
+
+
+def _core_bits(wire: Type) -> int:
+    match wire:
+        case CoreBytes():
+            return 8
+        case CoreBitfield():
+            return 1
+        case Struct(_, fields):
+            return max((_core_bits(member) for _, member in fields), default=0)
+    return 0
+
+
 @frozen
 class EventType:
     """One of the 115 events: its discriminator (one byte), name, group and fields in order."""
@@ -134,6 +179,34 @@ class EventType:
     def has_reason(self) -> bool:
         """Whether the event reports a failure and says why."""
         return any(name == "reason" for name, _ in self.fields)
+
+    def offset_of(self, field: str) -> int | None:
+        """Where ``field`` begins in the content, None if there is none or that varies."""
+        offset = HEAD_SIZE
+        for name, wire in self.fields:
+            if name == field:
+                return offset
+            size = fixed_size(wire)
+            if size is None:
+                return None
+            offset += size
+        return None
+
+    @cached_property
+    def slot_offset(self) -> int | None:
+        """Where in the content the slot is that the node says it is at, if there is one."""
+        return self.offset_of("slot")
+
+    @cached_property
+    def core_bits(self) -> int:
+        """Bits for each core of the one value whose size depends on the core count, 0 if none."""
+        return max((_core_bits(wire) for _, wire in self.fields), default=0)
+
+    @cached_property
+    def size_without_cores(self) -> int:
+        """Bytes of the content of an event with ``core_bits`` beside those."""
+        sizes = [0 if _core_bits(wire) else fixed_size(wire) for _, wire in _leaves(self.fields)]
+        return HEAD_SIZE + sum(size for size in sizes if size is not None)
 
 
 @frozen

@@ -15,6 +15,11 @@ the offset in the content where that read begins, and no violation is reported b
 - ``CUT_SHORT``: the read needs more bytes than are left.
 - ``UNKNOWN_DISCRIMINATOR``: at offset 8.
 - ``BAD_BOOL``, ``BAD_OPTION``, ``BAD_ENUM``: at the byte.
+- ``CORE_COUNT_UNKNOWN``: the node's core count is needed and is not known (:mod:`.cores`); where
+  the value begins whose size depends on it.
+- ``CORE_COUNT_MISFIT``: bytes are left after the last field of an event with such a value, and the
+  node's parameters were of no known layout, so that the core count is no more certain than those
+  bytes; at the first of them.
 - ``COUNT_TOO_LARGE``: the count of a sequence, or the length of a string, is larger than the number
   of bytes after it; at the first byte of the natural. This comes before anything else is made of
   the count. Where the natural itself is cut short, that is ``CUT_SHORT`` at its first byte.
@@ -29,7 +34,11 @@ the order of the fields, at the offset where the value begins (the natural, for 
   UTF-8 is reported as too long only.
 - ``INVALID_UTF8``: delivered with U+FFFD exactly where ``bytes.decode("utf-8", "replace")`` puts
   it: one for each maximal subpart of an ill-formed sequence.
-- ``TRAILING_BYTES``: last of all, at the first byte after the last field.
+- ``TRAILING_BYTES``: after those, at the first byte after the last field.
+- ``TIME_OFF_CLOCK``: the timestamp is not near the server's clock (:mod:`.moment`), or
+  ``UNIX_TIME``, where it would be if it counted from 1970; at offset 0. Once a minute at most.
+- ``SLOT_AHEAD``: the slot that the node says it is at, a field of that name, is too far ahead of
+  the server's clock; at the field. Once a minute at most.
 
 Naturals may be longer than they need be; that breaks no rule.
 
@@ -47,12 +56,14 @@ With byte arrays, hashes, addresses (IPv4-mapped or not) and bitfields are array
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from ipaddress import IPv6Address
 from typing import Any, NamedTuple, TypeVar
 
 from attrs import frozen
 
+from .cores import CoreCount
+from .moment import Moment, is_unix_time
 from .natural import decode_natural
 from .table import (
     TABLE,
@@ -79,10 +90,18 @@ BAD_BOOL = "bool is neither 0 nor 1"
 BAD_OPTION = "option is neither 0 nor 1"
 BAD_ENUM = "enum out of range"
 COUNT_TOO_LARGE = "count larger than the bytes left"
+CORE_COUNT_UNKNOWN = "core count unknown"
+CORE_COUNT_MISFIT = "length does not fit the core count"
 
 STRING_TOO_LONG = "string longer than its limit"
 INVALID_UTF8 = "invalid UTF-8"
 TRAILING_BYTES = "bytes after the last field"
+TIME_OFF_CLOCK = "timestamp more than a day from the server's clock"
+UNIX_TIME = (
+    "timestamp counts microseconds from 1970 (Unix time); "
+    "JIP-3 counts them from 2025-01-01T12:00:00Z (JAM Common Era)"
+)
+SLOT_AHEAD = "slot more than 10 beyond that of the server's clock"
 
 _T = TypeVar("_T")
 
@@ -122,23 +141,45 @@ class Event:
         return {self.name: {"timestamp": self.timestamp, **self.fields}}
 
 
-def decode_event(content: bytes, cores: int, version: int = 0, byte_arrays: bool = False) -> Event:
+def decode_event(
+    content: bytes,
+    cores: int | CoreCount | None,
+    version: int = 0,
+    byte_arrays: bool = False,
+    known_layout: bool = True,
+) -> Event:
     """The event in ``content``, a message without its length prefix.
 
-    ``cores`` is the core count of the node, ``version`` its protocol version, ``byte_arrays``
-    whether hashes, addresses and bitfields are lists of integers.
+    ``cores`` is the core count of the node, or what is known of it, or None to go by the length of
+    the message alone. ``version`` is the node's protocol version, ``byte_arrays`` whether hashes,
+    addresses and bitfields are lists of integers, ``known_layout`` whether the node's parameters
+    were of a known layout. Times are not compared with any clock (:func:`clock_violations`).
 
     :raises DecodeError: for the first read that fails.
     """
-    reader = Reader(content, cores=cores, byte_arrays=byte_arrays)
+    reader = Reader(content, byte_arrays=byte_arrays)
     timestamp = reader.read(Uint(8))
     discriminator = reader.read(Uint(1))
     event = TABLE.events_of(version).get(discriminator)
     if event is None:
         raise DecodeError(8, UNKNOWN_DISCRIMINATOR)
+    count = cores if isinstance(cores, CoreCount) else CoreCount(cores)
+    reader.cores = count.of(event, len(content))
     fields = reader.read_fields(event.fields)
+    if event.core_bits and not known_layout and reader.offset < len(content):
+        raise DecodeError(reader.offset, CORE_COUNT_MISFIT)
     reader.finish()
     return Event(discriminator, event.name, timestamp, fields, tuple(reader.violations))
+
+
+def clock_violations(event: Event, moment: Moment) -> Iterator[Violation]:
+    """What ``event``, read at ``moment``, says of the time that cannot be so."""
+    if not moment.earliest <= event.timestamp <= moment.latest:
+        unix = is_unix_time(event.timestamp, moment.earliest, moment.latest)
+        yield Violation(0, UNIX_TIME if unix else TIME_OFF_CLOCK)
+    at = TABLE.events[event.discriminator].slot_offset
+    if at is not None and event.fields["slot"] > moment.newest_slot:
+        yield Violation(at, SLOT_AHEAD)
 
 
 def address_text(raw: bytes) -> str:
@@ -150,15 +191,14 @@ def address_text(raw: bytes) -> str:
 class Reader:
     """Reads values of the table's types from ``content``, from ``offset`` on.
 
-    ``cores`` may be set once it is known; ``violations`` holds what was found so far.
+    ``cores`` is the node's core count, to be set where it is needed; ``violations`` holds what was
+    found so far.
     """
 
-    def __init__(
-        self, content: bytes, offset: int = 0, *, cores: int = 0, byte_arrays: bool = False
-    ) -> None:
+    def __init__(self, content: bytes, offset: int = 0, *, byte_arrays: bool = False) -> None:
         self.content = content
         self.offset = offset
-        self.cores = cores
+        self.cores: int | None = None
         self.byte_arrays = byte_arrays
         self.violations: list[Violation] = []
 
@@ -195,9 +235,9 @@ class Reader:
                 raw = self._take(16)
                 return list(raw) if self.byte_arrays else address_text(raw)
             case CoreBytes():
-                return list(self._take(self.cores))
+                return list(self._take(self._core_count()))
             case CoreBitfield():
-                return self._bytes((self.cores + 7) // 8)
+                return self._bytes((self._core_count() + 7) // 8)
             case ImportSpec():
                 return self._import_spec()
             case Struct(_, fields):
@@ -225,6 +265,11 @@ class Reader:
         if index >= len(choices):
             raise DecodeError(at, reason)
         return choices[index]
+
+    def _core_count(self) -> int:
+        if self.cores is None:
+            raise DecodeError(self.offset, CORE_COUNT_UNKNOWN)
+        return self.cores
 
     def _count(self) -> int:
         at = self.offset

@@ -47,9 +47,10 @@ from .table import (
 )
 from .values import address_text
 
-Writer = Callable[[bytes, int, int, int, int, str, str], str]
-"""``(data, at, end, id, event_id, node, received)`` to the ``event`` message of the content that
-lies in ``data`` from ``at`` to ``end``, or one of :data:`UNUSUAL`."""
+Writer = Callable[[bytes, int, int, int, int, str, str, int, int, int], str]
+"""``(data, at, end, id, event_id, node, received, earliest, latest, newest_slot)`` to the ``event``
+message of the content that lies in ``data`` from ``at`` to ``end``, or one of :data:`UNUSUAL`. The
+last three are the bounds of a :class:`~.moment.Moment`."""
 
 
 class Unusual(ValueError):
@@ -64,32 +65,22 @@ class Writers(dict[int, Writer]):
     """The writers of one node's events by discriminator, made when they are first needed.
 
     Nodes share the writers themselves, also those that differ in core count as far as they can.
+    Where that is needed and ``cores`` is None, there is none.
     """
 
-    def __init__(self, cores: int, version: int, byte_arrays: bool) -> None:
+    def __init__(self, cores: int | None, version: int, byte_arrays: bool) -> None:
         super().__init__()
+        self.cores = cores
         self._events = TABLE.events_of(version)
-        self._cores = cores
         self._byte_arrays = byte_arrays
 
     def __missing__(self, discriminator: int) -> Writer:
         event = self._events[discriminator]
-        cores = self._cores if any(_has_cores(wire) for _, wire in event.fields) else 0
+        cores = self.cores if event.core_bits else 0
+        if cores is None:
+            raise Unusual
         self[discriminator] = writer = _writer(event, cores, self._byte_arrays)
         return writer
-
-
-def _has_cores(wire: Type) -> bool:
-    match wire:
-        case CoreBytes() | CoreBitfield():
-            return True
-        case Opt(item) | Seq(item):
-            return _has_cores(item)
-        case Pair(first, second):
-            return _has_cores(first) or _has_cores(second)
-        case Struct(_, fields):
-            return any(_has_cores(member) for _, member in fields)
-    return False
 
 
 @lru_cache(maxsize=1024)
@@ -97,16 +88,22 @@ def _writer(event: EventType, cores: int, byte_arrays: bool) -> Writer:
     source = _Source(cores, byte_arrays, _Names())
     timestamp = source.reads("Q")
     source.codes.append("x")
-    fields = source.members(event.fields)
+    shown = {name: source.shows(wire) for name, wire in event.fields}
+    fields = ",".join(f'"{name}":{text}' for name, text in shown.items())
     source.flush()
+    checks = [f"    if not earliest <= {timestamp} <= latest: raise Unusual"]
+    if event.slot_offset is not None:
+        # An integer is shown by its variable alone.
+        checks.append(f"    if {shown['slot'].strip('{}')} > newest_slot: raise Unusual")
     message = (
         '{{"type":"event","data":{{"id":{id},"node_id":"{node}","event_id":{event_id},'
         f'"event_type":{event.discriminator},"event":{{{{"{event.name}":'
         f'{{{{"timestamp":{{{timestamp}}},{fields}}}}}}}}}}}}},"timestamp":"{{received}}"}}}}'
     )
     lines = [
-        "def write(data, at, end, id, event_id, node, received):",
+        "def write(data, at, end, id, event_id, node, received, earliest, latest, newest_slot):",
         *_indent(source.lines),
+        *checks,
         "    if at != end: raise Unusual",
         f"    return f'{message}'",
     ]

@@ -8,6 +8,7 @@ from typing import Any
 from attrs import frozen
 from twisted.logger import Logger
 
+from telemetry_twisted.jip3.moment import COMMON_ERA, newest_slot
 from telemetry_twisted.jip3.values import DecodeError, Event, decode_event
 
 from .changes import Changes
@@ -24,9 +25,6 @@ KIND = 8
 
 MINUTE = 60_000_000
 """In microseconds."""
-
-COMMON_ERA = 1_735_732_800_000_000
-"""The JAM Common Era, 2025-01-01T12:00:00Z, in microseconds of Unix time."""
 
 MOST_REASONS = 1000
 """Pairs of type and reason that a bucket tells apart; the rest count as :data:`OTHER_REASONS`."""
@@ -52,10 +50,13 @@ def clean(text: str) -> str:
 
 @frozen
 class Origin:
-    """Whose messages come under a slot of the link: the node, and how its messages are laid out."""
+    """Whose messages come under a slot of the link: the node, and how its messages are laid out.
+
+    ``cores`` is None where the node did not tell; the length of what was decoded then does.
+    """
 
     node_id: str
-    cores: int
+    cores: int | None
     version: int
 
 
@@ -111,9 +112,10 @@ class Facts:
         else:
             best = event.discriminator == BEST_BLOCK
             state["best" if best else "finalized"] = fields["slot"]
-            self.spreads.report(
-                event.discriminator, fields["slot"], fields["hash"], node, time, received
-            )
+            if fields["slot"] <= newest_slot(received / 1_000_000):
+                self.spreads.report(
+                    event.discriminator, fields["slot"], fields["hash"], node, time, received
+                )
         self.states.at(received // 1_000_000, node).update(state)
 
     def fold(self) -> None:

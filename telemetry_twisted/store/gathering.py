@@ -9,6 +9,7 @@ from typing import Any
 import ujson
 from attrs import define, evolve, frozen
 
+from telemetry_twisted.jip3.cores import believed
 from telemetry_twisted.transport import records
 
 from .changes import Changes, Section
@@ -71,7 +72,7 @@ class Node:
 
     address: str
     info: dict[str, Any]
-    cores: int
+    cores: int | None
     version: int
     first_seen: int
     last_seen: int
@@ -126,6 +127,8 @@ class Gathering:
             self._take_facts(records.Facts.decode(body))
         elif kind == records.COUNTS:
             self._take_counts(records.decode_json(body))
+        elif kind == records.STATE:
+            self._take_states(records.decode_json(body))
         elif kind == records.FAULTS:
             self._take_faults(records.decode_json(body), int(now * 1_000_000))
         elif kind == records.NODE_CONNECTED:
@@ -156,6 +159,16 @@ class Gathering:
                 self._counts.add(received, node_id, by_type)
             self._counts.add(received, "", by_type)
 
+    def _take_states(self, states: dict[str, dict[str, Any]]) -> None:
+        for slot, state in states.items():
+            node, connection = self._connected.get(int(slot), (None, None))
+            cores = state.get("cores")
+            if node is not None and node.cores is None and cores is not None:
+                assert connection is not None
+                node = evolve(node, cores=cores)
+                self._connected[int(slot)] = node, connection
+                self._nodes[connection.node_id] = node
+
     def _take_faults(self, faults: list[dict[str, Any]], now: int) -> None:
         for fault in faults:
             for faults_by_time in self._faults.values():
@@ -169,9 +182,10 @@ class Gathering:
     def _node_connected(self, body: dict[str, Any]) -> None:
         node_id, started, slot = body["node_id"], body["connected"], body["slot"]
         address = clean(body["address"])
-        node = Node(address, body["info"], body["cores"], body["version"], started, started)
+        cores = believed(body["cores"])
+        node = Node(address, body["info"], cores, body["version"], started, started)
         connection = Connection(node_id, started, address)
-        self._origins[slot] = Origin(node_id, body["cores"], body["version"])
+        self._origins[slot] = Origin(node_id, cores, body["version"])
         self._connected[slot] = node, connection
         self._nodes[node_id] = node
         self._connections[node_id, started] = connection

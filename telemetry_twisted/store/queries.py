@@ -12,6 +12,7 @@ from typing import Any
 import ujson
 from attrs import frozen
 
+from telemetry_twisted.jip3.moment import newest_slot
 from telemetry_twisted.jip3.table import TABLE
 from telemetry_twisted.timestamps import rfc3339
 
@@ -166,7 +167,7 @@ class History:
         """The network as its nodes tell of it; ``connected`` are the IDs of those that are there.
 
         The network's best and finalized slots are those that a twentieth of the nodes have reached,
-        so that one that lies does not set them.
+        so that one that lies does not set them. Blocks ahead of the clock do not count.
         """
         rows = await self.database.query(
             "SELECT node, node_id, implementation, implementation_version, gp_version FROM nodes"
@@ -178,6 +179,7 @@ class History:
         names = ("implementation", "implementation_version", "gp_version")
         blocks: dict[int, dict[int, tuple[int, str]]] = {BEST_BLOCK: {}, FINALIZED_BLOCK: {}}
         synced = 0
+        newest = newest_slot(self._now())
         for number, kind, fields in await self.database.query(
             "SELECT node, type, fields FROM latest WHERE type IN (?, ?, ?)",
             (BEST_BLOCK, FINALIZED_BLOCK, SYNC_STATUS),
@@ -186,7 +188,7 @@ class History:
                 said = ujson.loads(fields)
                 if kind == SYNC_STATUS:
                     synced += said["synced"]
-                else:
+                elif said["slot"] <= newest:
                     blocks[kind][number] = said["slot"], said["hash"]
         return {
             "nodes": {"known": len(rows), "connected": len(present), "synced": synced},

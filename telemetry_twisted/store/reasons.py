@@ -10,21 +10,8 @@ from collections.abc import Mapping
 
 from attrs import frozen
 
-from telemetry_twisted.jip3.table import (
-    NEWEST_VERSION,
-    TABLE,
-    Bool,
-    Enum,
-    EventType,
-    Hash32,
-    Ipv6,
-    Type,
-    Uint,
-)
+from telemetry_twisted.jip3.table import HEAD_SIZE, NEWEST_VERSION, TABLE, Enum, EventType
 from telemetry_twisted.jip3.values import decode_event
-
-_HEAD = 9
-"""Bytes of the timestamp and the discriminator."""
 
 _LONGEST_SHORT = 0x7F
 """Longest string whose length is one byte (a natural)."""
@@ -38,12 +25,12 @@ class _Place:
     names: tuple[str, ...] | None
 
 
-def read_reason(content: bytes, cores: int, version: int) -> str:
+def read_reason(content: bytes, cores: int | None, version: int) -> str:
     """The reason in ``content``, the message of an event that has one.
 
     :raises telemetry_twisted.jip3.values.DecodeError: if the message cannot be decoded.
     """
-    place = _PLACES[min(version, NEWEST_VERSION)].get(content[_HEAD - 1])
+    place = _PLACES[min(version, NEWEST_VERSION)].get(content[HEAD_SIZE - 1])
     if place is not None and place.offset < len(content):
         first = content[place.offset]
         if place.names is not None:
@@ -57,28 +44,11 @@ def read_reason(content: bytes, cores: int, version: int) -> str:
 
 
 def _place(event: EventType) -> _Place | None:
-    offset = _HEAD
-    for name, wire in event.fields:
-        if name == "reason":
-            return _Place(offset, wire.names if isinstance(wire, Enum) else None)
-        size = _fixed_size(wire)
-        if size is None:
-            return None
-        offset += size
-    return None
-
-
-def _fixed_size(wire: Type) -> int | None:
-    match wire:
-        case Uint(size):
-            return size
-        case Hash32():
-            return 32
-        case Ipv6():
-            return 16
-        case Bool() | Enum():
-            return 1
-    return None
+    offset = event.offset_of("reason")
+    if offset is None:
+        return None
+    wire = dict(event.fields)["reason"]
+    return _Place(offset, wire.names if isinstance(wire, Enum) else None)
 
 
 def _places(version: int) -> Mapping[int, _Place]:

@@ -13,7 +13,9 @@ record                direction       body
 ``GONE``              child to hub    JSON ``{connection, kind, reason}``: every connection's end
 ``FACTS``             child to hub    see :class:`Facts`
 ``COUNTS``            child to hub    JSON ``{received, counts: {slot: {type: n}}}``, every second
-``STATE``             child to hub    JSON ``{slot: {best, finalized, synced}}``, what changed
+``STATE``             child to hub    JSON ``{slot: {cores, best, finalized, synced}}`` of nodes
+                                      of which something changed: the core count, null while it is
+                                      unknown, and what changed
 ``FAULTS``            child to hub    JSON list of faults by node, discriminator and reason
 ``PULSE``             child to hub    JSON counters of the process, every second
 ``ADMIT``             hub to child    JSON ``{connection, slot, after_id}``
@@ -31,7 +33,8 @@ record                direction       body
 ====================  ==============  ==========================================================
 
 Each is a little-endian ``u32`` length of what follows, one byte of kind, and the body.
-The store is also given ``CHUNK``, ``FACTS``, ``COUNTS`` and ``FAULTS`` as they come, and ``DRAIN``.
+The store is also given ``CHUNK``, ``FACTS``, ``COUNTS``, ``STATE`` and ``FAULTS`` as they come, and
+``DRAIN``.
 A *slot* is the small integer that stands for a connected node on the links.
 """
 

@@ -245,13 +245,13 @@ def test_an_undecodable_event_is_counted_and_uses_up_its_id(bench: Bench) -> Non
     bench.receive(best_block(1) + frame(b"\xff" * 12) + best_block(2))
     bench.end_turn()
     assert [event["data"]["event_id"] for event in bench.collector.events] == [0, 2]
-    (fault,) = source.faults.take()
+    (fault,) = source.faults.report()
     assert fault["node_id"] == NODE_ID
     assert fault["kind"] == "decode_error"
     assert fault["discriminator"] == 255
     assert fault["count"] == 1
     assert fault["excerpt"] == "ff" * 12
-    assert source.faults.take() == []
+    assert source.faults.report() == []
     assert not bench.transport.aborted
 
 
@@ -262,7 +262,7 @@ def test_a_violation_is_delivered_and_counted(bench: Bench) -> None:
         bench.receive(frame(failed("no")[4:] + b"!"))
     bench.end_turn()
     assert len(bench.collector.events) == 3
-    (fault,) = source.faults.take()
+    (fault,) = source.faults.report()
     assert (fault["kind"], fault["count"]) == ("violation", 3)
 
 

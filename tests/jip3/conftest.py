@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import struct
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -21,9 +21,12 @@ from telemetry_twisted.jip3.codec import (
     Decoded,
     Dialect,
     Fault,
+    FaultTally,
     FrameTooLong,
     load_codec,
 )
+from telemetry_twisted.jip3.cores import CoreCount
+from telemetry_twisted.jip3.moment import Moment
 from telemetry_twisted.jip3.table import (
     TABLE,
     Bool,
@@ -42,10 +45,16 @@ from telemetry_twisted.jip3.table import (
     Type,
     Uint,
 )
-from telemetry_twisted.jip3.values import DecodeError, address_text, decode_event
+from telemetry_twisted.jip3.values import (
+    SLOT_AHEAD,
+    DecodeError,
+    address_text,
+    clock_violations,
+    decode_event,
+)
 
 NODE_ID = "ab" * 32
-RECEIVED = b"2026-11-24T07:42:00.123456Z"
+RECEIVED = Moment(b"2026-11-24T07:42:00.123456Z")
 
 
 def _codec_names() -> Iterator[str]:
@@ -148,7 +157,7 @@ def message(
     shown = json.dumps(event, ensure_ascii=False, separators=(",", ":"))
     return (
         f'{{"type":"event","data":{{"id":{id},"node_id":"{node_id}","event_id":{event_id},'
-        f'"event_type":{kind},"event":{shown}}},"timestamp":"{RECEIVED.decode()}"}}'
+        f'"event_type":{kind},"event":{shown}}},"timestamp":"{RECEIVED.received.decode()}"}}'
     ).encode()
 
 
@@ -158,21 +167,28 @@ class ReferenceStream:
     def __init__(self, dialect: Dialect) -> None:
         self.next_event_id = 0
         self._dialect = dialect
+        self._cores = CoreCount(dialect.cores)
         self._counts: Counter[int] = Counter()
+        self._minutes: dict[bool, int] = {}
+
+    @property
+    def cores(self) -> int | None:
+        """See :attr:`telemetry_twisted.jip3.codec.Stream.cores`."""
+        return self._cores.cores
 
     def decode(
-        self, data: bytes, start: int, room: int, first_id: int, id_step: int, received: bytes
+        self, data: bytes, start: int, room: int, first_id: int, id_step: int, moment: Moment
     ) -> Decoded:
         """See :meth:`telemetry_twisted.jip3.codec.Stream.decode`."""
-        assert received == RECEIVED
+        assert moment.received == RECEIVED.received
         events: list[bytes] = []
         types: list[int] = []
         facts = b""
-        faults: list[Fault] = []
+        faults = FaultTally()
         at = start
         while len(events) < room and (content := self._content(data, at, start)) is not None:
             id = first_id + len(events) * id_step
-            event = self._decode_one(content, id, faults)
+            event = self._decode_one(content, id, faults, moment)
             if event is not None:
                 events.append(event)
                 types.append(content[8])
@@ -181,13 +197,13 @@ class ReferenceStream:
             at += 4 + len(content)
         self._counts.update(types)
         lengths = struct.pack(f"<{len(events)}I", *map(len, events))
-        return Decoded(at, b",".join(events), bytes(types), lengths, facts, faults)
+        return Decoded(at, b",".join(events), bytes(types), lengths, facts, faults.take())
 
     def skip(self, data: bytes, start: int, most: int) -> tuple[int, int]:
         """See :meth:`telemetry_twisted.jip3.codec.Stream.skip`."""
         at, skipped = start, 0
         while skipped < most and (content := self._content(data, at, start)) is not None:
-            self._decode_one(content, 0, [])
+            self._pass_over(content)
             skipped += 1
             at += 4 + len(content)
         return at, skipped
@@ -208,15 +224,29 @@ class ReferenceStream:
         content = data[at + 4 : at + 4 + length]
         return content if len(content) == length else None
 
-    def _decode_one(self, content: bytes, id: int, faults: list[Fault]) -> bytes | None:
+    def _pass_over(self, content: bytes) -> None:
+        used = 1
+        if len(content) >= 25 and content[8] == 0:
+            used = int.from_bytes(content[17:25], "little")
+        self.next_event_id = (self.next_event_id + used) % 2**64
+
+    def _decode_one(
+        self, content: bytes, id: int, faults: FaultTally, moment: Moment
+    ) -> bytes | None:
         dialect = self._dialect
         kind = content[8] if len(content) > 8 else None
         event_id = self.next_event_id
         used = 1
         try:
-            event = decode_event(content, dialect.cores, dialect.version, dialect.byte_arrays)
+            event = decode_event(
+                content,
+                self._cores,
+                dialect.version,
+                dialect.byte_arrays,
+                dialect.known_layout,
+            )
         except DecodeError as error:
-            faults.append(Fault(DECODE_ERROR, kind, error.offset, error.reason, content[:64]))
+            faults.add(Fault(DECODE_ERROR, kind, error.offset, error.reason, content[:64]))
             return None
         else:
             if event.name == "Dropped":
@@ -224,7 +254,11 @@ class ReferenceStream:
         finally:
             self.next_event_id = (event_id + used) % 2**64
         for offset, reason in event.violations:
-            faults.append(Fault(VIOLATION, kind, offset, reason, content[:64]))
+            faults.add(Fault(VIOLATION, kind, offset, reason, content[:64]))
+        for offset, reason in clock_violations(event, moment):
+            if self._minutes.get(reason == SLOT_AHEAD) != moment.minute:
+                self._minutes[reason == SLOT_AHEAD] = moment.minute
+                faults.add(Fault(VIOLATION, kind, offset, reason, content[:64]))
         return message(id, event_id, event.discriminator, event.as_json(), dialect.node_id)
 
 
@@ -238,6 +272,20 @@ def reference() -> Callable[[Dialect], ReferenceStream]:
 def event_message() -> Callable[..., bytes]:
     """``(id, event_id, kind, event)`` to the ``event`` message that a codec must give."""
     return message
+
+
+def added_up(decoded: Iterable[Decoded]) -> list[Fault]:
+    """The faults of several calls as one call would have told them."""
+    tally = FaultTally()
+    for each in decoded:
+        tally.enter(each.faults)
+    return tally.take()
+
+
+@pytest.fixture(scope="session")
+def faults_of() -> Callable[[Iterable[Decoded]], list[Fault]]:
+    """``decoded`` of several calls to the faults that one call would have told."""
+    return added_up
 
 
 ALL_EVENTS = [

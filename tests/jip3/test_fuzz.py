@@ -23,13 +23,14 @@ from telemetry_twisted.jip3.codec import (
     Stream,
 )
 from telemetry_twisted.jip3.encoder import frame
+from telemetry_twisted.jip3.moment import Moment
 from telemetry_twisted.jip3.natural import LARGEST, encode_natural
 
 FRAMES = int(os.environ.get("FUZZ_FRAMES", "200000"))
 SEED = int(os.environ.get("FUZZ_SEED", "3"))
 BATCH = 1_000
 NODE_ID = "ab" * 32
-RECEIVED = b"2026-11-24T07:42:00.123456Z"
+RECEIVED = Moment(b"2026-11-24T07:42:00.123456Z")
 
 Reference = Callable[[Dialect], Stream]
 
@@ -101,7 +102,7 @@ def test_mutated_messages(codec: Codec, contents: list[bytes], reference: Refere
         data = b"".join(frame(mutator.message()) for _ in range(BATCH))
         decoded = stream.decode(data, 0, BATCH, first, 1, RECEIVED)
         assert decoded.end == len(data)
-        errors = sum(fault.kind == DECODE_ERROR for fault in decoded.faults)
+        errors = sum(each.times for each in decoded.faults if each.kind == DECODE_ERROR)
         assert len(decoded.types) + errors == BATCH
         batch = ujson.loads(b"[" + decoded.events + b"]")
         assert bytes(event["data"]["event_type"] for event in batch) == decoded.types

@@ -2,16 +2,23 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from random import Random
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from attrs import evolve
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from telemetry_twisted.jip3.codec import VIOLATION, Fault
+from telemetry_twisted.jip3.cores import believed
 from telemetry_twisted.jip3.encoder import encode_node_information
+from telemetry_twisted.jip3.natural import decode_natural, encode_natural
 from telemetry_twisted.jip3.node_information import (
+    LENGTH_PREFIXED,
+    NO_KNOWN_LAYOUT,
     VERSION_TOO_NEW,
+    NodeInformation,
     NodeInformationError,
     decode_node_information,
 )
@@ -28,7 +35,8 @@ RandomFields = Callable[[Fields, int], st.SearchStrategy[dict[str, Any]]]
 def content(size: int, strings: bytes, *, cores: int = 341, version: int = 0) -> bytes:
     """Node information with ``size`` bytes of parameters, in which no string can begin."""
     params = bytearray(b"\xff" * size)
-    params[24:26] = cores.to_bytes(2, "little")
+    if size >= 26:
+        params[24:26] = cores.to_bytes(2, "little")
     return bytes([version]) + params + b"\xff" * STRINGS + strings
 
 
@@ -65,18 +73,23 @@ def test_round_trip(
         **data.draw(random_fields(TABLE.node_information, 0)),
         "gp_version": f"{layout.removeprefix('gp-')}.{patch}",
     }
+    assume(sent["details"]["peer_id"] != f"0x{64 * '0'}")
     raw = encode_node_information(sent, layout=layout, version=version)
     information = decode_node_information(raw)
     assert information.as_json() == {"version": version, "layout": layout, **sent}
-    assert information.cores == sent["params"]["core_count"]
+    assert information.cores == believed(sent["params"]["core_count"])
     assert information.faults == ()
 
 
-@pytest.mark.parametrize("cores", [0, 1, 341, 65535])
-@pytest.mark.parametrize("layout", PARAMETERS)
-def test_any_core_count(layout: str, cores: int) -> None:
-    raw = content(PARAMETERS[layout], strings(b"a", b"b", b"", b""), cores=cores)
-    assert decode_node_information(raw).cores == cores
+@pytest.mark.parametrize(
+    ("told", "cores"), [(0, None), (1, 1), (341, 341), (4096, 4096), (4097, None), (65535, None)]
+)
+@pytest.mark.parametrize("size", [122, 134, 150])
+def test_a_core_count_is_believed_if_it_may_be(size: int, told: int, cores: int | None) -> None:
+    raw = content(size, strings(b"node", b"1.2", b"0.9.1", b""), cores=told)
+    information = decode_node_information(raw)
+    assert information.cores == cores
+    assert information.params["core_count"] == (cores if size == 150 else told)
 
 
 @pytest.mark.parametrize(
@@ -101,26 +114,169 @@ def test_gp_version_decides_where_both_layouts_fit(gp_version: bytes, layout: st
     assert information.implementation_name == names[layout]
 
 
-@pytest.mark.parametrize("size", [26, 100, 121, 123, 133, 135, 4096])
-def test_parameters_of_an_unknown_layout_are_kept_as_they_are(size: int) -> None:
-    raw = content(size, strings(b"node", b"1.2", b"0.9.1", b"new"), cores=12)
+@pytest.mark.parametrize("size", [0, 1, 2, 25, 26, 100, 121, 123, 133, 135, 136, 4096])
+@pytest.mark.parametrize("version", [0, 1])
+def test_parameters_of_an_unknown_layout_are_kept_as_they_are(size: int, version: int) -> None:
+    raw = content(size, strings(b"node", b"1.2", b"0.9.1", b"new"), cores=12, version=version)
     information = decode_node_information(raw)
+    cores = 12 if size >= 26 else None
     assert information.layout is None
-    assert information.cores == 12
-    assert information.params == {"core_count": 12, "raw": f"0x{raw[1 : 1 + size].hex()}"}
+    assert information.cores == cores
+    assert information.params == {"core_count": cores, "raw": f"0x{raw[1 : 1 + size].hex()}"}
     assert information.node_id == "ff" * 32
     assert information.implementation_name == "node"
     assert information.additional_info == "new"
-    assert encode_node_information(information.as_json(), layout=None) == raw
+    assert encode_node_information(information.as_json(), layout=None, version=version) == raw
+    reason = f"parameters of {size} bytes are of no known layout"
+    assert information.faults == (Fault(VIOLATION, None, 1, reason, raw[:64]),)
 
 
-def test_the_shortest_length_that_fits_is_taken() -> None:
-    short_name = strings(b"short")
-    long_name = strings(b"elevenbytes" + short_name)
-    raw = content(200, long_name + strings(b"", b"", b""))
+@pytest.mark.parametrize("layout", PARAMETERS)
+@pytest.mark.parametrize("longer", [False, True])
+@pytest.mark.parametrize("version", [0, 1])
+def test_parameters_preceded_by_their_length(layout: str, longer: bool, version: int) -> None:
+    size = PARAMETERS[layout]
+    plain = content(
+        size, strings(b"node", b"1.2", layout.encode()[3:] + b".1", b""), version=version
+    )
+    prefix = bytes([0xC0, size, 0]) if longer else encode_natural(size)
+    raw = plain[:1] + prefix + plain[1:]
     information = decode_node_information(raw)
-    assert len(information.params["raw"]) == 2 + 2 * 200
-    assert information.implementation_name == "elevenbytes\5short"
+    right = decode_node_information(plain)
+    assert right.faults == ()
+    fault = Fault(VIOLATION, None, 1, "parameters are length-prefixed", raw[:64])
+    assert information == evolve(right, faults=(fault,))
+    assert information.cores == 341
+
+
+def test_what_encoders_send_before_the_parameters() -> None:
+    assert encode_natural(134) == b"\x80\x86"
+    assert encode_natural(122) == b"\x7a"
+
+
+def test_another_number_before_the_parameters_is_part_of_them() -> None:
+    plain = content(134, strings(b"node", b"1.2", b"0.7.1", b""))
+    information = decode_node_information(plain[:1] + b"\x80\x85" + plain[1:])
+    assert information.layout is None
+    assert information.faults[0].reason == NO_KNOWN_LAYOUT.format(136)
+
+
+def test_text_without_control_characters_decides_between_lengths() -> None:
+    """A name lies within the other, with its length, a control character, in front of it."""
+    name = strings(b"elevenbytes" + strings(b"short"))
+    information = decode_node_information(content(200, name + strings(b"1", b"0.9.1", b"")))
+    assert len(information.params["raw"]) == 2 + 2 * 212
+    assert information.implementation_name == "short"
+
+
+def test_a_length_that_is_not_certain_is_refused() -> None:
+    name = strings(b"elevenbytes" + strings(b"sh\trt"))
+    with pytest.raises(NodeInformationError, match="may take 200 or 212 bytes"):
+        decode_node_information(content(200, name + strings(b"", b"", b"")))
+
+
+@pytest.mark.parametrize("size", [0, 1, 26, 122, 134, 136, 200])
+@pytest.mark.parametrize("prefix", [b"", b"\x80\x86", b"\x7a"])
+def test_a_node_id_of_zeros_is_refused(size: int, prefix: bytes) -> None:
+    raw = content(size, strings(b"node", b"1.2", b"0.7.1", b""))
+    at = 1 + size + 32
+    raw = raw[:1] + prefix + raw[1:at] + bytes(32) + raw[at + 32 :]
+    with pytest.raises(NodeInformationError, match="all-zero node ID"):
+        decode_node_information(raw)
+
+
+def fits(raw: bytes, at: int) -> bool:
+    """Whether parameters that end at ``at`` leave what ends with the message."""
+    at += STRINGS
+    for _ in range(4):
+        try:
+            length, at = decode_natural(raw, at, len(raw))
+        except ValueError:
+            return False
+        at += length
+    return at == len(raw)
+
+
+plain_text = st.text(st.characters(min_codepoint=32, max_codepoint=126))
+told = st.fixed_dictionaries(
+    {
+        "genesis": st.binary(min_size=32, max_size=32),
+        "details": st.fixed_dictionaries(
+            {
+                "peer_id": st.binary(min_size=32, max_size=32).filter(any),
+                "peer_address": st.fixed_dictionaries(
+                    {"ipv6": st.binary(min_size=16, max_size=16), "port": st.integers(0, 65535)}
+                ),
+            }
+        ),
+        "flags": st.one_of(st.integers(0, 40), st.integers(0, 2**32 - 1)),
+        "implementation_name": plain_text.map(lambda text: text[:32]),
+        "implementation_version": plain_text.map(lambda text: text[:32]),
+        "gp_version": st.from_regex(r"[0-9]{1,3}\.[0-9]{1,3}(\.[0-9]{1,3})?", fullmatch=True),
+        "additional_info": st.text(
+            st.characters(min_codepoint=32, max_codepoint=126), max_size=512
+        ),
+    }
+)
+
+
+@settings(max_examples=500, deadline=None)
+@given(
+    sizes=st.one_of(
+        st.sampled_from([0, 1, 2, 24, 25, 26, 27, 121, 122, 123, 133, 134, 135, 136, 4096]),
+        st.integers(0, 4096),
+    ),
+    prefix=st.sampled_from([b"", b"", b"\x80\x86", b"\x7a", b"\x86\0\0\0"]),
+    seed=st.integers(0, 2**32),
+    zeros=st.booleans(),
+    version=st.integers(0, 1),
+    told=told,
+)
+def test_what_is_recognised_is_right(
+    sizes: int, prefix: bytes, seed: int, zeros: bool, version: int, told: dict[str, Any]
+) -> None:
+    """Whatever the parameters: the rest is as it was sent, or the message is refused."""
+    parameters = prefix + (bytes(sizes) if zeros else Random(seed).randbytes(sizes))
+    if len(parameters) > 26:
+        parameters = parameters[:24] + b"\x55\x01" + parameters[26:]
+    assume(len(parameters) <= 4096)
+    sent = {"params": {"raw": f"0x{parameters.hex()}"}, **told}
+    raw = encode_node_information(sent, layout=None, version=version)
+    try:
+        information = decode_node_information(raw)
+    except NodeInformationError:
+        return
+    ends = {1 + size for size in PARAMETERS.values()} | {3 + 134, 2 + 122}
+    assume(not any(fits(raw, end) for end in ends - {1 + len(parameters)}))
+    assert information.node_id == told["details"]["peer_id"].hex()
+    assert information.genesis == f"0x{told['genesis'].hex()}"
+    assert information.flags == told["flags"]
+    names = ("implementation_name", "implementation_version", "gp_version", "additional_info")
+    assert [getattr(information, name) for name in names] == [told[name] for name in names]
+    assert information.version == version
+    reasons = [fault.reason for fault in information.faults]
+    if len(parameters) in PARAMETERS.values():
+        assert information.layout is not None
+        assert reasons == []
+    elif (prefix, sizes) in ((b"\x80\x86", 134), (b"\x7a", 122)):
+        assert information.layout is not None
+        assert reasons == [LENGTH_PREFIXED]
+    else:
+        assert information.params["raw"] == f"0x{parameters.hex()}"
+        assert reasons == [NO_KNOWN_LAYOUT.format(len(parameters))]
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.integers(0, 6000), st.integers(0, 2**32), st.sampled_from([256, 128, 33, 3]))
+def test_any_bytes_are_read_or_refused(size: int, seed: int, up_to: int) -> None:
+    random = Random(seed)
+    raw = bytes(random.randrange(up_to) for _ in range(size))
+    try:
+        information = decode_node_information(raw)
+    except NodeInformationError:
+        return
+    assert isinstance(information, NodeInformation)
+    assert information.node_id != 64 * "0"
 
 
 @pytest.mark.parametrize(
@@ -128,8 +284,7 @@ def test_the_shortest_length_that_fits_is_taken() -> None:
     [
         b"",
         b"\0",
-        bytes(100),
-        content(26, strings(b"", b"", b"", b""))[1:],
+        bytes(80),
         content(4097, strings(b"", b"", b"", b"")),
         content(134, strings(b"a", b"b", b"c")),
         content(134, strings(b"a", b"b", b"c") + b"\x05four"),
@@ -141,6 +296,7 @@ def test_the_shortest_length_that_fits_is_taken() -> None:
 def test_what_is_not_node_information(raw: bytes) -> None:
     with pytest.raises(NodeInformationError, match=f"fits the {len(raw)} bytes") as caught:
         decode_node_information(raw)
+    assert "cannot be decoded" in str(caught.value)
     assert "gp-0.7" in str(caught.value)
     assert "gp-0.8" in str(caught.value)
 

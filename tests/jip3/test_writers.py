@@ -10,11 +10,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from telemetry_twisted.jip3.encoder import encode_event
+from telemetry_twisted.jip3.moment import ANY_SLOT, ANY_TIME
 from telemetry_twisted.jip3.table import EventType, Fields
 from telemetry_twisted.jip3.values import decode_event
 from telemetry_twisted.jip3.writers import UNUSUAL, Writers
 
 CORES = 9
+ANY = (0, ANY_TIME, ANY_SLOT)
+"""Bounds that any time and any slot are within."""
 
 RandomFields = Callable[[Fields, int], st.SearchStrategy[dict[str, Any]]]
 EventMessage = Callable[..., bytes]
@@ -33,7 +36,7 @@ def test_nothing_that_obeys_the_rules_is_left_to_the_reference_decoder(
     fields = data.draw(random_fields(event_type.fields, CORES))
     raw = encode_event(event_type.name, 1, fields, cores=CORES, version=version)
     write = Writers(CORES, version, byte_arrays)[event_type.discriminator]
-    text = write(b"before" + raw + b"after", 6, 6 + len(raw), 7, 8, "ab" * 32, "then")
+    text = write(b"before" + raw + b"after", 6, 6 + len(raw), 7, 8, "ab" * 32, "then", *ANY)
     shown = decode_event(raw, CORES, version, byte_arrays).as_json()
     message = event_message(7, 8, event_type.discriminator, shown)
     assert text.encode() == message.replace(b"2026-11-24T07:42:00.123456Z", b"then")
@@ -44,7 +47,7 @@ def test_an_event_ends_where_its_message_does(event_type: EventType, version: in
 
     def is_written(end: int) -> bool:
         try:
-            return bool(write(bytes(10_000), 0, end, 1, 1, "", ""))
+            return bool(write(bytes(10_000), 0, end, 1, 1, "", "", *ANY))
         except UNUSUAL:
             return False
 
