@@ -21,6 +21,7 @@ from telemetry_twisted.ingestion.node import Ending, NodeProtocol
 from telemetry_twisted.ingestion.rate import RateLimit
 from telemetry_twisted.jip3.codec import Dialect, load_codec
 from telemetry_twisted.jip3.encoder import encode_event, encode_node_information, frame
+from telemetry_twisted.jip3.moment import COMMON_ERA
 from telemetry_twisted.jip3.node_information import NodeInformation
 from telemetry_twisted.jip3.table import TABLE
 from telemetry_twisted.transport.link import Link, hand_over
@@ -105,9 +106,7 @@ class Bench:
         self.clock = Clock()
         self.collector = Collector()
         self.gate = Gate()
-        self.assembler = Assembler(
-            self.collector.send, lambda: None, 1, 1, self.clock, self.clock.seconds
-        )
+        self.assembler = Assembler(self.collector.send, lambda: None, 1, 1, self.clock, self.now)
         self.introduced: list[NodeInformation] = []
         self.endings: list[Ending] = []
         self.transport = NodeTransport(peerAddress=IPv4Address("TCP", "127.0.0.1", 5))
@@ -122,6 +121,10 @@ class Bench:
         )
         self.max_message_size = max_message_size
         self.node.makeConnection(self.transport)
+
+    def now(self) -> float:
+        """Unix time, near the timestamps of the events here, which are those of a new era."""
+        return COMMON_ERA / 1_000_000 + self.clock.seconds()
 
     def node_introduced(self, node: NodeProtocol, information: NodeInformation) -> None:
         self.introduced.append(information)
