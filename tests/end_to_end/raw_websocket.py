@@ -137,10 +137,10 @@ class RawClient:
         assert self.receive() is None, "a frame behind the close frame"
         return received
 
-    def send_quietly(self, data: bytes) -> None:
+    def send_quietly(self, data: bytes, chop: int = 0) -> None:
         """Send ``data``, unless the server has gone already."""
         with suppress(ConnectionError):
-            self.socket.sendall(data)
+            self.send(data, chop=chop)
 
     def _must_take(self, size: int) -> bytes:
         data = self._take(size)

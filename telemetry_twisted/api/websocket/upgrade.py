@@ -35,14 +35,14 @@ class Refusal(Exception):
 
 
 class WebSocketUpgrade(Resource):
-    """Lets subscribers in while there is room."""
+    """Lets subscribers in while there is room; ``factory`` makes their protocols."""
 
     isLeaf = True
 
     def __init__(self, subscribers: Subscribers) -> None:
         Resource.__init__(self)
         self._subscribers = subscribers
-        self._factory = SubscriberFactory(subscribers)
+        self.factory = SubscriberFactory(subscribers)
 
     def render(self, request: ApiRequest) -> Any:
         try:
@@ -52,7 +52,7 @@ class WebSocketUpgrade(Resource):
             for name, value in refusal.headers:
                 request.setHeader(name, value)
             return json_error(request, refusal.code, refusal.message)
-        protocol: Any = self._factory.buildProtocol(request.channel.getPeer())
+        protocol: Any = self.factory.buildProtocol(request.channel.getPeer())
         protocol.client = request.channel.client
         # Autobahn reads the handshake once more; what the client has sent since follows it.
         request.channel.upgrade(protocol, _handshake(request))
