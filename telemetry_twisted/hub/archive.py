@@ -96,6 +96,7 @@ class Archive:
         return Launch(["-m", "telemetry_twisted.store"], {})
 
     def process_started(self) -> None:
+        self._log.info("{title}: pid {pid}", title=self.condition.title, pid=self.condition.pid)
         self._tally.start(SAMPLED_SECONDS)
 
     def state_changed(self) -> None:

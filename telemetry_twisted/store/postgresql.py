@@ -273,7 +273,7 @@ class PostgresqlDatabase:
             return
         self._closed = True
         await self._writing.run(self._forget_writer)
-        self._writing.stop()
+        await self._writing.stop()
         while self._idle:
             self._idle.pop().close()
 

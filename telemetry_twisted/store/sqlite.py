@@ -173,7 +173,7 @@ class SqliteDatabase:
                 self._reader_connections.append(connection)
             deadline = time.monotonic() + QUERY_SECONDS
             connection.set_progress_handler(
-                lambda: time.monotonic() > deadline, PROGRESS_INSTRUCTIONS
+                lambda: self._closed or time.monotonic() > deadline, PROGRESS_INSTRUCTIONS
             )
             return connection.execute(sql, parameters).fetchall()
 
@@ -186,8 +186,8 @@ class SqliteDatabase:
             return
         self._closed = True
         await self._writing.run(self._forget_writer)
-        self._writing.stop()
-        self._reading.stop()
+        await self._writing.stop()
+        await self._reading.stop()
         for connection in self._reader_connections:
             connection.close()
 

@@ -193,13 +193,15 @@ class Subscriber:
 class Server:
     """A server in processes of its own, with its ports, its log, and clients for it.
 
-    ``pid`` is that of its hub; ``log_path`` is where it logs, by default what it prints.
+    ``directory`` is where it runs, ``pid`` that of its hub, ``log_path`` where it logs, by default
+    what it prints.
     """
 
     def __init__(
         self, directory: Path, command: Iterable[str], log_path: Path | None = None
     ) -> None:
         self.ports: dict[str, int] = {}
+        self.directory = directory
         self._stack = ExitStack()
         printed = directory / "output"
         self._log_path = log_path or printed

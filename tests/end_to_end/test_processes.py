@@ -164,7 +164,7 @@ def test_an_ingestion_process_that_hangs_does_not_hold_up_the_end(
     server.await_nodes(len(node_ids))
     with server.subscriber() as subscriber:
         os.kill(server.children[0], signal.SIGSTOP)
-        server.stop(signal.SIGTERM, 5.0)
+        server.stop()
         with pytest.raises(ConnectionClosed):
             subscriber.receive_until(lambda: False)
         assert subscriber.connection.close_code == 1001
@@ -188,7 +188,7 @@ def test_a_server_that_ends_sends_what_it_has_and_says_goodbye(
         for node in nodes:
             node.report_best(range(2_000))
         reader.receive_events(2_000 * len(nodes))
-        code = threads.submit(server.stop, number, 5.0)
+        code = threads.submit(server.stop, number)
         for subscriber in (behind, reader):
             with pytest.raises(ConnectionClosed):
                 subscriber.receive_until(lambda: False)
@@ -215,6 +215,6 @@ def test_a_server_ends_in_time_under_load_and_with_a_subscriber_that_does_not_re
             reader.receive_events(1_000)
         with Traffic(nodes[1:]):
             reader.receive_until(lambda: len(reader.events) > 30_200)
-            assert server.stop(number, 5.0, whole_group) in (0, -number)
+            assert server.stop(number, whole_group=whole_group) in (0, -number)
         assert reader.slots(nodes[0].node_id) == list(range(30_000))
     assert "another is started" not in server.log
