@@ -102,6 +102,16 @@ def is_tls(text: str) -> bool:
     return text.partition(":")[0] == "ssl"
 
 
+def without_tls(text: str) -> str:
+    """The endpoint that is listened at by those who speak TLS, or do not, themselves."""
+    return TLSDescription.parse(text).tcp if is_tls(text) else text
+
+
+def certificate_files(text: str) -> CertificateFiles | None:
+    """What TLS is spoken with at an endpoint; None where it is not."""
+    return TLSDescription.parse(text).files if is_tls(text) else None
+
+
 @implementer(IStreamServerEndpoint)
 class TLSServerEndpoint:
     """Speaks TLS on what ``endpoint`` listens at, with the certificates that are there then."""

@@ -8,6 +8,7 @@ from typing import cast
 
 from twisted.application.service import IService
 from twisted.internet.base import ReactorBase
+from twisted.internet.endpoints import serverFromString
 from twisted.internet.interfaces import IReactorTime
 
 from telemetry_twisted.api.access.guard import Guard, Rules
@@ -19,6 +20,7 @@ from telemetry_twisted.api.site import api_site, basic_routes
 from telemetry_twisted.api.websocket.frames import event_renderer
 from telemetry_twisted.api.websocket.subscribers import Subscribers
 from telemetry_twisted.clock import use_monotonic_timers
+from telemetry_twisted.endpoints import certificate_files, without_tls
 from telemetry_twisted.errors import InternalErrors
 from telemetry_twisted.hub.alerts import AlertBook, Thresholds
 from telemetry_twisted.hub.archive import Archive
@@ -118,9 +120,8 @@ def makeService(options: Options) -> IService:
         access_log=bool(options["access-log"]),
     )
     server = TelemetryServer(reactor, Terminal(), log)
-    nodes_entrance = _entrance(options, "telemetry-endpoint", reactor, reloads)
-    nodes = Listening(nodes_entrance, AcceptedElsewhere(), server.failed)
-    api = Listening(_entrance(options, "api-endpoint", reactor, reloads), site, server.failed)
+    nodes = Listening(_nodes_entrance(options, reactor), AcceptedElsewhere(), server.failed)
+    api = Listening(_api_entrance(options, reactor, reloads), site, server.failed)
     backlog = Backlog(permits, reactor, errors)
     supervisors = [Supervisor(reactor, each, time.time, errors) for each in servers]
     server.assemble(
@@ -147,6 +148,7 @@ def _ingestion_servers(
         rate_limit=options["rate-limit"],
         most_silent=max(_LEEWAY, options["max-nodes"]) // processes + 1,
         history=not options["no-database"],
+        certificates=certificate_files(options["telemetry-endpoint"]),
     )
     return [IngestionServer(number, settings, hub, permits, errors) for number in range(processes)]
 
@@ -208,8 +210,14 @@ def _thresholds(options: Options) -> Thresholds:
     )
 
 
-def _entrance(options: Options, option: str, reactor: IServerReactor, reloads: Reloads) -> Entrance:
-    def renewable(certificates: Certificates) -> None:
-        reloads.add(f"certificates of --{option}", certificates.reload)
+def _nodes_entrance(options: Options, reactor: IServerReactor) -> Entrance:
+    """Where nodes connect. Ingestion processes accept, so it is they who speak TLS."""
+    text = options["telemetry-endpoint"]
+    return Entrance("--telemetry-endpoint", text, serverFromString(reactor, without_tls(text)))
 
-    return entrance(f"--{option}", options[option], reactor, renewable)
+
+def _api_entrance(options: Options, reactor: IServerReactor, reloads: Reloads) -> Entrance:
+    def renewable(certificates: Certificates) -> None:
+        reloads.add("certificates of --api-endpoint", certificates.reload)
+
+    return entrance("--api-endpoint", options["api-endpoint"], reactor, renewable)

@@ -146,6 +146,7 @@ def test_an_endpoint_is_accepted(name: str, value: str) -> None:
         ("telemetry-endpoint", "9000"),
         ("telemetry-endpoint", "127.0.0.1:9000"),
         ("telemetry-endpoint", "unix:/run/telemetry"),
+        ("telemetry-endpoint", "ssl:9443:privateKey=no/such/file"),
         ("telemetry-endpoint", "tcp:none"),
         ("telemetry-endpoint", "tcp:9000:interfaces=127.0.0.1"),
         ("api-endpoint", ""),

@@ -5,12 +5,15 @@ from __future__ import annotations
 import errno
 import socket
 from collections.abc import Callable
+from typing import Any
 
 from twisted.internet.protocol import ServerFactory
+from twisted.protocols.tls import TLSMemoryBIOFactory
 
 from telemetry_twisted.interfaces import IServerReactor
 from telemetry_twisted.transport import records
 from telemetry_twisted.transport.link import Link
+from telemetry_twisted.transport.tls import Certificates
 
 from .node import LEFT, Ending, NodeProtocol
 
@@ -31,6 +34,7 @@ class Connections:
     :param build: makes the protocol of a connection with a number.
     :param most_silent: connections that have not introduced themselves, at most. One more, and the
         oldest of them ends: strangers that say nothing hold no place that a node could have.
+    :param certificates: what TLS is spoken with, or None where it is not spoken.
     """
 
     def __init__(
@@ -39,25 +43,34 @@ class Connections:
         link: Link,
         build: Callable[[int], NodeProtocol],
         most_silent: int,
+        certificates: Certificates | None = None,
     ) -> None:
         self.nodes: dict[int, NodeProtocol] = {}
         self._reactor = reactor
         self._link = link
         self._build = build
         self._most_silent = most_silent
+        self._certificates = certificates
         self._silent: dict[int, NodeProtocol] = {}
         self._last = 0
 
     def connection_accepted(self, accepted: socket.socket, host: str) -> None:
         with accepted:
             number = self._begin(host)
-            factory = _NodeFactory(self, number)
+            factory = self._factory(number)
             try:
                 self._reactor.adoptStreamConnection(accepted.fileno(), accepted.family, factory)
             except OSError as error:
                 # A connection that was reset meanwhile has no peer any more.
                 exhausted = error.errno in (errno.EMFILE, errno.ENFILE)
                 self._end(number, NO_DESCRIPTOR if exhausted else LEFT)
+
+    def _factory(self, number: int) -> Any:
+        factory = _NodeFactory(self, number)
+        if self._certificates is None:
+            return factory
+        self._certificates.look()
+        return TLSMemoryBIOFactory(self._certificates, False, factory, self._reactor)
 
     def connection_shed(self, host: str) -> None:
         self._end(self._begin(host), NO_DESCRIPTOR)

@@ -13,6 +13,7 @@ from typing import Protocol as Structural
 from typing import cast
 
 from attrs import frozen
+from OpenSSL import SSL
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.internet.protocol import Protocol, connectionDone
 from twisted.internet.tcp import Connection
@@ -48,6 +49,8 @@ class Ending:
 
 
 LEFT = Ending("left", "the node closed the connection")
+
+NO_TLS = Ending("no_tls", "it did not agree on TLS, which an ssl: --telemetry-endpoint expects")
 
 
 class Registry(Structural):
@@ -119,6 +122,11 @@ class NodeProtocol(Protocol):
 
     def dataReceived(self, data: bytes) -> None:
         self._heard = self._clock.seconds()
+        if not self._reading:
+            # What came in one read comes piece by piece over TLS, and cannot be stopped within.
+            self._held_bytes = len(data) + (self._held_bytes if self._held else 0)
+            self._held.append(data)
+            return
         if self._held:
             self._held.append(data)
             self._held_bytes += len(data)
@@ -236,6 +244,8 @@ class NodeProtocol(Protocol):
             self._timeout = None
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
+        if self._timeout is not None and reason.check(SSL.Error) is not None:
+            self._ending = NO_TLS
         self._cancel_timeout()
         self._consume = len
         self._registry.node_ended(self, self._ending)

@@ -24,6 +24,7 @@ from telemetry_twisted.jip3.values import decode_event
 from telemetry_twisted.rounds import Rounds
 from telemetry_twisted.transport import records
 from telemetry_twisted.transport.link import Link
+from telemetry_twisted.transport.tls import CertificateFiles, Certificates
 
 from .accept import Acceptor
 from .assembler import Assembler, Source
@@ -48,7 +49,8 @@ class Settings:
 
     ``first_id`` and ``id_step`` make ids unique over all processes; ``rate_limit`` is in events per
     second per node, 0 for none; ``most_silent`` bounds the connections that have not introduced
-    themselves; ``history`` says whether counts, facts and node states are wanted.
+    themselves; ``history`` says whether counts, facts and node states are wanted; ``certificates``
+    are what TLS is spoken with, None where it is not.
     """
 
     first_id: int
@@ -59,6 +61,7 @@ class Settings:
     rate_limit: int
     most_silent: int
     history: bool
+    certificates: CertificateFiles | None = None
 
     def encode(self) -> str:
         """The settings as one command line argument."""
@@ -67,7 +70,10 @@ class Settings:
     @classmethod
     def decode(cls, text: str) -> Settings:
         """The settings in a command line argument."""
-        return cls(**ujson.loads(text))
+        settings = ujson.loads(text)
+        if settings["certificates"] is not None:
+            settings["certificates"] = CertificateFiles(**settings["certificates"])
+        return cls(**settings)
 
 
 class IngestionProcess:
@@ -94,6 +100,9 @@ class IngestionProcess:
         self._codec = load_codec(settings.codec)
         self._gate = Gate()
         self._listening = listening
+        self._certificates = (
+            None if settings.certificates is None else Certificates(settings.certificates, reactor)
+        )
         self._information: dict[int, NodeInformation] = {}
         self._ended_faults: list[dict[str, Any]] = []
         self._rate_limited = 0
@@ -113,7 +122,11 @@ class IngestionProcess:
         )
         link.register_producer(self._gate)
         self._connections = Connections(
-            self._reactor, link, self._build_node, self._settings.most_silent
+            self._reactor,
+            link,
+            self._build_node,
+            self._settings.most_silent,
+            self._certificates,
         )
         self._acceptor = Acceptor(self._reactor, self._listening, self._connections)
         self._log.info("the {codec} codec decodes", codec=self._codec.name)

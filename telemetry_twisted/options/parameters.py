@@ -44,8 +44,8 @@ _NODES: list[Parameter] = [
     Parameter(
         "telemetry-endpoint",
         "tcp:9000:interface=127.0.0.1",
-        endpoint("tcp", "tcp6"),
-        "Where nodes connect: a tcp: or tcp6: endpoint.",
+        endpoint("tcp", "tcp6", "ssl"),
+        "Where nodes connect: a tcp:, tcp6: or ssl: endpoint.",
     ),
     Parameter(
         "codec",

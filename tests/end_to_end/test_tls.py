@@ -8,16 +8,20 @@ import socket
 import ssl
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import pytest
 from attrs import frozen
 from websockets.exceptions import ConnectionClosed
 
 from tests.certificates import Identity, make_root
-
-if TYPE_CHECKING:
-    from tests.end_to_end.conftest import Server, StartProcess
+from tests.end_to_end.conftest import (
+    Node,
+    Server,
+    StartProcess,
+    await_true,
+    best_block,
+    information,
+)
 
 
 @frozen
@@ -94,9 +98,9 @@ def test_it_is_told_goodbye(server: Server, credentials: Credentials, node_id: s
         assert subscriber.connection.close_code == 1001
 
 
-def shown(server: Server, credentials: Credentials) -> bytes:
+def shown(server: Server, credentials: Credentials, kind: str = "api") -> bytes:
     """The certificate that a new client is shown, which has to be convinced of it."""
-    with socket.create_connection(("127.0.0.1", server.ports["api"]), 40) as connection:
+    with socket.create_connection(("127.0.0.1", server.ports[kind]), 40) as connection:
         secure = credentials.trust.wrap_socket(connection, server_hostname="localhost")
         with secure:
             certificate = secure.getpeercert(binary_form=True)
@@ -122,3 +126,61 @@ def test_certificates_are_renewed_on_sighup_and_connections_stay(
         server.connect_node(node_id).report_best(range(10))
         subscriber.receive_events(10)
         assert subscriber.slots() == list(range(10))
+
+
+class TestNodes:
+    """Nodes over TLS, as through a tunnel that speaks it for them."""
+
+    @pytest.fixture
+    def server(self, start_process: StartProcess, credentials: Credentials) -> Server:
+        return start_process(
+            str(Path(sys.executable).with_name("twistd")),
+            *("-n", "--pidfile=", "telemetry", "--no-database", "--ingestion-procs", "2"),
+            *("--telemetry-endpoint", credentials.options),
+            *("--api-endpoint", "tcp:0:interface=127.0.0.1"),
+        ).await_ready()
+
+    @staticmethod
+    def connect(server: Server, credentials: Credentials, node_id: str) -> Node:
+        secure = credentials.trust.wrap_socket(server.connect_socket(), server_hostname="localhost")
+        node = Node(node_id, secure)
+        node.send(information(node_id))
+        return node
+
+    def test_their_events_come_whole_and_in_order(
+        self, server: Server, credentials: Credentials, node_ids: list[str]
+    ) -> None:
+        with server.subscriber() as subscriber:
+            nodes = [self.connect(server, credentials, node_id) for node_id in node_ids]
+            for node in nodes:
+                # An event in a TLS record of its own, many in one, and one that is cut in two.
+                for slot in range(200):
+                    node.report_best([slot])
+                node.report_best(range(200, 5_000))
+                node.send(best_block(5_000)[:10])
+                node.send(best_block(5_000)[10:])
+            subscriber.receive_events(len(nodes) * 5_001)
+            for node in nodes:
+                assert subscriber.slots(node.node_id) == list(range(5_001))
+                node.close()
+
+    def test_what_does_not_speak_tls_is_refused_and_counted(self, server: Server) -> None:
+        stranger = server.connect_stranger()
+        stranger.send(information("11" * 32))
+        stranger.await_closed()
+        server.await_log("it did not agree on TLS")
+
+    def test_certificates_are_renewed(
+        self, server: Server, credentials: Credentials, node_id: str
+    ) -> None:
+        node = self.connect(server, credentials, node_id)
+        server.await_nodes(1)
+        renewed = ssl.PEM_cert_to_DER_cert(credentials.renew().certificate_pem.decode())
+        # Each process looks for itself, when it accepts, and a second after it did last.
+        await_true(
+            lambda: all(shown(server, credentials, "telemetry") == renewed for _ in range(4)),
+            "the new one is shown by both processes",
+        )
+        with server.subscriber() as subscriber:
+            node.report_best(range(10))
+            subscriber.receive_events(10)

@@ -301,6 +301,20 @@ def test_a_closed_gate_holds_a_node_after_one_read(bench: Bench) -> None:
     assert bench.collector.slots == [1, 2]
 
 
+def test_what_still_comes_while_a_node_is_held_waits_in_order(bench: Bench) -> None:
+    """Over TLS one read comes in many pieces, and nothing stops those that are left."""
+    bench.receive(hello(), best_block(0), best_block(1))
+    bench.admit()
+    bench.gate.pauseProducing()
+    bench.receive(*map(best_block, range(2, 400)))
+    assert len(bench.gate._held) == 1
+    bench.end_turn()
+    assert bench.collector.slots == [0, 1]
+    bench.gate.resumeProducing()
+    bench.end_turn()
+    assert bench.collector.slots == list(range(400))
+
+
 def test_a_node_that_introduced_itself_behind_a_closed_gate_waits_for_the_hub_too(
     bench: Bench,
 ) -> None:
