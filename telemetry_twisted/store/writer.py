@@ -190,12 +190,14 @@ class Writer:
             self._log.info("history is written to {name}", name=self._database.name)
 
     async def _number_nodes(self) -> None:
-        gathering = self._gathering
-        if gathering.unnumbered:
-            wanted, now = sorted(gathering.unnumbered), self._now()
-            numbers = await self._database.transact(lambda t: _number(t, wanted, now))
-            gathering.nodes.update(numbers)
-            gathering.unnumbered.difference_update(numbers)
+        unnumbered = self._gathering.unnumbered
+        while unnumbered:  # more may come while these are given their numbers
+            await self._number(sorted(unnumbered), self._now())
+
+    async def _number(self, node_ids: list[str], now: int) -> None:
+        numbers = await self._database.transact(lambda t: _number(t, node_ids, now))
+        self._gathering.nodes.update(numbers)
+        self._gathering.unnumbered.difference_update(numbers)
 
     async def _write_raw(self) -> None:
         await self._number_nodes()

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
+import pytest
 import ujson
 from pytest_twisted import ensureDeferred
 from twisted.internet.task import Clock
@@ -34,6 +35,38 @@ async def stored_counts(
         assert events == sum(counts.values())
         found.setdefault((bucket, node_id), Counter()).update(counts)
     return found
+
+
+@ensureDeferred
+async def test_nodes_may_come_while_others_are_given_their_numbers(
+    database: Database,
+    make_writer: Make,
+    make_feed: Make,
+    commit: Make,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    writer = make_writer(database)
+    feed = make_feed(writer)
+    await commit(writer)
+    transact = database.transact
+    coming = [2, 3]
+
+    async def transact_while_nodes_come(work: Any) -> Any:
+        done = await transact(work)
+        if coming:
+            feed.connect(slot := coming.pop(0))
+            feed.counts({slot: {10: 1}}, at=NOW)
+        return done
+
+    monkeypatch.setattr(database, "transact", transact_while_nodes_come)
+    feed.connect(1)
+    feed.counts({1: {10: 1}}, at=NOW)
+    await commit(writer)
+    assert writer.status()["last_error"] is None
+    counts = await stored_counts(database, "counts_10s")
+    assert counts == {(NOW, feed.node_id(slot)): {10: 1} for slot in (1, 2, 3)} | {
+        (NOW, None): {10: 3}
+    }
 
 
 @ensureDeferred

@@ -13,6 +13,8 @@ from prometheus_client.registry import Collector
 from twisted.web.iweb import IRequest
 
 from telemetry_twisted.api.websocket.subscriber import Gauges
+from telemetry_twisted.hub.child import ChildState
+from telemetry_twisted.timestamps import microseconds
 
 Figures = Mapping[str, Any]
 Reading = Callable[[Figures], float | None]
@@ -120,6 +122,8 @@ class ServerCollector(Collector):
             if value is not None:
                 yield GaugeMetricFamily(PREFIX + name, text, value=value)
         yield _endings(metrics.get("connections_ended", {}))
+        yield _mistakes(metrics.get("internal_errors", {}))
+        yield from _children(metrics.get("processes", ()))
         yield from _processes(metrics["ingestion"])
         for name, histogram in metrics.get("histograms", {}).items():
             yield HistogramMetricFamily(
@@ -137,6 +141,40 @@ def _endings(endings: Mapping[str, int]) -> Metric:
     for kind, count in sorted(endings.items()):
         counter.add_metric([kind], count)
     return counter
+
+
+def _mistakes(mistakes: Mapping[str, int]) -> Metric:
+    counter = CounterMetricFamily(
+        PREFIX + "internal_errors",
+        "Mistakes of the server's own, by what was being done.",
+        labels=["place"],
+    )
+    for place, count in sorted(mistakes.items()):
+        counter.add_metric([place], count)
+    return counter
+
+
+def _children(children: Iterable[Figures]) -> Iterable[Metric]:
+    """The child processes: whether they work, in which state they are and since when."""
+    up = GaugeMetricFamily(PREFIX + "child_up", "Whether it works.", labels=["child"])
+    state = GaugeMetricFamily(
+        PREFIX + "child_state", "1 for the state it is in.", labels=["child", "state"]
+    )
+    since = GaugeMetricFamily(
+        PREFIX + "child_since_seconds", "Since when it is, in Unix time.", labels=["child"]
+    )
+    restarts = CounterMetricFamily(
+        PREFIX + "child_restarts", "How often it had to be started again.", labels=["child"]
+    )
+    for child in children:
+        labels = [child["name"]]
+        up.add_metric(labels, child["state"] == ChildState.RUNNING.value)
+        for each in ChildState:
+            state.add_metric([*labels, each.value], child["state"] == each.value)
+        if child["since"] is not None:
+            since.add_metric(labels, microseconds(child["since"]) / 1_000_000)
+        restarts.add_metric(labels, child["restarts"])
+    return up, state, since, restarts
 
 
 def _processes(processes: Iterable[Figures]) -> Iterable[Metric]:
