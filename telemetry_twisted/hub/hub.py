@@ -81,7 +81,8 @@ class Hub:
         self.ring.publish(chunk)
         self._last_read = chunk.read
         if self._history is not None:
-            self._history.chunk(chunk)
+            with self.errors.kept_at("history"):
+                self._history.chunk(chunk)
 
     def chunks_done(self) -> None:
         self.ring.wake()

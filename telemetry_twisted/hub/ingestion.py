@@ -131,14 +131,14 @@ class IngestionServer:
         ended, self.pulse = self.pulse, {}
         self._errors_before = {}
         self._wants_permits = True
-        self._permits.leave(self)
         try:
             self._sink.nodes.server_lost(self)
         finally:
+            self._permits.leave(self)
+            self._permits.give()
             self._sink.connections_lost(lost)
             for counter in ("events", "rate_limited"):
                 self.past[counter] = self.past.get(counter, 0) + ended.get(counter, 0)
-            self._permits.give()
 
     def counter(self, name: str) -> int:
         """A counter of the ``PULSE`` record, summed over all runs."""
@@ -173,10 +173,12 @@ class IngestionServer:
             )
         elif kind == records.GONE:
             gone = records.decode_json(body)
-            self._permits.ended(self)
-            self._permits_changed = True
-            self._sink.connection_ended(gone["kind"], gone["reason"])
-            self._sink.nodes.ended(self, gone["connection"], gone["kind"], gone["reason"])
+            try:
+                self._sink.nodes.ended(self, gone["connection"], gone["kind"], gone["reason"])
+            finally:
+                self._permits.ended(self)
+                self._permits_changed = True
+                self._sink.connection_ended(gone["kind"], gone["reason"])
         elif kind == records.ACCEPTED:
             self._permits.accepted(self)
             self._permits_changed = True

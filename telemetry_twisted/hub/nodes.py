@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import ExitStack
 from typing import Any, Protocol
 
 from attrs import define
@@ -240,9 +241,11 @@ class NodeTable:
         for holder, connection in list(self._waiting):
             if holder is server:
                 self._forget(server, connection)
-        for holder, connection in list(self._by_connection):
-            if holder is server:
-                self.ended(server, connection, "lost", "its ingestion process ended")
+        with ExitStack() as endings:  # all of them, whatever goes wrong with one
+            for holder, connection in list(self._by_connection):
+                if holder is server:
+                    reason = "its ingestion process ended"
+                    endings.callback(self.ended, server, connection, "lost", reason)
 
 
 def _same_place(address: str, other: str) -> bool:

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import os
 import socket
-from collections.abc import Iterator
 from typing import Any, cast
+from unittest import mock
 
-import pytest
 from attrs import define, field
 from twisted.internet.task import Clock
 from twisted.logger import ILogObserver, LogEvent, formatEvent, globalLogPublisher
+from twisted.trial.unittest import SynchronousTestCase
 
 from telemetry_twisted.errors import InternalErrors
-from telemetry_twisted.hub.child import ChildState
+from telemetry_twisted.hub.child import ChildState, Condition
 from telemetry_twisted.hub.figures import HubFigures
 from telemetry_twisted.hub.filter import ALL, Filter
 from telemetry_twisted.hub.hub import Hub
@@ -78,14 +78,14 @@ class History:
 class Scene:
     """A hub and two of four ingestion processes, with links to nothing real."""
 
-    def __init__(self) -> None:
+    def __init__(self, max_nodes: int = 2) -> None:
         self.clock = Clock()
         self.history = History()
         ring = Ring(1000, 1 << 20, lambda parts, _count: parts, 100)
         self.errors = InternalErrors(self.clock)
         now = self.clock.seconds
-        self.hub = Hub(ring, 2, self.clock, now, self.errors, self.history)
-        self.permits = Permits(100)
+        self.hub = Hub(ring, max_nodes, self.clock, now, self.errors, self.history)
+        self.permits = Permits(100 * max_nodes)
         self.servers = [self.server(number) for number in (0, 1)]
         self.wires = [Wire(), Wire()]
         for server, wire in zip(self.servers, self.wires, strict=True):
@@ -131,23 +131,18 @@ class Scene:
         self.servers[server].records_done()
 
 
-@pytest.fixture
-def scene() -> Scene:
-    return Scene()
+class HubTestCase(SynchronousTestCase):
+    """Has a scene, and what is logged meanwhile, in ``log``."""
 
+    def setUp(self) -> None:
+        self.scene = Scene()
+        self.log: list[str] = []
+        observer = cast(ILogObserver, self._observe)
+        globalLogPublisher.addObserver(observer)
+        self.addCleanup(globalLogPublisher.removeObserver, observer)
 
-@pytest.fixture
-def log() -> Iterator[list[str]]:
-    """What is logged meanwhile."""
-    texts: list[str] = []
-
-    def observe(event: LogEvent) -> None:
-        texts.append(formatEvent(event))
-
-    observer = cast(ILogObserver, observe)
-    globalLogPublisher.addObserver(observer)
-    yield texts
-    globalLogPublisher.removeObserver(observer)
+    def _observe(self, event: LogEvent) -> None:
+        self.log.append(formatEvent(event))
 
 
 def next_settings(server: IngestionServer) -> Settings:
@@ -162,243 +157,342 @@ def next_settings(server: IngestionServer) -> Settings:
     return Settings.decode(launch.arguments[2])
 
 
-def test_each_process_begins_with_an_id_of_its_own(scene: Scene) -> None:
-    settings = [next_settings(scene.server(number)) for number in range(4)]
-    assert [each.first_id for each in settings] == [1, 2, 3, 4]
-    assert {each.id_step for each in settings} == {4}
-
-
-def test_its_next_life_goes_on_above_the_ids_that_were_given(scene: Scene) -> None:
-    scene.introduce(1, 1, A)
-    scene.events(1, first_id=42, slot=0, count=3)
-    scene.servers[1].process_ended("killed")
-    assert next_settings(scene.servers[1]).first_id == 42 + 3 * 4
-    assert scene.hub.last_id == 42 + 2 * 4
-
-
-def test_a_node_is_admitted_above_all_ids_so_far(scene: Scene) -> None:
-    scene.introduce(0, 1, A)
-    assert scene.wires[0].messages() == [
-        (records.ADMIT, {"connection": 1, "slot": 0, "after_id": 0})
-    ]
-    scene.events(0, first_id=1, slot=0, count=5)
-    scene.introduce(1, 1, B)
-    assert scene.wires[1].messages() == [
-        (records.ADMIT, {"connection": 1, "slot": 1, "after_id": 17})
-    ]
-    assert scene.history.news == [("connected", A), ("chunk", 1), ("connected", B)]
-
-
-def test_events_reach_the_ring_and_wake_those_who_wait(scene: Scene) -> None:
-    woken = []
-
-    class Reader:
-        def wake(self) -> None:
-            woken.append(True)
-
-    scene.introduce(0, 1, A)
-    channel = scene.hub.ring.open(Filter(node_ids=frozenset({A})))
-    channel.wait(Reader())
-    scene.events(0, first_id=1, slot=0)
-    assert woken == [True]
-    assert channel.total == 1
-
-
-def test_a_slot_that_is_used_again_belongs_to_the_new_node(scene: Scene) -> None:
-    of_a, of_b = (scene.hub.ring.open(Filter(node_ids=frozenset({each}))) for each in (A, B))
-    scene.introduce(0, 1, A)
-    scene.events(0, first_id=1, slot=0)
-    scene.end(0, 1)
-    scene.introduce(0, 2, B)
-    scene.events(0, first_id=5, slot=0)
-    assert (of_a.total, of_b.total) == (1, 1)
-
-
-def test_a_process_that_dies_takes_its_nodes_along(scene: Scene) -> None:
-    scene.introduce(0, 1, A)
-    scene.introduce(1, 1, B)
-    for connection in (2, 3):
-        scene.accept(0, connection)
-    assert scene.servers[0].connections == 3
-    scene.receive(0, records.PULSE, {"events": 10, "rate_limited": 4})
-    scene.servers[0].link_lost(cast(Any, None))
-    scene.servers[0].process_ended("killed by SIGKILL")
-    assert [node.node_id for node in scene.hub.nodes] == [B]
-    assert scene.servers[0].connections == 0
-    assert scene.servers[0].pulse == {}
-    assert scene.servers[0].counter("rate_limited") == 4
-    assert ("gone", (A, "lost", "its ingestion process ended")) in scene.history.news
-
-
-def test_counters_are_added_up_over_lives_and_processes(scene: Scene) -> None:
-    figures = HubFigures(scene.hub, scene.servers, None, lambda: 7, lambda: 9)
-    scene.introduce(0, 1, A)
-    scene.receive(0, records.PULSE, {"events": 1, "rate_limited": 4})
-    scene.servers[0].process_ended("killed")
-    scene.receive(0, records.PULSE, {"events": 1, "rate_limited": 2})
-    scene.receive(1, records.PULSE, {"events": 1, "rate_limited": 1})
-    scene.introduce(1, 1, B)
-    scene.events(1, first_id=2, slot=0, count=5)
-    scene.hub.ring.open(Filter(node_ids=frozenset({A, B})))
-    scene.hub.ring.open(ALL)
-    assert figures.greeting() == {
-        "recent_events": 5,
-        "total_nodes": 1,
-        "broadcaster_stats": {
-            "total_events_broadcast": 5,
-            "active_subscribers": 7,
-            "node_channels": 2,
-            "events_in_buffer": 5,
-            "dropped_events": 7,
-            "undelivered_events": 9,
-        },
-    }
-
-
-def test_endings_are_counted_and_the_unusual_logged(scene: Scene, log: list[str]) -> None:
-    for kind in ("left", "left", "replaced", "too_long", "no_information"):
-        scene.accept(0, 5)
-        scene.end(0, 5, kind, f"because of {kind}")
-    assert scene.hub.endings == {
-        "left": 2,
-        "replaced": 1,
-        "too_long": 1,
-        "no_information": 1,
-    }
-    assert log == [
-        "a connection was closed: because of too_long",
-        "a connection was closed: because of no_information",
-    ]
-
-
-def test_one_too_many_is_refused_and_logged(scene: Scene, log: list[str]) -> None:
-    for connection, node_id in enumerate([A, B, "cc" * 32]):
-        scene.introduce(0, connection, node_id)
-    kind, message = scene.wires[0].messages()[-1]
-    assert kind == records.DISMISS
-    assert message["connection"] == 2
-    assert message["kind"] == "refused"
-    scene.end(0, 2, message["kind"], message["reason"])
-    assert scene.hub.endings == {"refused": 1}
-    (line,) = log
-    assert line.startswith(f"node {'cc' * 32} was refused: 2 nodes are connected")
-
-
-def test_faults_are_counted_logged_and_handed_on(scene: Scene, log: list[str]) -> None:
-    fault = {
-        "node_id": A,
-        "kind": "decode_error",
-        "discriminator": 11,
-        "reason": "cut short",
-        "count": 3,
-        "offset": 9,
-        "excerpt": "0b00",
-    }
-    faults = [fault, {**fault, "kind": "violation", "count": 2}]
-    scene.receive(0, records.FAULTS, faults)
-    assert scene.hub.faults == {"decode_error": 3, "violation": 2}
-    assert log[0] == (
-        f"node {A}: 3 x decode_error in events of type 11: cut short at offset 9, last in 0b00"
-    )
-    assert scene.history.news == [("record", (records.FAULTS, faults))]
-
-
-def test_what_nodes_say_of_their_state_is_kept_and_handed_on(scene: Scene) -> None:
-    scene.introduce(0, 1, A)
-    best, final = {"slot": 9, "hash": "0x09"}, {"slot": 7, "hash": "0x07"}
-    scene.receive(0, records.STATE, {"0": {"best": best, "finalized": final, "synced": False}})
-    scene.receive(0, records.STATE, {"0": {"synced": True}, "5": {"synced": True}})
-    node = scene.hub.nodes.get(A)
-    assert node is not None
-    assert (node.best, node.finalized, node.synced) == (best, final, True)
-    assert [kind for _, (kind, _) in scene.history.news[1:]] == [records.STATE] * 2
-
-
-def test_nodes_that_come_and_go_are_summed_up_in_the_log(scene: Scene, log: list[str]) -> None:
-    scene.introduce(0, 1, A)
-    scene.introduce(0, 2, B)
-    scene.end(0, 1)
-    assert log == []
-    scene.clock.advance(2)
-    assert log == ["nodes: 2 connected, 1 gone, 1 of at most 2 now"]
-    scene.clock.advance(60)
-    assert len(log) == 1
-
-
-def test_a_process_is_told_to_drain(scene: Scene) -> None:
-    scene.servers[0].drain()
-    assert scene.wires[0].messages() == [(records.DRAIN, None)]
-    scene.servers[1].link_lost(cast(Any, None))
-    scene.servers[1].drain()
-    assert scene.wires[1].messages() == []
-
-
 def permits(wire: Wire) -> int:
     """How many permits were sent over ``wire`` since the last call."""
     return sum(body["count"] for kind, body in wire.messages() if kind == records.PERMIT)
 
 
-def test_a_process_that_runs_gets_permits_and_more_when_it_has_spent_them(scene: Scene) -> None:
-    assert [permits(wire) for wire in scene.wires] == [0, 0]
-    scene.start(0)
-    scene.start(1)
-    assert permits(scene.wires[0]) > 1
-    assert permits(scene.wires[1]) == 1
-    scene.accept(1, 1)
-    scene.servers[1].records_done()
-    assert permits(scene.wires[1]) == 0
-    scene.accept(0, 1)
-    scene.servers[0].records_done()
-    assert permits(scene.wires[1]) == 1
-    assert [server.connections for server in scene.servers] == [1, 1]
+class HubTests(HubTestCase):
+    """What comes from the ingestion processes, and where it goes."""
+
+    def test_each_process_begins_with_an_id_of_its_own(self) -> None:
+        scene = self.scene
+        settings = [next_settings(scene.server(number)) for number in range(4)]
+        self.assertEqual([each.first_id for each in settings], [1, 2, 3, 4])
+        self.assertEqual({each.id_step for each in settings}, {4})
+
+    def test_its_next_life_goes_on_above_the_ids_that_were_given(self) -> None:
+        scene = self.scene
+        scene.introduce(1, 1, A)
+        scene.events(1, first_id=42, slot=0, count=3)
+        scene.servers[1].process_ended("killed")
+        self.assertEqual(next_settings(scene.servers[1]).first_id, 42 + 3 * 4)
+        self.assertEqual(scene.hub.last_id, 42 + 2 * 4)
+
+    def test_a_node_is_admitted_above_all_ids_so_far(self) -> None:
+        scene = self.scene
+        scene.introduce(0, 1, A)
+        self.assertEqual(
+            scene.wires[0].messages(),
+            [(records.ADMIT, {"connection": 1, "slot": 0, "after_id": 0})],
+        )
+        scene.events(0, first_id=1, slot=0, count=5)
+        scene.introduce(1, 1, B)
+        self.assertEqual(
+            scene.wires[1].messages(),
+            [(records.ADMIT, {"connection": 1, "slot": 1, "after_id": 17})],
+        )
+        self.assertEqual(scene.history.news, [("connected", A), ("chunk", 1), ("connected", B)])
+
+    def test_events_reach_the_ring_and_wake_those_who_wait(self) -> None:
+        scene = self.scene
+        woken = []
+
+        class Reader:
+            def wake(self) -> None:
+                woken.append(True)
+
+        scene.introduce(0, 1, A)
+        channel = scene.hub.ring.open(Filter(node_ids=frozenset({A})))
+        channel.wait(Reader())
+        scene.events(0, first_id=1, slot=0)
+        self.assertEqual(woken, [True])
+        self.assertEqual(channel.total, 1)
+
+    def test_a_slot_that_is_used_again_belongs_to_the_new_node(self) -> None:
+        scene = self.scene
+        of_a, of_b = (scene.hub.ring.open(Filter(node_ids=frozenset({each}))) for each in (A, B))
+        scene.introduce(0, 1, A)
+        scene.events(0, first_id=1, slot=0)
+        scene.end(0, 1)
+        scene.introduce(0, 2, B)
+        scene.events(0, first_id=5, slot=0)
+        self.assertEqual((of_a.total, of_b.total), (1, 1))
+
+    def test_a_process_that_dies_takes_its_nodes_along(self) -> None:
+        scene = self.scene
+        scene.introduce(0, 1, A)
+        scene.introduce(1, 1, B)
+        for connection in (2, 3):
+            scene.accept(0, connection)
+        self.assertEqual(scene.servers[0].connections, 3)
+        scene.receive(0, records.PULSE, {"events": 10, "rate_limited": 4})
+        scene.servers[0].link_lost(cast(Any, None))
+        scene.servers[0].process_ended("killed by SIGKILL")
+        self.assertEqual([node.node_id for node in scene.hub.nodes], [B])
+        self.assertEqual(scene.servers[0].connections, 0)
+        self.assertEqual(scene.servers[0].pulse, {})
+        self.assertEqual(scene.servers[0].counter("rate_limited"), 4)
+        self.assertIn(("gone", (A, "lost", "its ingestion process ended")), scene.history.news)
+
+    def test_counters_are_added_up_over_lives_and_processes(self) -> None:
+        scene = self.scene
+        figures = HubFigures(scene.hub, scene.servers, None, lambda: 7, lambda: 9)
+        scene.introduce(0, 1, A)
+        scene.receive(0, records.PULSE, {"events": 1, "rate_limited": 4})
+        scene.servers[0].process_ended("killed")
+        scene.receive(0, records.PULSE, {"events": 1, "rate_limited": 2})
+        scene.receive(1, records.PULSE, {"events": 1, "rate_limited": 1})
+        scene.introduce(1, 1, B)
+        scene.events(1, first_id=2, slot=0, count=5)
+        scene.hub.ring.open(Filter(node_ids=frozenset({A, B})))
+        scene.hub.ring.open(ALL)
+        self.assertEqual(
+            figures.greeting(),
+            {
+                "recent_events": 5,
+                "total_nodes": 1,
+                "broadcaster_stats": {
+                    "total_events_broadcast": 5,
+                    "active_subscribers": 7,
+                    "node_channels": 2,
+                    "events_in_buffer": 5,
+                    "dropped_events": 7,
+                    "undelivered_events": 9,
+                },
+            },
+        )
+
+    def test_endings_are_counted_and_the_unusual_logged(self) -> None:
+        scene = self.scene
+        for kind in ("left", "left", "replaced", "too_long", "no_information"):
+            scene.accept(0, 5)
+            scene.end(0, 5, kind, f"because of {kind}")
+        self.assertEqual(
+            scene.hub.endings,
+            {
+                "left": 2,
+                "replaced": 1,
+                "too_long": 1,
+                "no_information": 1,
+            },
+        )
+        self.assertEqual(
+            self.log,
+            [
+                "a connection was closed: because of too_long",
+                "a connection was closed: because of no_information",
+            ],
+        )
+
+    def test_one_too_many_is_refused_and_logged(self) -> None:
+        scene = self.scene
+        for connection, node_id in enumerate([A, B, "cc" * 32]):
+            scene.introduce(0, connection, node_id)
+        kind, message = scene.wires[0].messages()[-1]
+        self.assertEqual(kind, records.DISMISS)
+        self.assertEqual(message["connection"], 2)
+        self.assertEqual(message["kind"], "refused")
+        scene.end(0, 2, message["kind"], message["reason"])
+        self.assertEqual(scene.hub.endings, {"refused": 1})
+        (line,) = self.log
+        self.assertTrue(line.startswith(f"node {'cc' * 32} was refused: 2 nodes are connected"))
+
+    def test_faults_are_counted_logged_and_handed_on(self) -> None:
+        scene = self.scene
+        fault = {
+            "node_id": A,
+            "kind": "decode_error",
+            "discriminator": 11,
+            "reason": "cut short",
+            "count": 3,
+            "offset": 9,
+            "excerpt": "0b00",
+        }
+        faults = [fault, {**fault, "kind": "violation", "count": 2}]
+        scene.receive(0, records.FAULTS, faults)
+        self.assertEqual(scene.hub.faults, {"decode_error": 3, "violation": 2})
+        self.assertEqual(
+            self.log[0],
+            f"node {A}: 3 x decode_error in events of type 11: cut short at offset 9, last in 0b00",
+        )
+        self.assertEqual(scene.history.news, [("record", (records.FAULTS, faults))])
+
+    def test_what_nodes_say_of_their_state_is_kept_and_handed_on(self) -> None:
+        scene = self.scene
+        scene.introduce(0, 1, A)
+        best, final = {"slot": 9, "hash": "0x09"}, {"slot": 7, "hash": "0x07"}
+        scene.receive(0, records.STATE, {"0": {"best": best, "finalized": final, "synced": False}})
+        scene.receive(0, records.STATE, {"0": {"synced": True}, "5": {"synced": True}})
+        node = scene.hub.nodes.get(A)
+        assert node is not None
+        self.assertEqual((node.best, node.finalized, node.synced), (best, final, True))
+        self.assertEqual([kind for _, (kind, _) in scene.history.news[1:]], [records.STATE] * 2)
+
+    def test_nodes_that_come_and_go_are_summed_up_in_the_log(self) -> None:
+        scene = self.scene
+        scene.introduce(0, 1, A)
+        scene.introduce(0, 2, B)
+        scene.end(0, 1)
+        self.assertEqual(self.log, [])
+        scene.clock.advance(2)
+        self.assertEqual(self.log, ["nodes: 2 connected, 1 gone, 1 of at most 2 now"])
+        scene.clock.advance(60)
+        self.assertEqual(len(self.log), 1)
+
+    def test_a_process_is_told_to_drain(self) -> None:
+        scene = self.scene
+        scene.servers[0].drain()
+        self.assertEqual(scene.wires[0].messages(), [(records.DRAIN, None)])
+        scene.servers[1].link_lost(cast(Any, None))
+        scene.servers[1].drain()
+        self.assertEqual(scene.wires[1].messages(), [])
+
+    def test_a_process_that_runs_gets_permits_and_more_when_it_has_spent_them(self) -> None:
+        scene = self.scene
+        self.assertEqual([permits(wire) for wire in scene.wires], [0, 0])
+        scene.start(0)
+        scene.start(1)
+        self.assertGreater(permits(scene.wires[0]), 1)
+        self.assertEqual(permits(scene.wires[1]), 1)
+        scene.accept(1, 1)
+        scene.servers[1].records_done()
+        self.assertEqual(permits(scene.wires[1]), 0)
+        scene.accept(0, 1)
+        scene.servers[0].records_done()
+        self.assertEqual(permits(scene.wires[1]), 1)
+        self.assertEqual([server.connections for server in scene.servers], [1, 1])
+
+    def test_one_that_does_not_run_gets_none_and_its_connections_still_count(self) -> None:
+        for state in [ChildState.LATE, ChildState.STOPPED]:
+            scene = Scene()
+            scene.start(0)
+            permits(scene.wires[0])
+            scene.servers[0].condition.state = state
+            scene.servers[0].state_changed()
+            scene.accept(0, 1)
+            scene.servers[0].records_done()
+            self.assertEqual(permits(scene.wires[0]), 0)
+            self.assertEqual(scene.servers[0].connections, 1)
+            scene.start(0)
+            self.assertEqual(permits(scene.wires[0]), 1)
+
+    def test_one_that_gave_permits_back_gets_more_when_it_asks(self) -> None:
+        scene = self.scene
+        scene.start(0)
+        given = permits(scene.wires[0])
+        scene.receive(0, records.RETURNED, {"count": given, "more": False})
+        scene.servers[0].records_done()
+        self.assertEqual(permits(scene.wires[0]), 0)
+        scene.receive(0, records.RETURNED, {"count": 0, "more": True})
+        scene.servers[0].records_done()
+        self.assertEqual(permits(scene.wires[0]), given)
+
+    def test_one_that_drains_gets_none(self) -> None:
+        scene = self.scene
+        scene.start(0)
+        scene.servers[0].drain()
+        scene.wires[0].messages()
+        scene.accept(0, 1)
+        scene.servers[0].records_done()
+        self.assertEqual(scene.wires[0].messages(), [])
+
+    def test_whether_a_connection_is_live_is_asked_of_its_process(self) -> None:
+        scene = self.scene
+        scene.introduce(0, 1, A)
+        hello = {"connection": 7, "node_id": A, "address": "10.0.0.9:1", "info": {}}
+        scene.receive(1, records.HELLO, hello)
+        self.assertEqual(scene.wires[0].messages()[-1], (records.CHALLENGE, {"connection": 1}))
+        scene.receive(0, records.ACTIVITY, {"connection": 1, "silent": 0.5})
+        ((kind, told),) = scene.wires[1].messages()
+        self.assertEqual((kind, told["connection"], told["kind"]), (records.DISMISS, 7, "id_taken"))
+
+    def test_a_record_that_is_not_known_is_logged(self) -> None:
+        scene = self.scene
+        scene.servers[0].record_received(records.SETTINGS, memoryview(b""))
+        self.assertEqual(self.log, [f"ingestion process sent a record of kind {records.SETTINGS}"])
 
 
-@pytest.mark.parametrize("state", [ChildState.LATE, ChildState.STOPPED])
-def test_one_that_does_not_run_gets_none_and_its_connections_still_count(
-    scene: Scene, state: ChildState
-) -> None:
-    scene.start(0)
-    permits(scene.wires[0])
-    scene.servers[0].condition.state = state
-    scene.servers[0].state_changed()
-    scene.accept(0, 1)
-    scene.servers[0].records_done()
-    assert permits(scene.wires[0]) == 0
-    assert scene.servers[0].connections == 1
-    scene.start(0)
-    assert permits(scene.wires[0]) == 1
+class MistakesTests(HubTestCase):
+    """Mistakes of the hub's own, which end nothing but what they were made with."""
 
+    def setUp(self) -> None:
+        super().setUp()
+        self.scene = Scene(1024)
+        self.addCleanup(self.flushLoggedErrors, KeyError)
 
-def test_one_that_gave_permits_back_gets_more_when_it_asks(scene: Scene) -> None:
-    scene.start(0)
-    given = permits(scene.wires[0])
-    scene.receive(0, records.RETURNED, {"count": given, "more": False})
-    scene.servers[0].records_done()
-    assert permits(scene.wires[0]) == 0
-    scene.receive(0, records.RETURNED, {"count": 0, "more": True})
-    scene.servers[0].records_done()
-    assert permits(scene.wires[0]) == given
+    def fill(self) -> None:
+        """Connect 1,024 nodes, every second to the other process."""
+        for number in range(1024):
+            self.scene.introduce(number % 2, number, f"{number:064x}")
 
+    def test_what_a_mistake_was_made_with_is_over_all_the_same(self) -> None:
+        self.fill()
+        with mock.patch.object(History, "node_gone", side_effect=KeyError(7)):
+            self.scene.end(0, 0)
+        self.assertEqual(len(self.scene.hub.nodes), 1023)
+        self.assertEqual(self.scene.errors.counts, {"history": 1})
+        self.assertEqual(self.scene.hub.endings, {"left": 1})
 
-def test_one_that_drains_gets_none(scene: Scene) -> None:
-    scene.start(0)
-    scene.servers[0].drain()
-    scene.wires[0].messages()
-    scene.accept(0, 1)
-    scene.servers[0].records_done()
-    assert scene.wires[0].messages() == []
+    def test_a_node_that_history_cannot_take_is_admitted(self) -> None:
+        with mock.patch.object(History, "node_connected", side_effect=KeyError(7)):
+            self.scene.introduce(0, 1, A)
+        ((kind, _),) = self.scene.wires[0].messages()
+        self.assertEqual(kind, records.ADMIT)
+        self.assertEqual(self.scene.errors.counts, {"history": 1})
 
+    def test_events_that_history_cannot_take_reach_subscribers(self) -> None:
+        channel = self.scene.hub.ring.open(ALL)
+        with mock.patch.object(History, "chunk", side_effect=KeyError(7)):
+            self.scene.events(0, first_id=1, slot=0)
+        self.assertEqual(channel.total, 1)
+        self.assertEqual(self.scene.errors.counts, {"history": 1})
 
-def test_whether_a_connection_is_live_is_asked_of_its_process(scene: Scene) -> None:
-    scene.introduce(0, 1, A)
-    hello = {"connection": 7, "node_id": A, "address": "10.0.0.9:1", "info": {}}
-    scene.receive(1, records.HELLO, hello)
-    assert scene.wires[0].messages()[-1] == (records.CHALLENGE, {"connection": 1})
-    scene.receive(0, records.ACTIVITY, {"connection": 1, "silent": 0.5})
-    ((kind, told),) = scene.wires[1].messages()
-    assert (kind, told["connection"], told["kind"]) == (records.DISMISS, 7, "id_taken")
+    def test_a_process_that_ends_takes_all_its_nodes_along_whatever_goes_wrong(self) -> None:
+        for victim in (Hub, Permits):
+            self.scene = Scene(1024)
+            self.fill()
+            name = "node_gone" if victim is Hub else "leave"
+            with (
+                mock.patch.object(victim, name, side_effect=KeyError(7)),
+                self.assertRaises(KeyError),
+            ):
+                self.scene.servers[0].process_ended("killed by SIGKILL")
+            self.assertEqual(len(self.scene.hub.nodes), 512)
+            self.assertEqual(
+                {node.server for node in self.scene.hub.nodes}, {self.scene.servers[1]}
+            )
 
+    def test_connections_that_are_lost_with_a_process_are_counted_admitted_or_not(self) -> None:
+        self.fill()
+        for connection in range(2000, 2003):
+            self.scene.accept(0, connection)
+        self.scene.servers[0].process_ended("killed by SIGKILL")
+        self.assertEqual(self.scene.hub.endings, {"lost": 515})
+        self.scene.servers[0].process_ended("killed by SIGKILL")
+        self.assertEqual(self.scene.hub.endings, {"lost": 515})
 
-def test_a_record_that_is_not_known_is_logged(scene: Scene, log: list[str]) -> None:
-    scene.servers[0].record_received(records.SETTINGS, memoryview(b""))
-    assert log == [f"ingestion process sent a record of kind {records.SETTINGS}"]
+    def test_mistakes_of_processes_are_added_up_over_their_runs(self) -> None:
+        for total in (2, 4):
+            for count in (1, 1, 2):
+                pulse = {"events": 0, "internal_errors": {"a node": count}}
+                self.scene.receive(0, records.PULSE, pulse)
+            self.scene.servers[0].process_ended("killed by SIGKILL")
+            self.assertEqual(self.scene.errors.counts, {"a node": total})
+
+    def test_processes_that_do_not_work_are_problems(self) -> None:
+        store = Condition("store", "store process")
+        figures = HubFigures(self.scene.hub, self.scene.servers, store, lambda: 0, lambda: 0)
+        for condition in figures.children:
+            condition.state, condition.since = ChildState.RUNNING, 0.0
+        self.assertEqual(figures.problems(), [])
+        self.scene.servers[1].condition.state = ChildState.LATE
+        store.state, store.last_end = ChildState.STOPPED, "killed by SIGSEGV"
+        since = "since 1970-01-01T00:00:00.000000Z"
+        self.assertEqual(
+            figures.problems(),
+            [
+                f"ingestion process 1 is late {since}: nothing is heard of it",
+                f"store process is stopped {since}; the last one ended: killed by SIGSEGV",
+            ],
+        )
