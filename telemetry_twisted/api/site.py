@@ -34,6 +34,8 @@ def basic_routes(subscribers: Subscribers, problems: Callable[[], list[str]]) ->
     :param problems: tells what keeps the server from its work, in words.
     """
     app = Klein()
+    # It would lead those who double a slash to a URL that it makes up itself.
+    app.url_map.merge_slashes = False
     upgrade = WebSocketUpgrade(subscribers)
 
     @app.route("/api/ws")

@@ -34,7 +34,18 @@ def test_health(server: Server) -> None:
 
 
 @pytest.mark.parametrize(
-    "path", ["/", "/api", "/api/", "/api/nodes", "/api/health/x", "/api/ws/x", "/metrics", "/a%FFb"]
+    "path",
+    [
+        "/",
+        "/api",
+        "/api/",
+        "/api/nodes",
+        "/api/health/x",
+        "/api/ws/x",
+        "/metrics",
+        "/a%FFb",
+        "//api//health",
+    ],
 )
 def test_every_other_path_is_a_json_404(server: Server, path: str) -> None:
     status, body, _ = server.get(path)
