@@ -393,6 +393,7 @@ async def test_many_at_once(filled: Make, fetch: Make) -> None:
 
 
 @ensureDeferred
+@pytest.mark.end_to_end
 async def test_schemathesis_finds_nothing(filled: Make, base: str, tmp_path: Path) -> None:
     await filled()
     (tmp_path / "schemathesis.toml").write_text(

@@ -31,6 +31,8 @@ DEADLINE = 60.0
 _PORT = re.compile(r"--(telemetry|api)-endpoint: .*:(\d+)$", re.MULTILINE)
 _NAMES = {event.discriminator: event.name for event in TABLE.events.values()}
 
+pytestmark = pytest.mark.end_to_end
+
 
 def await_true(condition: Callable[[], object], what: str) -> None:
     end = time.monotonic() + DEADLINE

@@ -1,0 +1,1 @@
+"""A server used hard for a long time: whatever happens, every frame and every count is right."""
