@@ -31,8 +31,10 @@ TURN_BYTES = 1 << 20
 """How much is written to one subscriber before the others have their turn."""
 
 _CLOSE = b"\x88"
-_AHEAD = (b"\x89", b"\x8a")
-"""How close, ping and pong frames begin (RFC 6455, 5.2); answers of HTTP begin with ASCII."""
+"""How close frames begin (RFC 6455, 5.2)."""
+
+_AHEAD = (b"H", b"\x89", b"\x8a")
+"""How the answer to the handshake begins, which no frame may overtake, and ping and pong frames."""
 
 
 class StreamTransport(Protocol):

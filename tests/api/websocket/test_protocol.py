@@ -70,6 +70,25 @@ class ProtocolTests(SynchronousTestCase):
         self.assertEqual(self.stage.gone, self.stage.members)
         self.assertEqual(self.stage.time.getDelayedCalls(), [])
 
+    def test_no_frame_overtakes_the_answer_to_the_handshake(self) -> None:
+        for early, answer in (
+            (client_frame(PING, b"x"), ReceivedFrame(PONG, b"x")),
+            (client_frame(CLOSE, struct.pack("!H", 1000)), close(1000)),
+            (b"\xff\xff", None),
+        ):
+            factory: Any = SubscriberFactory(self.stage)
+            wire = self.transport(factory.buildProtocol(None), self.stage.time)
+            wire.protocol.makeConnection(wire)
+            wire.deliver(UPGRADE + early)
+            self.assertTrue(wire.head().startswith(b"HTTP/1.1 101 "))
+            frames = wire.frames()
+            if answer is None:
+                self.assertEqual(frames[-1].close_code, 1002)
+            else:
+                self.assertIn(answer, frames)
+            if wire.ended is None:
+                wire.lose(ConnectionDone())
+
     def test_events_and_replies_are_frames_of_the_stream(self) -> None:
         self.stage.publish(1)
         self.wire.deliver(ASK_PING)
