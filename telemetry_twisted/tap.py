@@ -95,7 +95,14 @@ def makeService(options: Options) -> IService:
     if archive is not None:
         gauges = HubGauges(figures, lambda: subscribers.frames, archive, book, reactor)
     subscribers = Subscribers(
-        ring, figures, gauges, options["max-subscribers"], reactor, time.time, errors
+        ring,
+        figures,
+        gauges,
+        options["max-subscribers"],
+        reactor,
+        time.time,
+        errors,
+        options["ping-seconds"],
     )
     turns = Turns(reactor)
     routes = basic_routes(subscribers, figures.problems)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from itertools import islice
 
 from telemetry_twisted.transport.records import Chunk
@@ -138,8 +139,11 @@ class Ring:
         for channel in touched:
             channel.wake()
 
-    def newest(self, limit: int) -> list[Message]:
-        """The newest ``limit`` events, or as many as there are, oldest first."""
+    def newest(self, limit: int) -> Iterator[Message]:
+        """The newest ``limit`` events, or as many as there are, oldest first.
+
+        They are those of now, and cut from their chunks one by one, whenever that is.
+        """
         chunks: list[Chunk] = []
         count = 0
         index = self._chunks.end
@@ -149,4 +153,4 @@ class Ring:
             chunks.append(chunk)
             count += chunk.count
         events = (event for chunk in reversed(chunks) for event in chunk.each())
-        return list(islice(events, max(0, count - limit), None))
+        return islice(events, max(0, count - limit), None)

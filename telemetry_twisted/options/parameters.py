@@ -86,9 +86,21 @@ _SUBSCRIBERS: list[Parameter] = [
         "ring-mib",
         "256",
         whole(1, MIB),
-        "MiB of events kept in memory for them, at most; whichever bound comes first.",
+        "MiB kept in memory for them, at most, what filters cost included; whichever bound comes "
+        "first.",
     ),
-    Parameter("ws-batch", "100", whole(1, 10_000), "Events in a WebSocket frame, at most."),
+    Parameter(
+        "ws-batch",
+        "100",
+        whole(1, 10_000),
+        "Events in a WebSocket frame, at most; a subscriber may ask for fewer with ?batch=N.",
+    ),
+    Parameter(
+        "ping-seconds",
+        "10",
+        whole(0, 3600),
+        "Ping a subscriber that would hear nothing for longer. 0: never.",
+    ),
     Parameter(
         "max-subscribers",
         "5000",

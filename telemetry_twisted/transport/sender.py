@@ -83,7 +83,8 @@ class Sink(Protocol):
 class Sender:
     """Owns the outgoing side of a connection.
 
-    ``state`` is for others to read; ``backlog`` is how many bytes wait here.
+    ``state`` is for others to read; ``backlog`` is how many bytes wait here, ``sent`` how many have
+    been taken.
 
     :param ready: called by the reactor, never from within a method that writes, when nothing waits
         any more: it is OPEN again, or all is out that was to go out before it closes.
@@ -101,6 +102,7 @@ class Sender:
     ) -> None:
         self.state = state
         self.backlog = 0
+        self.sent = 0
         self._sink = sink
         self._clock = clock
         self._ready = ready
@@ -265,7 +267,9 @@ class Sender:
 
     def _offer(self, pieces: Sequence[Piece]) -> int:
         try:
-            return self._sink.take(pieces)
+            taken = self._sink.take(pieces)
+            self.sent += taken
+            return taken
         except BlockingIOError:
             return 0
         except OSError as error:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import struct
 from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
@@ -109,26 +108,6 @@ def test_a_subscriber_too_many_gets_503(start_server: StartServer) -> None:
 def test_a_ping_frame_is_answered_by_a_pong_frame(subscriber: Subscriber) -> None:
     answered = subscriber.connection.ping(b"are you there")
     assert answered.wait(40)
-
-
-def test_the_server_asks_whether_a_quiet_client_is_there(server: Server) -> None:
-    """Its ping is a frame of the WebSocket protocol, which clients answer without being asked."""
-    client = server.connect_socket("api")
-    client.sendall(
-        b"GET /api/ws HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
-        b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AQIDBAUGBwgJCgsMDQ4PEA==\r\n\r\n"
-    )
-    with client.makefile("rb") as stream:
-        while stream.readline() != b"\r\n":
-            pass
-        opcodes = []
-        while PING not in opcodes:
-            head, length = stream.read(2)
-            opcodes.append(head & 0x0F)
-            if length == 126:
-                (length,) = struct.unpack("!H", stream.read(2))
-            stream.read(length)
-    assert opcodes == [TEXT, PING]
 
 
 def test_a_client_that_closes_is_answered_and_let_go(server: Server, node: Node) -> None:

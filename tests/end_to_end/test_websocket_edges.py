@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from typing import TYPE_CHECKING
 
 import pytest
@@ -27,6 +28,9 @@ PROTOCOL_ERROR, INVALID_PAYLOAD, TOO_BIG = 1002, 1007, 1009
 
 LONGEST = 1 << 17
 """Bytes in a message of a client, at most."""
+
+SLACK = 20.0
+"""Seconds by which a busy machine may be late."""
 
 PING_REQUEST = frame(TEXT, b'{"type":"Ping"}')
 
@@ -150,3 +154,27 @@ def test_a_client_may_ask_for_small_frames(start_server: StartServer, node_id: s
         pass
     assert caught.value.response.status_code == 400
     assert b"1 to 50 (--ws-batch)" in caught.value.response.body
+
+
+def test_a_quiet_client_hears_pings_as_often_as_asked(start_server: StartServer) -> None:
+    """It is not to be taken for dead on the way; whether it answers does not matter."""
+    server = start_server("--ping-seconds", "1", procs=1)
+    client = RawClient(server.connect_socket("api")).upgrade()
+    greeting = client.receive()
+    assert greeting is not None
+    assert greeting.opcode == TEXT
+    before = time.monotonic()
+    for _ in range(4):
+        ping = client.receive()
+        assert ping is not None
+        assert ping.opcode == PING
+    assert time.monotonic() - before < 4 + SLACK
+
+
+def test_without_ping_seconds_there_are_none(start_server: StartServer) -> None:
+    server = start_server("--ping-seconds", "0", procs=1)
+    client = RawClient(server.connect_socket("api")).upgrade()
+    client.receive()
+    client.socket.settimeout(3)
+    with pytest.raises(TimeoutError):
+        client.receive()

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from math import ceil
+
 from twisted.internet.interfaces import IReactorTime
+
+from .refusal import BadRequest
 
 BUDGET_POINTS = 20
 """What a connection may ask for at once, in points (:func:`~.requests.cost`)."""
@@ -19,10 +23,10 @@ class Budget:
         self._points = float(BUDGET_POINTS)
         self._then = clock.seconds()
 
-    def wait_for(self, cost: int) -> float:
-        """Pay ``cost`` points.
+    def pay(self, cost: int, request: str) -> None:
+        """Pay ``cost`` points for a ``request`` of that type.
 
-        :returns: 0, or the seconds to wait until there are so many, if there are not.
+        :raises BadRequest: if there are not so many; nothing is paid then.
         """
         now = self._clock.seconds()
         earned = (now - self._then) * POINTS_PER_SECOND
@@ -30,5 +34,10 @@ class Budget:
         self._then = now
         if cost <= self._points:
             self._points -= cost
-            return 0.0
-        return (cost - self._points) / POINTS_PER_SECOND
+            return
+        wait = ceil(10 * (cost - self._points) / POINTS_PER_SECOND) / 10
+        raise BadRequest(
+            f"too much at once: this costs {cost} of a connection's {BUDGET_POINTS} points, of "
+            f"which {POINTS_PER_SECOND} come back each second; try again in {wait:.1f} s",
+            request,
+        )

@@ -13,12 +13,11 @@ from telemetry_twisted.api.access.credentials import SUBPROTOCOL
 from telemetry_twisted.api.access.headers import SERVER
 from telemetry_twisted.api.answers import error_answer
 
+from .inflow import Inflow
+from .pings import Pings
 from .requests import parse_batch
 from .subscriber import Subscriber, SubscriberContext
 from .transport import StreamTransport, SubscriberTransport
-
-PING_SECONDS = 20
-"""How often a WebSocket ping is sent to a subscriber."""
 
 LARGEST_REQUEST = 1 << 17
 """Longest message that a subscriber may send, in bytes: the longest filter, and as much again."""
@@ -40,16 +39,26 @@ class SubscriberProtocol(WebSocketServerProtocol):
     # Below this level it tells of each thing that a client gets wrong.
     log = txaio.make_logger("error")  # type: ignore[attr-defined]
     _subscriber: Subscriber | None = None
+    _pings: Pings | None = None
     _linger: IDelayedCall | None = None
 
     def makeConnection(self, transport: StreamTransport) -> None:
         clock = self.factory.context.clock
         self._front = SubscriberTransport(transport, clock, self._flows)
+        self._inflow = Inflow(
+            self.factory.context.turns, super().dataReceived, self._attentive, self._front.hold
+        )
         super().makeConnection(self._front)
 
     def _flows(self) -> None:
         if self._subscriber is not None:
             self._subscriber.wake()
+        self._inflow.go_on()
+
+    def _attentive(self) -> bool:
+        """Whether what the client sends is looked at: it has been answered, or is leaving."""
+        subscriber = self._subscriber
+        return subscriber is None or not subscriber.busy or self.state != self.STATE_OPEN
 
     def onConnect(self, request: Any) -> str | None:
         # A browser that has offered subprotocols expects one of them to be agreed on.
@@ -64,17 +73,22 @@ class SubscriberProtocol(WebSocketServerProtocol):
             self._say_goodbye,
             self._front.abortConnection,
             parse_batch(self.http_request_params.get("batch", ()), context.ring.batch),
+            self._inflow.go_on,
         )
+        sender = self._front.sender
+        self._pings = Pings(context.clock, context.ping_seconds, lambda: sender.sent, self.sendPing)
         self._subscriber.start()
+        self._pings.start()
 
     def onMessage(self, payload: bytes, isBinary: bool) -> None:
         if self._subscriber is not None:
             self._subscriber.asked(payload, isBinary)
 
     def dataReceived(self, data: bytes) -> None:
-        # Autobahn would keep what comes after the end.
-        if self.state != self.STATE_CLOSED:
+        if self.state == self.STATE_CONNECTING:
             super().dataReceived(data)
+        elif self.state != self.STATE_CLOSED:  # what comes after the end Autobahn would keep
+            self._inflow.received(data)
 
     def _say_goodbye(self, code: int, reason: bytes) -> None:
         # sendClose would refuse the code, which is a server's to send, not an application's.
@@ -92,6 +106,7 @@ class SubscriberProtocol(WebSocketServerProtocol):
         self.dropConnection()
 
     def _closeConnection(self, abort: bool = False) -> None:
+        self._inflow.stop()
         if abort or not self.failedByMe:
             super()._closeConnection(abort)
             return
@@ -115,6 +130,9 @@ class SubscriberProtocol(WebSocketServerProtocol):
     def onClose(self, wasClean: bool, code: int | None, reason: str | None) -> None:
         if self._linger is not None and self._linger.active():
             self._linger.cancel()
+        self._inflow.stop()
+        if self._pings is not None:
+            self._pings.stop()
         if self._subscriber is not None:
             self._subscriber.gone()
             self._subscriber = None
@@ -137,6 +155,5 @@ class SubscriberFactory(WebSocketServerFactory):
             openHandshakeTimeout=0,
             closeHandshakeTimeout=0,
             echoCloseCodeReason=True,
-            autoPingInterval=PING_SECONDS,
             tcpNoDelay=True,
         )

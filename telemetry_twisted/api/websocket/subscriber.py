@@ -36,12 +36,16 @@ from telemetry_twisted.errors import InternalErrors
 from telemetry_twisted.hub.channel import Channel, Cursor
 from telemetry_twisted.hub.filter import ALL, Filter
 from telemetry_twisted.hub.histogram import Histogram
-from telemetry_twisted.hub.ring import Ring
+from telemetry_twisted.hub.ring import FiltersTooLarge, Ring
 from telemetry_twisted.timestamps import rfc3339
 from telemetry_twisted.transport.sender import Sender
+from telemetry_twisted.turns import Turns
 
 from . import requests
-from .frames import encode, frame_header, message, recent_event, sample
+from .budget import Budget
+from .filters import summary
+from .frames import encode, frame_header, message, sample
+from .recent import RecentEvents
 from .refusal import BadRequest
 
 GREETING_SAMPLES = 200
@@ -88,30 +92,41 @@ NO_HISTORY = (
 
 @define(eq=False)
 class _Subscription:
-    """A stretch of the stream that is read through one channel."""
+    """A stretch of the stream that is read through one channel, whose filter is shown as JSON."""
 
     channel: Channel
     cursor: Cursor
-    given: Any
+    shown: bytes
+
+
+def _nothing_to_prepare() -> bool:
+    return True
 
 
 @define(eq=False)
 class _PendingRequest:
-    """A request whose turn comes when the stream has been read up to ``until``."""
+    """A request whose turn comes when the stream has been read up to ``until``.
+
+    ``prepare`` does some of the work before it can be answered, and tells whether that was all.
+    """
 
     until: int
     answer: Callable[[], None]
+    prepare: Callable[[], bool] = _nothing_to_prepare
 
 
 class SubscriberContext(Protocol):
     """What all subscribers share.
 
-    ``gauges`` is None where no history is kept; ``frames`` counts events in each frame.
+    ``gauges`` is None where no history is kept; ``frames`` counts events in each frame. Work that
+    takes long is done in ``turns``. ``ping_seconds`` is the longest that nothing is sent, or 0.
     """
 
     ring: Ring
     clock: IReactorTime
+    turns: Turns
     now: Now
+    ping_seconds: float
     errors: InternalErrors
     figures: Figures
     gauges: Gauges | None
@@ -155,6 +170,7 @@ class Subscriber:
     ``lagged_total`` count the events that it was sent and that it missed.
 
     :param batch: most events in a frame.
+    :param answered: called when all that was asked for has been answered, which had to wait.
     """
 
     def __init__(
@@ -165,6 +181,7 @@ class Subscriber:
         say_goodbye: SayGoodbye,
         abort: Callable[[], None],
         batch: int,
+        answered: Callable[[], None],
     ) -> None:
         self.events_received = 0
         self.lagged_total = 0
@@ -174,12 +191,20 @@ class Subscriber:
         self._sender = sender
         self._close = say_goodbye
         self._batch = batch
+        self._answered = answered
+        self._budget = Budget(context.clock)
+        self._awaits_turn = False
         self._opened = context.clock.seconds()
         self._finishing = False
         self._pending: deque[_PendingRequest] = deque()
         self._metrics_call: IDelayedCall | None = None
         self._wants_alerts = False
         self._subscriptions = deque([self._subscribe_through(ALL, {"type": "All"})])
+
+    @property
+    def busy(self) -> bool:
+        """Whether something that was asked for has not been answered yet."""
+        return bool(self._pending)
 
     @_kept
     def start(self) -> None:
@@ -189,8 +214,16 @@ class Subscriber:
         self._go_on()
 
     def _subscribe_through(self, filter: Filter, given: Any) -> _Subscription:
-        channel = self._context.ring.open(filter)
-        return _Subscription(channel, channel.tail(), given)
+        try:
+            channel = self._context.ring.open(filter)
+        except FiltersTooLarge as error:
+            raise BadRequest(
+                f"there is no room for this filter: those of all subscribers may take "
+                f"{error.most >> 10} KiB, a part of --ring-mib; name fewer nodes, or try again "
+                "later",
+                requests.Subscribe.__name__,
+            ) from None
+        return _Subscription(channel, channel.tail(), summary(given))
 
     def _greet(self) -> None:
         samples = b",".join(map(sample, self._context.ring.newest(GREETING_SAMPLES)))
@@ -223,14 +256,32 @@ class Subscriber:
             subscription = self._subscriptions[0]
             request = self._pending[0] if self._pending else None
             if request is not None and subscription.cursor.position >= request.until:
+                if not self._prepared(request):
+                    return
                 self._pending.popleft()
                 request.answer()
+                if not self._pending:
+                    self._answered()
             elif not self._write_frame(subscription, None if request is None else request.until):
                 if self._finishing:
                     self._say_goodbye()
                 else:
                     subscription.channel.wait(self)
                 return
+
+    def _prepared(self, request: _PendingRequest) -> bool:
+        """Whether ``request`` can be answered now; if not, it will be in another turn."""
+        if self._awaits_turn:
+            return False
+        if request.prepare():
+            return True
+        self._awaits_turn = True
+        self._context.turns.taken().addCallback(self._has_turn)
+        return False
+
+    def _has_turn(self, _: None) -> None:
+        self._awaits_turn = False
+        self.wake()
 
     def _write_frame(self, subscription: _Subscription, until: int | None) -> bool:
         """Write the next frame before position ``until``; False if there is none."""
@@ -253,10 +304,13 @@ class Subscriber:
         """The client has sent a message."""
         try:
             request = requests.parse_request(payload, is_binary)
+            self._budget.pay(requests.cost(request), type(request).__name__)
+            self._take_up(request)
         except BadRequest as error:
             refusal = {"message": error.message, "request": error.request}
             self._in_turn(lambda: self._tell("error", refusal))
-            return
+
+    def _take_up(self, request: requests.Request) -> None:
         if isinstance(request, requests.Subscribe):
             self._turn_to(
                 request.filter,
@@ -267,16 +321,26 @@ class Subscriber:
         elif isinstance(request, requests.Unsubscribe):
             reply = {"message": "Subscription removed; all events follow"}
             self._turn_to(ALL, {"type": "All"}, "unsubscribed", reply)
+        elif isinstance(request, requests.GetRecentEvents):
+            ring, limit = self._context.ring, request.limit
+            recent = RecentEvents(lambda: ring.newest(limit))
+            self._in_turn(lambda: self._tell_raw("recent_events", recent.data()), recent.go_on)
         else:
             self._in_turn(lambda: self._answer(request))
 
-    def _in_turn(self, answer: Callable[[], None]) -> None:
+    def _in_turn(
+        self, answer: Callable[[], None], prepare: Callable[[], bool] = _nothing_to_prepare
+    ) -> None:
         """Have ``answer`` called when all that is in the stream so far is out."""
-        self._pending.append(_PendingRequest(self._subscriptions[-1].channel.total, answer))
+        until = self._subscriptions[-1].channel.total
+        self._pending.append(_PendingRequest(until, answer, prepare))
         self._go_on()
 
     def _turn_to(self, filter: Filter, given: Any, kind: str, reply: dict[str, Any]) -> None:
-        """Go on through another filter, whose events count from now on."""
+        """Go on through another filter, whose events count from now on.
+
+        :raises BadRequest: if there is no room for it.
+        """
 
         def turn() -> None:
             self._leave(self._subscriptions.popleft())
@@ -295,11 +359,6 @@ class Subscriber:
         if isinstance(request, requests.Ping):
             uptime = self._context.clock.seconds() - self._opened
             self._tell("pong", {**self.counters(), "uptime_ms": int(uptime * 1000)})
-        elif isinstance(request, requests.GetRecentEvents):
-            events = [recent_event(event) for event in self._context.ring.newest(request.limit)]
-            self._tell_raw(
-                "recent_events", b'{"count":%d,"events":[%b]}' % (len(events), b",".join(events))
-            )
         elif self._context.gauges is None:
             self._tell("error", {"message": NO_HISTORY, "request": type(request).__name__})
         elif isinstance(request, requests.SubscribeMetrics):
@@ -345,8 +404,9 @@ class Subscriber:
     def send_stats(self, stats: bytes) -> None:
         """Tell how the server, in a JSON object made for all, and this subscriber are doing."""
         if self._sender.flowing:
-            mine = {**self.counters(), "current_filter": self._subscriptions[-1].given}
-            self._tell_raw("stats", stats[:-1] + b',"websocket":' + encode(mine) + b"}")
+            mine, shown = encode(self.counters()), self._subscriptions[-1].shown
+            own = b',"websocket":%b,"current_filter":%b}}' % (mine[:-1], shown)
+            self._tell_raw("stats", stats[:-1] + own)
 
     @_kept
     def finish(self) -> None:

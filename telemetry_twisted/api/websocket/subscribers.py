@@ -13,12 +13,16 @@ from telemetry_twisted.errors import InternalErrors
 from telemetry_twisted.hub.histogram import Histogram
 from telemetry_twisted.hub.ring import Ring
 from telemetry_twisted.rounds import Rounds
+from telemetry_twisted.turns import Turns
 
 from .frames import encode
 from .subscriber import SUBSCRIBER, Figures, Gauges, Subscriber
 
 STATS_SECONDS = 5.0
 """How often ``stats`` are sent (protocol, "Server → client")."""
+
+PING_SECONDS = 10.0
+"""The longest that a subscriber hears nothing, unless another time is asked for."""
 
 STALLED_SECONDS = 60.0
 """How long a subscriber may accept no byte at all (protocol, ``lagged``)."""
@@ -30,7 +34,10 @@ FRAME_BOUNDS = (1, 2, 5, 10, 20, 50, 100, 1000)
 class Subscribers:
     """Knows the subscribers, tells them what concerns all, and lets go of those that are dead.
 
-    ``events_missed`` is what subscribers were told of as ``lagged``, over all of them.
+    ``events_missed`` is what subscribers were told of as ``lagged``, over all of them. What they
+    ask for is looked at in ``turns``.
+
+    :param ping_seconds: the longest that a subscriber hears nothing; 0 for as long as it may be.
     """
 
     _log = Logger()
@@ -44,6 +51,7 @@ class Subscribers:
         clock: IReactorTime,
         now: Now,
         errors: InternalErrors,
+        ping_seconds: float = PING_SECONDS,
     ) -> None:
         self.ring = ring
         self.figures = figures
@@ -52,6 +60,8 @@ class Subscribers:
         self.clock = clock
         self.now = now
         self.errors = errors
+        self.ping_seconds = ping_seconds
+        self.turns = Turns(clock)
         self.events_missed = 0
         self.frames = Histogram("Events in a frame.", FRAME_BOUNDS)
         self._members: dict[Subscriber, None] = {}

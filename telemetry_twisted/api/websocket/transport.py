@@ -96,6 +96,7 @@ class SubscriberTransport:
         self._transport = transport
         self._ready = ready
         self._reading = True
+        self._held = False
         self.reads_on = False
         plain = _plain_socket(transport)
         sink: _Sink
@@ -114,9 +115,21 @@ class SubscriberTransport:
         self._reading = False
         self._transport.pauseProducing()
 
+    def hold(self, held: bool) -> None:
+        """Read no more, whether the sender flows or not, until this is taken back."""
+        if held is not self._held:
+            self._held = held
+            if held:
+                self.stop_reading()
+            else:
+                self._read_on()
+
     def _flows(self) -> None:
         self._ready()
-        if not self._reading and self.sender.state is not State.BLOCKED:
+        self._read_on()
+
+    def _read_on(self) -> None:
+        if not self._reading and not self._held and self.sender.state is not State.BLOCKED:
             self._reading = True
             self._transport.resumeProducing()
 

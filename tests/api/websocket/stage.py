@@ -21,6 +21,7 @@ from telemetry_twisted.hub.histogram import Histogram
 from telemetry_twisted.hub.ring import Ring
 from telemetry_twisted.testing import TEXT, MemoryTransport
 from telemetry_twisted.transport.records import Chunk, encode_runs
+from telemetry_twisted.turns import Turns
 
 NODES = ("aa" * 32, "bb" * 32)
 RECEIVED = "2026-11-24T07:42:00.123456Z"
@@ -85,6 +86,8 @@ class Stage:
         self.time.advance(1_000_000_000)
         self.clock: IReactorTime = self.time
         self.now: Now = self.time.seconds
+        self.turns = Turns(self.clock)
+        self.ping_seconds = 10.0
         self.ring = Ring(max_events, 1 << 30, event_renderer(self.time.seconds), batch)
         for slot, node in enumerate(NODES):
             self.ring.node_connected(node, slot)
@@ -126,6 +129,7 @@ class Stage:
             lambda *words: self.goodbyes.append(words),
             front.abortConnection,
             self.ring.batch,
+            lambda: None,
         )
         subscriber.start()
         wire.pump()

@@ -252,7 +252,7 @@ class ProtocolTests(SynchronousTestCase):
         self.assertIsNotNone(self.wire.ended)
 
     def test_one_client_does_not_keep_the_others_waiting(self) -> None:
-        event = json.dumps({"type": "GetRecentEvents"}).encode()
+        event = json.dumps({"type": "GetRecentEvents", "limit": 999}).encode()
         self.stage.publish(1000)
         self.wire.pump()
         self.wire.received()

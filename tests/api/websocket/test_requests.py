@@ -195,14 +195,18 @@ def test_what_costs_is_paid_for_by_its_size() -> None:
 def test_a_budget_is_spent_and_comes_back() -> None:
     clock = Clock()
     budget = Budget(clock)
-    assert budget.wait_for(BUDGET_POINTS) == 0
-    assert budget.wait_for(1) == 1 / POINTS_PER_SECOND
+    budget.pay(BUDGET_POINTS, "Subscribe")
+    with pytest.raises(BadRequest, match=r"costs 1 of .* 20 points, .* in 0\.1 s"):
+        budget.pay(1, "Subscribe")
     clock.advance(0.5)
-    assert budget.wait_for(POINTS_PER_SECOND) == 0.5
-    assert budget.wait_for(POINTS_PER_SECOND // 2) == 0
+    with pytest.raises(BadRequest, match=r"in 0\.5 s") as caught:
+        budget.pay(POINTS_PER_SECOND, "Subscribe")
+    assert caught.value.request == "Subscribe"
+    budget.pay(POINTS_PER_SECOND // 2, "Subscribe")
     clock.advance(1000)
-    assert budget.wait_for(BUDGET_POINTS) == 0
-    assert budget.wait_for(1) > 0
+    budget.pay(BUDGET_POINTS, "Subscribe")
+    with pytest.raises(BadRequest):
+        budget.pay(1, "Subscribe")
 
 
 def test_a_binary_message_is_refused() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from functools import partial
 from typing import Any
 
 import ujson
@@ -12,6 +13,7 @@ from twisted.internet.error import ConnectionAborted
 from twisted.trial.unittest import SynchronousTestCase
 from twisted.web.http import HTTPChannel
 
+from telemetry_twisted.api.websocket.recent import RecentEvents
 from telemetry_twisted.api.websocket.subscriber import Subscriber
 from telemetry_twisted.testing import MemoryTransport, StreamTransport
 from tests.api.websocket.stage import NODES, FakeGauges, Message, Stage, messages_in
@@ -495,3 +497,106 @@ class MistakeTests(SynchronousTestCase):
         self.assertEqual(self.stage.gone, [subscriber])
         self.assertEqual(self.stage.errors.counts, {"subscriber": 1})
         self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
+
+
+class BoundsTests(SynchronousTestCase):
+    """What one subscriber may ask for."""
+
+    def setUp(self) -> None:
+        self.stage = Stage(max_events=20_000)
+        self.subscriber, self.wire = self.stage.enter()
+        self.wire.received()
+
+    def test_what_costs_too_much_is_refused_until_there_is_enough_again(self) -> None:
+        filter = {"type": "Nodes", "node_ids": [NODES[0]]}
+        for _ in range(20):
+            ask(self.subscriber, "Subscribe", filter=filter)
+        ask(self.subscriber, "Subscribe", filter={"type": "All"})
+        ask(self.subscriber, "GetRecentEvents", limit=5)
+        ask(self.subscriber, "Ping")
+        *done, refused, refused_too, pong = messages_in(self.wire)
+        self.assertEqual(types_of(done), ["subscribed"] * 20)
+        for refusal, request in ((refused, "Subscribe"), (refused_too, "GetRecentEvents")):
+            self.assertEqual(refusal["type"], "error")
+            self.assertEqual(refusal["data"]["request"], request)
+            self.assertIn("try again in 0.1 s", refusal["data"]["message"])
+        self.assertEqual(pong["type"], "pong")
+        self.stage.publish(1, node=1)
+        self.stage.publish(1, node=0)
+        self.assertEqual(ids_in(messages_in(self.wire)), [1])
+        self.stage.time.advance(0.1)
+        ask(self.subscriber, "Subscribe", filter={"type": "All"})
+        self.assertEqual(types_of(messages_in(self.wire)), ["subscribed"])
+
+    def test_what_is_wrong_costs_nothing(self) -> None:
+        for _ in range(50):
+            ask(self.subscriber, "Subscribe", filter={"type": "Some"})
+        ask(self.subscriber, "GetRecentEvents")
+        *errors, recent = types_of(messages_in(self.wire))
+        self.assertEqual((errors, recent), (["error"] * 50, "recent_events"))
+
+    def test_a_filter_that_there_is_no_room_for_changes_nothing(self) -> None:
+        self.stage.ring.max_bytes = 1000
+        ask(self.subscriber, "Subscribe", filter={"type": "Nodes", "node_ids": [NODES[0]]})
+        (refusal,) = messages_in(self.wire)
+        self.assertEqual((refusal["type"], refusal["data"]["request"]), ("error", "Subscribe"))
+        self.assertIn("--ring-mib", refusal["data"]["message"])
+        self.stage.ring.max_bytes = 1 << 30
+        self.stage.publish(1, node=1)
+        self.assertEqual(ids_in(messages_in(self.wire)), [0])
+
+    def test_stats_name_the_filter_in_a_kibibyte(self) -> None:
+        node_ids = [f"{number:064x}" for number in range(1024)]
+        ask(self.subscriber, "Subscribe", filter={"type": "Nodes", "node_ids": node_ids})
+        (reply,) = messages_in(self.wire)
+        self.assertEqual(reply["data"]["filter"]["node_ids"], node_ids)
+        self.subscriber.send_stats(b'{"database":{}}')
+        (stats,) = messages_in(self.wire)
+        self.assertEqual(
+            stats["data"],
+            {
+                "database": {},
+                "websocket": {
+                    "events_received": 0,
+                    "lagged_total": 0,
+                    "current_filter": {"type": "Nodes", "node_id_count": 1024},
+                },
+            },
+        )
+
+    def test_many_recent_events_take_several_turns_and_their_place_in_the_stream(self) -> None:
+        for _ in range(100):
+            self.stage.publish(100)
+        self.wire.pump()
+        self.wire.received()
+        ask(self.subscriber, "GetRecentEvents", limit=9_999)
+        self.assertTrue(self.subscriber.busy)
+        self.stage.publish(1)
+        ask(self.subscriber, "Ping")
+        self.assertEqual(self.wire.received(), b"")
+        self.wire.pump()
+        recent, event, pong = messages_in(self.wire)
+        self.assertFalse(self.subscriber.busy)
+        self.assertEqual([event["id"] for event in recent["data"]["events"]], [*range(1, 10_000)])
+        self.assertEqual(ids_in([event]), [10_000])
+        self.assertEqual(pong["type"], "pong")
+
+    def test_no_turn_makes_more_than_a_thousand_of_them(self) -> None:
+        for events, steps in ((0, 1), (999, 1), (1000, 2), (10_000, 11)):
+            for _ in range(100):
+                self.stage.publish(100)
+            recent = RecentEvents(partial(self.stage.ring.newest, events))
+            taken = 1
+            while not recent.go_on():
+                taken += 1
+            self.assertEqual(taken, steps)
+
+    def test_one_that_leaves_before_its_answer_is_made_is_not_answered(self) -> None:
+        for _ in range(100):
+            self.stage.publish(100)
+        self.wire.pump()
+        ask(self.subscriber, "GetRecentEvents")
+        self.subscriber.gone()
+        self.subscriber.abort()
+        self.stage.time.pump([0] * 20)
+        self.assertEqual(self.stage.errors.counts, {})

@@ -28,6 +28,7 @@ class Seat:
             self._say_goodbye,
             front.abortConnection,
             stage.ring.batch,
+            lambda: None,
         )
         self.subscriber.stalled_for = self._stalled_for  # type: ignore[method-assign]
         self.subscriber.start()
