@@ -38,6 +38,10 @@ class Sum:
         self.value += other.value
 
 
+Place = tuple[int, int]
+"""A bucket: its stretch of the wall clock, and when it begins, in seconds of Unix time."""
+
+
 class Buckets(Generic[K, V]):
     """Values by key in buckets of ``width`` seconds, each whole from its bucket's beginning.
 
@@ -45,65 +49,81 @@ class Buckets(Generic[K, V]):
     one goes to the oldest that is open: nothing is lost, and nothing written is overwritten by
     less.
 
+    When the wall clock is set back, the same seconds come again, and their buckets may have been
+    written and let go of. They belong to another *stretch* then, whose rows have a key of their
+    own; stretches are numbered from 0.
+
     :param make: makes an empty value.
     """
 
     def __init__(self, width: int, make: Callable[[], V]) -> None:
         self.width = width
         self._make = make
-        self._open: dict[int, dict[K, V]] = {}
-        self._dirty: set[tuple[int, K]] = set()
-        self._tried: set[int] = set()
+        self._open: dict[Place, dict[K, V]] = {}
+        self._dirty: set[tuple[Place, K]] = set()
+        self._tried: set[Place] = set()
+        self._stretch = 0
         self._floor = 0
+
+    def clock_set_back(self) -> None:
+        """A new stretch begins; buckets of the ones before only wait to be written."""
+        self._stretch += 1
+        self._floor = 0
+
+    def _place(self, seconds: int) -> Place:
+        return self._stretch, max(seconds - seconds % self.width, self._floor)
 
     def at(self, seconds: int, key: K) -> V:
         """The value of ``key`` at ``seconds`` of Unix time, to be changed at once."""
-        bucket = max(seconds - seconds % self.width, self._floor)
-        values = self._open.setdefault(bucket, {})
+        place = self._place(seconds)
+        values = self._open.setdefault(place, {})
         value = values.get(key)
         if value is None:
             value = values[key] = self._make()
-        self._dirty.add((bucket, key))
+        self._dirty.add((place, key))
         return value
 
     def crowded(self, seconds: int, key: K, most: int) -> bool:
         """Whether the bucket of ``seconds`` holds ``most`` keys or more, but not ``key``."""
-        bucket = max(seconds - seconds % self.width, self._floor)
-        values = self._open.get(bucket, {})
+        values = self._open.get(self._place(seconds), {})
         return len(values) >= most and key not in values
 
     def open_values(self) -> Iterator[V]:
         """The values of all buckets that are open."""
         return (value for values in self._open.values() for value in values.values())
 
-    def take(self) -> list[tuple[int, K, V]]:
+    def take(self) -> list[tuple[Place, K, V]]:
         """What has changed since it was last taken: the bucket, the key and the whole value."""
-        taken = [(bucket, key, self._open[bucket][key]) for bucket, key in self._dirty]
+        taken = [(place, key, self._open[place][key]) for place, key in self._dirty]
         self._dirty.clear()
-        self._tried.update(bucket for bucket, _, _ in taken)
+        self._tried.update(place for place, _, _ in taken)
         return taken
 
-    def put_back(self, taken: Iterable[tuple[int, K, V]]) -> None:
+    def put_back(self, taken: Iterable[tuple[Place, K, V]]) -> None:
         """What was taken could not be written, or perhaps was."""
-        self._dirty.update((bucket, key) for bucket, key, _ in taken)
+        self._dirty.update((place, key) for place, key, _ in taken)
 
     def settle(self, now: float) -> None:
         """Close the buckets that are over and written; merge those that wait for too long.
 
         Only buckets that nobody tried to write are merged: a row of the others may be there.
         """
-        waiting = {bucket for bucket, _ in self._dirty}
-        for bucket in sorted(self._open):
-            if bucket + self.width + GRACE_SECONDS > now or bucket in waiting:
+        waiting = {place for place, _ in self._dirty}
+        for place in sorted(self._open):
+            stretch, bucket = place
+            present = stretch == self._stretch
+            over = not present or bucket + self.width + GRACE_SECONDS <= now
+            if not over or place in waiting:
                 break
-            del self._open[bucket]
-            self._tried.discard(bucket)
-            self._floor = bucket + self.width
-        untried = sorted(bucket for bucket in self._open if bucket not in self._tried)
+            del self._open[place]
+            self._tried.discard(place)
+            if present:
+                self._floor = bucket + self.width
+        untried = sorted(place for place in self._open if place not in self._tried)
         while len(untried) > MOST_WAITING:
             self._merge(untried.pop(1), untried[0])
 
-    def _merge(self, later: int, earlier: int) -> None:
+    def _merge(self, later: Place, earlier: Place) -> None:
         values = self._open[earlier]
         for key, value in self._open.pop(later).items():
             if key in values:

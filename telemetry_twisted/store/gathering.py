@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import ujson
@@ -13,7 +13,7 @@ from telemetry_twisted.jip3.cores import believed
 from telemetry_twisted.transport import records
 
 from .changes import Changes, Section
-from .counts import Buckets, Counts, Sum, pack
+from .counts import Buckets, Counts, Place, Sum, pack
 from .facts import Facts, Origin, clean
 from .faults import FaultCount, FaultKey, Faults
 from .schema import (
@@ -80,20 +80,31 @@ class Node:
 
 @frozen
 class Numbers:
-    """What makes rows of what was gathered: the ``run``, and the number of each node ID."""
+    """What makes rows of what was gathered: the run of each stretch of the wall clock, and the
+    number of each node ID.
 
-    run: int
+    The first run is that of the process; the others are there for buckets alone.
+    """
+
+    runs: Sequence[int]
     nodes: Mapping[str, int]
+
+    @property
+    def run(self) -> int:
+        """The run of the process."""
+        return self.runs[0]
 
 
 class Gathering:
     """Takes the records of the link and lists, in ``sections``, what there is to write.
 
-    ``unnumbered`` holds the node IDs that rows need a number for and have none yet.
+    ``unnumbered`` holds the node IDs that rows need a number for and have none yet; ``stretch``
+    numbers the stretches in which the wall clock only went forward, from 0.
     """
 
     def __init__(self) -> None:
         self.unnumbered: set[str] = set()
+        self.stretch = 0
         self.nodes: dict[str, int] = {"": WHOLE_NETWORK}
         self.share: Buckets[None, Share] = Buckets(10, Share)
         self._origins: dict[int, Origin] = {}
@@ -139,6 +150,20 @@ class Gathering:
             sampled = records.decode_json(body)
             share = Share(sampled["seen"], sampled["kept"])
             self.share.at(int(sampled["received"]), None).update(share)
+
+    def clock_set_back(self) -> None:
+        """The wall clock was set back: seconds that have been will be again."""
+        self._fold()
+        self.stretch += 1
+        for buckets in self._buckets():
+            buckets.clock_set_back()
+
+    def _buckets(self) -> Iterator[Buckets[Any, Any]]:
+        yield from self._counts.by_width.values()
+        yield self._facts.states
+        yield from self._facts.failures.values()
+        yield from self._faults.values()
+        yield self.share
 
     def node_at(self, slot: int) -> str:
         """The ID of the node that ``slot`` stands for, empty if there was none."""
@@ -219,10 +244,10 @@ class Gathering:
             section.source.put_back(items)
 
     def rows(
-        self, taken: list[tuple[Section, list[Any]]], run: int
+        self, taken: list[tuple[Section, list[Any]]], runs: Sequence[int]
     ) -> list[tuple[Table, list[Row]]]:
-        """The rows by table that what was taken is written as."""
-        numbers = Numbers(run, self.nodes)
+        """The rows by table that what was taken is written as, ``runs`` being those by stretch."""
+        numbers = Numbers(runs, self.nodes)
         return [
             (section.table, [section.row(item, numbers) for item in items])
             for section, items in taken
@@ -260,10 +285,10 @@ def _connection_row(item: tuple[tuple[str, int], Connection], numbers: Numbers) 
     return (node, made.started, numbers.run, made.address, made.ended, made.reason)
 
 
-def _count_row(item: tuple[int, str, Counter[int]], numbers: Numbers) -> Row:
-    bucket, node_id, counts = item
+def _count_row(item: tuple[Place, str, Counter[int]], numbers: Numbers) -> Row:
+    (stretch, bucket), node_id, counts = item
     node = numbers.nodes[node_id]
-    return (bucket, node, numbers.run, sum(counts.values()), pack(counts))
+    return (bucket, node, numbers.runs[stretch], sum(counts.values()), pack(counts))
 
 
 def _latest_row(item: tuple[tuple[str, int], tuple[int, dict[str, Any]]], numbers: Numbers) -> Row:
@@ -271,9 +296,9 @@ def _latest_row(item: tuple[tuple[str, int], tuple[int, dict[str, Any]]], number
     return (numbers.nodes[node_id], kind, at, ujson.dumps(fields))
 
 
-def _state_row(item: tuple[int, str, dict[str, int]], numbers: Numbers) -> Row:
-    bucket, node_id, state = item
-    return (bucket, numbers.nodes[node_id], numbers.run, *map(state.get, _STATE_COLUMNS))
+def _state_row(item: tuple[Place, str, dict[str, int]], numbers: Numbers) -> Row:
+    (stretch, bucket), node_id, state = item
+    return (bucket, numbers.nodes[node_id], numbers.runs[stretch], *map(state.get, _STATE_COLUMNS))
 
 
 def _slot_row(item: tuple[int, int, Slot], numbers: Numbers) -> Row:
@@ -281,20 +306,20 @@ def _slot_row(item: tuple[int, int, Slot], numbers: Numbers) -> Row:
     return (kind, number, numbers.run, *slot.row())
 
 
-def _failure_row(item: tuple[int, tuple[int, str], Sum], numbers: Numbers) -> Row:
-    bucket, (kind, reason), failures = item
-    return (bucket, kind, reason, numbers.run, failures.value)
+def _failure_row(item: tuple[Place, tuple[int, str], Sum], numbers: Numbers) -> Row:
+    (stretch, bucket), (kind, reason), failures = item
+    return (bucket, kind, reason, numbers.runs[stretch], failures.value)
 
 
-def _fault_row(item: tuple[int, FaultKey, FaultCount], numbers: Numbers) -> Row:
-    bucket, (node_id, kind, discriminator, reason), count = item
+def _fault_row(item: tuple[Place, FaultKey, FaultCount], numbers: Numbers) -> Row:
+    (stretch, bucket), (node_id, kind, discriminator, reason), count = item
     return (
         bucket,
         numbers.nodes[node_id],
         kind,
         discriminator,
         reason,
-        numbers.run,
+        numbers.runs[stretch],
         count.faults,
         count.last_seen,
         count.offset,
@@ -302,6 +327,6 @@ def _fault_row(item: tuple[int, FaultKey, FaultCount], numbers: Numbers) -> Row:
     )
 
 
-def _share_row(item: tuple[int, None, Share], numbers: Numbers) -> Row:
-    bucket, _, share = item
-    return (bucket, numbers.run, share.seen, share.offered, share.dropped)
+def _share_row(item: tuple[Place, None, Share], numbers: Numbers) -> Row:
+    (stretch, bucket), _, share = item
+    return (bucket, numbers.runs[stretch], share.seen, share.offered, share.dropped)

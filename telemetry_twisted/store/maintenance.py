@@ -34,10 +34,12 @@ class Maintenance:
         self._database = database
         self._policy = policy
 
-    async def run(self, now: float) -> None:
-        """Do all that is due at ``now``, in seconds of Unix time."""
+    async def run(self, now: float, own_run: int) -> None:
+        """Do all that is due at ``now``, in seconds of Unix time, as the server of ``own_run``."""
         seconds = int(now)
-        await self._database.transact(partial(_close_dead_runs, now=seconds * 1_000_000))
+        await self._database.transact(
+            partial(_close_dead_runs, now=seconds * 1_000_000, own_run=own_run)
+        )
         await self._database.transact(partial(_merge_slots, now=seconds))
         for table, column, scale, kept in self._limits():
             work = partial(
@@ -86,11 +88,14 @@ def _delete_step(transaction: Transaction, table: str, column: str, step: int, l
     return bool(until < limit)
 
 
-def _close_dead_runs(transaction: Transaction, now: int) -> None:
-    """Say when the connections of killed servers ended, as nearly as it is known."""
+def _close_dead_runs(transaction: Transaction, now: int, own_run: int) -> None:
+    """Say when the connections of killed servers ended, as nearly as it is known.
+
+    One's own run is alive, whatever a clock that was set says of when it was last seen.
+    """
     dead = transaction.query(
-        "SELECT run, seen FROM runs WHERE ended IS NULL AND seen < ?",
-        (now - DEAD_SECONDS * 1_000_000,),
+        "SELECT run, seen FROM runs WHERE ended IS NULL AND seen < ? AND run <> ?",
+        (now - DEAD_SECONDS * 1_000_000, own_run),
     )
     for run, seen in dead:
         transaction.execute(

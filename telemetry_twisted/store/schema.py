@@ -3,7 +3,8 @@
 Everything that counts is kept in *buckets* of time, and a row holds the whole value of its bucket,
 never an increment: writing it twice is writing it once, so a commit whose answer was lost can be
 repeated. ``run`` is part of each such key, so servers that share a database never write each
-other's rows; whoever reads adds the runs up. Times are seconds of Unix time in ``bucket``, and
+other's rows; whoever reads adds the runs up. A server whose wall clock is set back gets another run
+for the buckets of the seconds that come again. Times are seconds of Unix time in ``bucket``, and
 microseconds everywhere else. ``node`` is the small integer that ``nodes`` gives to a node ID;
 :data:`WHOLE_NETWORK` stands for all nodes together.
 """

@@ -8,6 +8,7 @@ not keep up, the oldest of them are dropped and counted, and nothing else is.
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from twisted.internet.defer import Deferred
@@ -19,6 +20,7 @@ from telemetry_twisted.clock import Now
 from telemetry_twisted.timestamps import rfc3339
 from telemetry_twisted.transport import records
 
+from .counts import GRACE_SECONDS
 from .database import Database, DatabaseError, DatabaseFull, DatabaseUnavailable, Transaction
 from .gathering import Gathering, Share
 from .maintenance import Maintenance, trim_raw
@@ -61,7 +63,8 @@ class Writer:
         self._raw = RawQueue(policy.queue_events, policy.queue_bytes)
         self._batch: tuple[int, list[Waiting]] | None = None
         self._last_batch = 0
-        self._run = 0
+        self._runs: list[int] = []
+        self._ahead = now() - clock.seconds()
 
         self._wake: Deferred[None] | None = None
         self._ended: Deferred[None] = Deferred()
@@ -84,10 +87,24 @@ class Writer:
 
     def take(self, kind: int, body: bytes) -> None:
         """Take a record of the link; kinds that history does not keep are passed over."""
+        self._watch_clock()
         if kind == records.CHUNK:
             self._take_chunk(records.Chunk.decode(body))
         else:
             self._gathering.take(kind, body, self._time())
+
+    def _watch_clock(self) -> None:
+        """Notice when the wall clock is set back by more than buckets stay open for."""
+        ahead = self._time() - self._clock.seconds()
+        if ahead < self._ahead - GRACE_SECONDS:
+            self._log.warn(
+                "the clock was set back by {seconds:.0f} s; what is counted from now on is kept "
+                "beside what was counted at the same time before",
+                seconds=self._ahead - ahead,
+            )
+            self._gathering.clock_set_back()
+            self._ahead = ahead
+        self._ahead = max(self._ahead, ahead)
 
     def _take_chunk(self, chunk: records.Chunk) -> None:
         if not self._policy.raw_seconds:
@@ -147,9 +164,9 @@ class Writer:
 
     async def _connect(self) -> None:
         await self._database.open()
-        if not self._run:
+        if not self._runs:
             now = self._now()
-            self._run = await self._database.transact(lambda t: _begin_run(t, now))
+            self._runs.append(await self._database.transact(lambda t: _begin_run(t, now)))
         self._open = True
 
     async def _turn(self) -> bool:
@@ -163,19 +180,19 @@ class Writer:
             await self._write_raw()
         elif now >= self._next_maintenance and not self._stopping:
             self._next_maintenance = now + MAINTENANCE_SECONDS
-            await self._maintenance.run(self._time())
+            await self._maintenance.run(self._time(), self._runs[0])
         else:
             self._raw_due = False
             return False
         return True
 
     async def _commit(self) -> None:
-        await self._number_nodes()
-        gathering, run, now = self._gathering, self._run, self._now()
+        await self._number()
+        gathering, run, now = self._gathering, self._runs[0], self._now()
         self._committing()
         taken = gathering.take_changes()
         try:
-            rows = gathering.rows(taken, run)
+            rows = gathering.rows(taken, self._runs)
             await self._database.transact(lambda t: _write_rows(t, rows, run, now))
         except BaseException:
             gathering.put_back(taken)
@@ -189,23 +206,26 @@ class Writer:
         if self._set_state("ok"):
             self._log.info("history is written to {name}", name=self._database.name)
 
-    async def _number_nodes(self) -> None:
-        unnumbered = self._gathering.unnumbered
-        while unnumbered:  # more may come while these are given their numbers
-            await self._number(sorted(unnumbered), self._now())
-
-    async def _number(self, node_ids: list[str], now: int) -> None:
-        numbers = await self._database.transact(lambda t: _number(t, node_ids, now))
-        self._gathering.nodes.update(numbers)
-        self._gathering.unnumbered.difference_update(numbers)
+    async def _number(self) -> None:
+        """Get the numbers that rows need, also those that it is told of in the meantime."""
+        gathering, transact = self._gathering, self._database.transact
+        while gathering.unnumbered or gathering.stretch >= len(self._runs):
+            now = self._now()
+            if gathering.stretch >= len(self._runs):
+                self._runs.append(await transact(partial(_begin_run, now=now, ended=now)))
+                continue
+            wanted = sorted(gathering.unnumbered)
+            numbers = await transact(partial(_number_nodes, node_ids=wanted, now=now))
+            gathering.nodes.update(numbers)
+            gathering.unnumbered.difference_update(numbers)
 
     async def _write_raw(self) -> None:
-        await self._number_nodes()
+        await self._number()
         if self._batch is None:
             self._last_batch = max(self._last_batch + 1, self._now())
             self._batch = self._last_batch, self._raw.pop_batch()
         number, waiting = self._batch
-        run, numbers, policy = self._run, self._gathering.nodes, self._policy
+        run, numbers, policy = self._runs[0], self._gathering.nodes, self._policy
 
         def write(transaction: Transaction) -> None:
             if write_batch(transaction, (number, run), make_batch(waiting, numbers)):
@@ -216,7 +236,7 @@ class Writer:
         self._raw_written += sum(item.chunk.count for item in waiting)
 
     async def _end_run(self) -> None:
-        run, now = self._run, self._now()
+        run, now = self._runs[0], self._now()
         await self._database.transact(
             lambda t: t.execute("UPDATE runs SET ended = ? WHERE run = ?", (now, run))
         )
@@ -309,13 +329,13 @@ class Writer:
         }
 
 
-def _begin_run(transaction: Transaction, now: int) -> int:
-    transaction.upsert(RUNS, [(now, now, None)])
+def _begin_run(transaction: Transaction, now: int, ended: int | None = None) -> int:
+    transaction.upsert(RUNS, [(now, now, ended)])
     ((run,),) = transaction.query("SELECT max(run) FROM runs")
     return int(run)
 
 
-def _number(transaction: Transaction, node_ids: list[str], now: int) -> dict[str, int]:
+def _number_nodes(transaction: Transaction, node_ids: list[str], now: int) -> dict[str, int]:
     """The number of each node, given to it if it has none yet."""
     for node_id in node_ids:
         transaction.execute(

@@ -16,6 +16,7 @@ from twisted.internet import reactor
 from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock, deferLater
 
+from telemetry_twisted.clock import Now
 from telemetry_twisted.interfaces import IServerReactor
 from telemetry_twisted.jip3.encoder import encode_event, frame
 from telemetry_twisted.jip3.table import TABLE
@@ -217,8 +218,8 @@ def make_writer(clock: Clock) -> Iterator[Callable[..., Writer]]:
     """Starts writers that are stopped when the test is over."""
     made: list[Writer] = []
 
-    def make(database: Database, **policy: Any) -> Writer:
-        writer = Writer(database, clock, Policy(**policy), clock.seconds)
+    def make(database: Database, now: Now = clock.seconds, **policy: Any) -> Writer:
+        writer = Writer(database, clock, Policy(**policy), now)
         writer.start()
         made.append(writer)
         return writer

@@ -416,3 +416,37 @@ async def test_stop_writes_what_was_taken(
     assert (await stored_counts(database, "counts_10s"))[NOW, feed.node_id(1)] == {10: 5}
     assert await database.query("SELECT sum(events) FROM raw_batches") == [(1,)]
     assert await database.query("SELECT count(*) FROM runs WHERE ended IS NOT NULL") == [(1,)]
+
+
+@ensureDeferred
+async def test_counts_stay_exact_when_the_clock_is_set_forward_and_back(
+    database: Database, make_writer: Make, make_feed: Make, commit: Make, clock: Clock
+) -> None:
+    ahead = 0
+
+    def now() -> float:
+        return clock.seconds() + ahead
+
+    writer = make_writer(database, now=now)
+    feed = make_feed(writer)
+    feed.connect(1)
+    one = feed.node_id(1)
+    expected: Counter[tuple[int, str | None]] = Counter()
+
+    async def count(times: int) -> None:
+        for _ in range(times):
+            feed.counts({1: {10: 1}}, at=now())
+            bucket = int(now()) // 10 * 10
+            expected.update([(bucket, one), (bucket, None)])
+            await commit(writer)
+
+    await count(20)
+    ahead = 3_600
+    await count(20)
+    ahead = -60  # so that seconds come again whose buckets were let go of
+    await count(20)
+    found = await stored_counts(database, "counts_10s")
+    assert {key: counts[10] for key, counts in found.items()} == expected
+    ((ended,),) = await database.query("SELECT ended FROM connections")
+    assert ended is None, "the node is still connected"
+    assert await database.query("SELECT count(*) FROM runs WHERE ended IS NULL") == [(1,)]
