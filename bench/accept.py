@@ -1,9 +1,9 @@
 """How connections spread over processes: four ways to accept them.
 
 ``shared socket``: all processes listen on one socket. ``SO_REUSEPORT``: each has its own, and the
-kernel chooses by a hash. ``dealt``: one process, the hub, accepts, and hands sockets on in turn.
-``permits``: all listen on one socket, and each accepts as far as the hub permits, which is what the
-server does.
+kernel chooses by a hash. ``dealt``: one process, the hub, accepts, and hands each connection to the
+process that has fewest. ``permits``: all listen on one socket, and each accepts as far as the hub
+permits, which is what the server does.
 """
 
 from __future__ import annotations
@@ -99,8 +99,10 @@ def _acceptors(way: str, processes: int) -> Iterator[Measure]:
         client = stack.enter_context(harness.module("bench.accept", "--connect", str(address[1])))
         for child in (*children, client):
             child.line()
-        hub = {DEALT: _dealer(first, channels), PERMITS: _sharer(channels)}.get(way, _nobody)
         counts = [0] * processes
+        hub = {DEALT: _dealer(first, channels, counts), PERMITS: _sharer(channels)}.get(
+            way, _nobody
+        )
 
         def come(number: int) -> tuple[float, float, float]:
             _tell(client, f"connect {number}")
@@ -182,15 +184,11 @@ def _nobody(_: int) -> float:
     return 0.0
 
 
-def _dealer(listening: socket.socket, channels: list[socket.socket]) -> Hub:
-    """A hub that accepts, and gives each connection to the process that has fewest.
-
-    That is the next in turn here, where as many leave each of them.
-    """
-    turn = 0
+def _dealer(listening: socket.socket, channels: list[socket.socket], counts: list[int]) -> Hub:
+    """A hub that accepts, and gives each connection to the process that has fewest."""
 
     def hub(number: int) -> float:
-        nonlocal turn
+        have = counts[:]
         start = time.process_time()
         end = time.monotonic() + LIMIT
         dealt = 0
@@ -201,9 +199,9 @@ def _dealer(listening: socket.socket, channels: list[socket.socket]) -> Hub:
             except BlockingIOError:
                 continue
             with accepted:
-                channel = channels[turn % len(channels)]
-                socket.send_fds(channel, [b"\0"], [accepted.fileno()])
-            turn += 1
+                fewest = have.index(min(have))
+                socket.send_fds(channels[fewest], [b"\0"], [accepted.fileno()])
+            have[fewest] += 1
             dealt += 1
         return time.process_time() - start
 

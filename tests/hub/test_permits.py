@@ -13,7 +13,12 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from telemetry_twisted.errors import InternalErrors
 from telemetry_twisted.hub.backlog import LOOK_SECONDS, START_LOOKS, Backlog
-from telemetry_twisted.hub.permits import MOST_AHEAD, MOST_PERMITS, Permits
+from telemetry_twisted.hub.permits import (
+    CONNECTIONS_PER_PERMIT,
+    MOST_AHEAD,
+    MOST_PERMITS,
+    Permits,
+)
 
 
 @define(eq=False)
@@ -67,7 +72,7 @@ class PermitTests(SynchronousTestCase):
     def test_many_are_dealt_within_a_few_whoever_wins_the_race(self) -> None:
         permits, processes = self.make(8)
         self.fill(permits, processes, 1024)
-        self.assertLessEqual(self.spread(processes), 4)
+        self.assertLessEqual(self.spread(processes), 1024 // 8 // CONNECTIONS_PER_PERMIT)
         self.fill(permits, processes, 8 * 1024 - 1024)
         self.assertLessEqual(self.spread(processes), MOST_AHEAD)
 
@@ -80,7 +85,7 @@ class PermitTests(SynchronousTestCase):
             permits.ended(process)
         permits.give()
         self.fill(permits, processes, 500)
-        self.assertLessEqual(self.spread(processes), 4)
+        self.assertLessEqual(self.spread(processes), MOST_AHEAD)
         self.assertEqual(sum(process.connections for process in processes), 1024)
 
     def test_a_process_that_is_new_gets_all_until_it_has_its_share(self) -> None:
