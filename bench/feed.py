@@ -20,6 +20,7 @@ from telemetry_twisted.api.site import api_site, basic_routes
 from telemetry_twisted.api.websocket.frames import event_renderer
 from telemetry_twisted.api.websocket.subscribers import Subscribers
 from telemetry_twisted.errors import InternalErrors
+from telemetry_twisted.hub.admission import AdmissionRules
 from telemetry_twisted.hub.figures import HubFigures
 from telemetry_twisted.hub.hub import Hub
 from telemetry_twisted.hub.ring import Ring
@@ -103,7 +104,7 @@ def main() -> None:
     render = event_renderer(time.time)
     errors = InternalErrors(reactor)
     ring = Ring(RING_EVENTS, RING_BYTES, render, options.ws_batch)
-    hub = Hub(ring, 1, reactor, time.time, errors)
+    hub = Hub(ring, AdmissionRules(1), reactor, time.time, errors)
     figures = HubFigures(hub, [], None, lambda: len(subscribers), lambda: subscribers.events_missed)
     subscribers = Subscribers(hub.ring, figures, None, 5000, reactor, time.time, errors)
     feed = Feed(hub, reactor, list(chunks()), Progress(options.feed), options.ahead)

@@ -22,7 +22,9 @@ from telemetry_twisted.api.websocket.subscribers import Subscribers
 from telemetry_twisted.clock import use_monotonic_timers
 from telemetry_twisted.endpoints import certificate_files, without_tls
 from telemetry_twisted.errors import InternalErrors
+from telemetry_twisted.hub.admission import AdmissionRules
 from telemetry_twisted.hub.alerts import AlertBook, Thresholds
+from telemetry_twisted.hub.allowed import AllowedNodes
 from telemetry_twisted.hub.archive import Archive
 from telemetry_twisted.hub.backlog import Backlog
 from telemetry_twisted.hub.figures import HubFigures, HubGauges
@@ -83,7 +85,10 @@ def makeService(options: Options) -> IService:
         event_renderer(time.time),
         options["ws-batch"],
     )
-    hub = Hub(ring, options["max-nodes"], reactor, time.time, errors, archive)
+    allowed = None if options["allow-nodes"] is None else AllowedNodes(options["allow-nodes"])
+    hub = Hub(ring, _admission(options, allowed), reactor, time.time, errors, archive)
+    if allowed is not None:
+        reloads.add("nodes that may connect", lambda: _reload(allowed, hub))
     permits = Permits(3 * options["max-nodes"] + _LEEWAY)
     servers = _ingestion_servers(options, hub, permits, errors)
     store = None if archive is None else archive.condition
@@ -142,6 +147,21 @@ def makeService(options: Options) -> IService:
     return server
 
 
+def _admission(options: Options, allowed: AllowedNodes | None) -> AdmissionRules:
+    return AdmissionRules(
+        options["max-nodes"],
+        options["node-connections-per-address"],
+        options["node-introductions"],
+        allowed,
+        options["takeover"] == "any",
+    )
+
+
+def _reload(allowed: AllowedNodes, hub: Hub) -> None:
+    allowed.reload()
+    hub.admission.allowed_changed()
+
+
 def _ingestion_servers(
     options: Options, hub: Hub, permits: Permits, errors: InternalErrors
 ) -> list[IngestionServer]:
@@ -156,6 +176,7 @@ def _ingestion_servers(
         most_silent=max(_LEEWAY, options["max-nodes"]) // processes + 1,
         history=not options["no-database"],
         certificates=certificate_files(options["telemetry-endpoint"]),
+        networks=options["allow-node-networks"],
     )
     return [IngestionServer(number, settings, hub, permits, errors) for number in range(processes)]
 

@@ -22,6 +22,11 @@ DEFAULTS = {
     "api-endpoint": "tcp:8080:interface=127.0.0.1",
     "no-database": 0,
     "max-nodes": 1024,
+    "node-connections-per-address": 2_048,
+    "node-introductions": 1_024,
+    "takeover": "quiet",
+    "allow-nodes": None,
+    "allow-node-networks": "",
     "max-message-size": 1_048_576,
     "rate-limit": 0,
     "ring-events": 500_000,
@@ -57,6 +62,8 @@ DEFAULTS = {
 NUMBERS = {
     "ingestion-procs": (1, 64),
     "max-nodes": (1, 65_535),
+    "node-connections-per-address": (1, 1_000_000),
+    "node-introductions": (1, 1_000_000),
     "max-message-size": (1_024, 67_108_864),
     "rate-limit": (0, 10_000_000),
     "ring-events": (100, 100_000_000),
@@ -266,3 +273,26 @@ def test_a_service_is_made_without_starting_anything(arguments: list[str]) -> No
 def test_the_plugin_is_found() -> None:
     makers = {maker.tapname: maker for maker in getPlugins(IServiceMaker)}
     assert makers["telemetry"].options is Options
+
+
+@pytest.mark.parametrize("value", ["", "any ", "Quiet", "newest"])
+def test_a_takeover_that_is_not_known_is_refused(value: str) -> None:
+    assert refusal("takeover", value) == f"--takeover {value}: expected one of quiet, any"
+
+
+def test_a_list_of_nodes_is_read_at_the_start(tmp_path: Path) -> None:
+    path = tmp_path / "nodes"
+    path.write_text(f"{'ab' * 32} # ours\n")
+    assert parse("--allow-nodes", str(path))["allow-nodes"] == str(path)
+    path.write_text("# ours\nab\n")
+    said = refusal("allow-nodes", str(path))
+    assert said.startswith(f"--allow-nodes {path}: line 2: expected a node ID")
+    path.unlink()
+    assert "cannot be read (No such file" in refusal("allow-nodes", str(path))
+
+
+def test_networks_of_nodes_are_checked() -> None:
+    value = "10.0.0.0/8,2001:db8::/32"
+    assert parse("--allow-node-networks", value)["allow-node-networks"] == value
+    for wrong in ("10.0.0.1/8", "10.0.0.0/8;127.0.0.1", "everywhere"):
+        assert "expected networks in CIDR notation" in refusal("allow-node-networks", wrong)

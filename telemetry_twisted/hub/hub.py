@@ -12,6 +12,7 @@ from telemetry_twisted.clock import Now
 from telemetry_twisted.errors import InternalErrors
 from telemetry_twisted.transport import records
 
+from .admission import Admission, AdmissionRules
 from .histogram import Histogram
 from .nodes import Node, NodeTable
 from .quiet import QuietLog
@@ -20,6 +21,9 @@ from .ring import Ring
 LATENCY_BOUNDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0)
 
 _SAY_NODES_AFTER = 2.0
+
+_TOLD_ELSEWHERE = frozenset({"left", "replaced", "refused", "id_taken", "node_not_allowed"})
+"""Kinds of endings that are nothing unusual, or are logged with the node's ID."""
 
 
 class History(Protocol):
@@ -52,7 +56,7 @@ class Hub:
     def __init__(
         self,
         ring: Ring,
-        max_nodes: int,
+        rules: AdmissionRules,
         clock: IReactorTime,
         now: Now,
         errors: InternalErrors,
@@ -60,7 +64,8 @@ class Hub:
     ) -> None:
         self.ring = ring
         self.errors = errors
-        self.nodes = NodeTable(max_nodes, self, now)
+        self.nodes = NodeTable(rules.max_nodes, self, now, rules.takeover_any)
+        self.admission = Admission(self.nodes, rules, self, clock)
         self.last_id = 0
         self.endings: Counter[str] = Counter()
         self.faults: Counter[str] = Counter()
@@ -120,7 +125,7 @@ class Hub:
 
     def connection_ended(self, kind: str, reason: str) -> None:
         self.endings[kind] += 1
-        if kind not in ("left", "refused", "replaced"):
+        if kind not in _TOLD_ELSEWHERE:
             self._quiet.warn("a connection was closed: {reason}", reason=reason)
 
     def connections_lost(self, number: int) -> None:

@@ -16,6 +16,7 @@ from telemetry_twisted.ingestion.process import LISTEN_FD, Settings
 from telemetry_twisted.transport import records
 from telemetry_twisted.transport.link import Link
 
+from .admission import Admission
 from .child import ChildState, Condition, Launch
 from .nodes import NodeTable
 from .permits import Permits
@@ -26,6 +27,7 @@ class IngestionSink(Protocol):
     """Where an ingestion process's records go."""
 
     nodes: NodeTable
+    admission: Admission
 
     def chunk_received(self, chunk: records.Chunk, last_id: int) -> None:
         """Events; ``last_id`` is the highest id in them."""
@@ -132,7 +134,7 @@ class IngestionServer:
         self._errors_before = {}
         self._wants_permits = True
         try:
-            self._sink.nodes.server_lost(self)
+            self._sink.admission.server_lost(self)
         finally:
             self._permits.leave(self)
             self._permits.give()
@@ -164,7 +166,7 @@ class IngestionServer:
             self._pulse_received(records.decode_json(body))
         elif kind == records.HELLO:
             hello = records.decode_json(body)
-            self._sink.nodes.apply(
+            self._sink.admission.introduced(
                 self,
                 hello["connection"],
                 hello["node_id"],
@@ -174,14 +176,16 @@ class IngestionServer:
         elif kind == records.GONE:
             gone = records.decode_json(body)
             try:
-                self._sink.nodes.ended(self, gone["connection"], gone["kind"], gone["reason"])
+                self._sink.admission.ended(self, gone["connection"], gone["kind"], gone["reason"])
             finally:
                 self._permits.ended(self)
                 self._permits_changed = True
                 self._sink.connection_ended(gone["kind"], gone["reason"])
         elif kind == records.ACCEPTED:
+            accepted = records.decode_json(body)
             self._permits.accepted(self)
             self._permits_changed = True
+            self._sink.admission.connection_accepted(self, accepted["connection"], accepted["host"])
         elif kind == records.RETURNED:
             returned = records.decode_json(body)
             self._wants_permits = returned["more"]

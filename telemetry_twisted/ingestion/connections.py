@@ -10,7 +10,9 @@ from typing import Any
 from twisted.internet.protocol import ServerFactory
 from twisted.protocols.tls import TLSMemoryBIOFactory
 
+from telemetry_twisted.addresses import read_address
 from telemetry_twisted.interfaces import IServerReactor
+from telemetry_twisted.networks import Networks
 from telemetry_twisted.transport import records
 from telemetry_twisted.transport.link import Link
 from telemetry_twisted.transport.tls import Certificates
@@ -31,6 +33,7 @@ class Connections:
 
     ``nodes`` holds those that are open, by the number that each has in this process.
 
+    :param networks: where connections may come from; None for anywhere.
     :param build: makes the protocol of a connection with a number.
     :param most_silent: connections that have not introduced themselves, at most. One more, and the
         oldest of them ends: strangers that say nothing hold no place that a node could have.
@@ -43,6 +46,7 @@ class Connections:
         link: Link,
         build: Callable[[int], NodeProtocol],
         most_silent: int,
+        networks: Networks | None = None,
         certificates: Certificates | None = None,
     ) -> None:
         self.nodes: dict[int, NodeProtocol] = {}
@@ -50,6 +54,7 @@ class Connections:
         self._link = link
         self._build = build
         self._most_silent = most_silent
+        self._networks = networks
         self._certificates = certificates
         self._silent: dict[int, NodeProtocol] = {}
         self._last = 0
@@ -57,6 +62,10 @@ class Connections:
     def connection_accepted(self, accepted: socket.socket, host: str) -> None:
         with accepted:
             number = self._begin(host)
+            if not self._allows(host):
+                reason = f"{host} is in none of the networks of --allow-node-networks"
+                self._end(number, Ending("network_not_allowed", reason))
+                return
             factory = self._factory(number)
             try:
                 self._reactor.adoptStreamConnection(accepted.fileno(), accepted.family, factory)
@@ -71,6 +80,9 @@ class Connections:
             return factory
         self._certificates.look()
         return TLSMemoryBIOFactory(self._certificates, False, factory, self._reactor)
+
+    def _allows(self, host: str) -> bool:
+        return self._networks is None or read_address(host) in self._networks
 
     def connection_shed(self, host: str) -> None:
         self._end(self._begin(host), NO_DESCRIPTOR)

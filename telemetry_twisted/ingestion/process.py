@@ -21,6 +21,7 @@ from telemetry_twisted.jip3.codec import FACT_TYPES, Dialect, load_codec
 from telemetry_twisted.jip3.moment import newest_slot
 from telemetry_twisted.jip3.node_information import NodeInformation
 from telemetry_twisted.jip3.values import decode_event
+from telemetry_twisted.networks import Networks
 from telemetry_twisted.rounds import Rounds
 from telemetry_twisted.transport import records
 from telemetry_twisted.transport.link import Link
@@ -50,7 +51,8 @@ class Settings:
     ``first_id`` and ``id_step`` make ids unique over all processes; ``rate_limit`` is in events per
     second per node, 0 for none; ``most_silent`` bounds the connections that have not introduced
     themselves; ``history`` says whether counts, facts and node states are wanted; ``certificates``
-    are what TLS is spoken with, None where it is not.
+    are what TLS is spoken with, None where it is not; ``networks`` are those that nodes may connect
+    from, as :meth:`.Networks.parse` reads them, empty for all.
     """
 
     first_id: int
@@ -62,6 +64,7 @@ class Settings:
     most_silent: int
     history: bool
     certificates: CertificateFiles | None = None
+    networks: str = ""
 
     def encode(self) -> str:
         """The settings as one command line argument."""
@@ -121,11 +124,13 @@ class IngestionProcess:
             self._now,
         )
         link.register_producer(self._gate)
+        networks = self._settings.networks
         self._connections = Connections(
             self._reactor,
             link,
             self._build_node,
             self._settings.most_silent,
+            Networks.parse(networks) if networks else None,
             self._certificates,
         )
         self._acceptor = Acceptor(self._reactor, self._listening, self._connections)

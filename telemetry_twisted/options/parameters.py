@@ -11,10 +11,13 @@ from telemetry_twisted.transport.records import CHUNK_EVENTS
 
 from .readers import (
     Read,
+    choice,
     codec,
     database,
     duration,
     endpoint,
+    networks,
+    node_list,
     public_url,
     token_file,
     whole,
@@ -54,6 +57,39 @@ _NODES: list[Parameter] = [
         "What decodes events: compiled, python, or auto for the best there is.",
     ),
     Parameter("max-nodes", "1024", whole(1, 65535), "Nodes at most, over all processes together."),
+    Parameter(
+        "node-connections-per-address",
+        "2048",
+        whole(1, 1_000_000),
+        "Connections of nodes from one address at most; an IPv6 network of 64 bits is one. All "
+        "nodes may be behind one address by default.",
+    ),
+    Parameter(
+        "node-introductions",
+        "1024",
+        whole(1, 1_000_000),
+        "Nodes that introduce themselves in a second at most; others wait for their turn.",
+    ),
+    Parameter(
+        "takeover",
+        "quiet",
+        choice("quiet", "any"),
+        "What a newcomer from another address pushes out that has the same node ID: a connection "
+        "that has been quiet for 10 s, or any. From the same address, the newest always wins.",
+    ),
+    Parameter(
+        "allow-nodes",
+        "",
+        node_list,
+        "Only nodes whose IDs are in this file, one a line, may connect; it is read again on "
+        "SIGHUP.",
+    ),
+    Parameter(
+        "allow-node-networks",
+        "",
+        networks,
+        "Only nodes from these networks may connect, such as 10.0.0.0/8,2001:db8::/32.",
+    ),
     Parameter(
         "max-message-size",
         str(MIB),

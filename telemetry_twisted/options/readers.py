@@ -12,7 +12,9 @@ from twisted.internet.endpoints import serverFromString
 from telemetry_twisted.api.access.tokens import read_token_file
 from telemetry_twisted.api.access.urls import PublicUrl
 from telemetry_twisted.endpoints import TLSDescription, is_tls
+from telemetry_twisted.hub.allowed import read_node_list
 from telemetry_twisted.jip3.codec import CodecUnavailable, load_codec
+from telemetry_twisted.networks import Networks
 from telemetry_twisted.store.database import parse_database
 
 Read = Callable[[str], Any]
@@ -96,6 +98,21 @@ def token_file(text: str) -> str | None:
         return None
     read_token_file(text)
     return os.path.abspath(text)
+
+
+def node_list(text: str) -> str | None:
+    """A file of node IDs, by its whole path; None if all nodes may connect."""
+    if not text:
+        return None
+    read_node_list(text)
+    return os.path.abspath(text)
+
+
+def networks(text: str) -> str:
+    """Networks and addresses, separated by commas; empty if there are none."""
+    if text:
+        Networks.parse(text)
+    return text
 
 
 def public_url(text: str) -> PublicUrl | None:

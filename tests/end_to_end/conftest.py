@@ -280,20 +280,29 @@ class Server:
         await_true(lambda: not any(map(alive, pids)), f"the processes {pids} have ended")
 
     def connect_socket(
-        self, kind: str = "telemetry", host: str = HOST, receive_buffer: int = 0
+        self,
+        kind: str = "telemetry",
+        host: str = HOST,
+        receive_buffer: int = 0,
+        source: str = "",
     ) -> socket.socket:
-        """A socket that is connected to an endpoint, closed with the server."""
+        """A socket that is connected to an endpoint, closed with the server.
+
+        It connects from ``source``, an address of this machine, if that is given.
+        """
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
         client = self._stack.enter_context(socket.socket(family))
         client.settimeout(DEADLINE)
         if receive_buffer:
             client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
+        if source:
+            client.bind((source, 0))
         client.connect((host, self.ports[kind]))
         return client
 
-    def connect_node(self, node_id: str, host: str = HOST, **told: Any) -> Node:
+    def connect_node(self, node_id: str, host: str = HOST, source: str = "", **told: Any) -> Node:
         """A node that has sent its information, ``told`` as :func:`information` takes it."""
-        node = Node(node_id, self.connect_socket(host=host), told.get("version", 0))
+        node = Node(node_id, self.connect_socket(host=host, source=source), told.get("version", 0))
         node.send(information(node_id, **told))
         return node
 

@@ -13,6 +13,7 @@ from twisted.logger import ILogObserver, LogEvent, formatEvent, globalLogPublish
 from twisted.trial.unittest import SynchronousTestCase
 
 from telemetry_twisted.errors import InternalErrors
+from telemetry_twisted.hub.admission import AdmissionRules
 from telemetry_twisted.hub.child import ChildState, Condition
 from telemetry_twisted.hub.figures import HubFigures
 from telemetry_twisted.hub.filter import ALL, Filter
@@ -84,7 +85,7 @@ class Scene:
         ring = Ring(1000, 1 << 20, lambda parts, _count: parts, 100)
         self.errors = InternalErrors(self.clock)
         now = self.clock.seconds
-        self.hub = Hub(ring, max_nodes, self.clock, now, self.errors, self.history)
+        self.hub = Hub(ring, AdmissionRules(max_nodes), self.clock, now, self.errors, self.history)
         self.permits = Permits(100 * max_nodes)
         self.servers = [self.server(number) for number in (0, 1)]
         self.wires = [Wire(), Wire()]

@@ -42,13 +42,17 @@ class Reactor(MemoryReactorClock):
         self.adopted.append(node)
 
 
-class IngestionProcessTests(SynchronousTestCase):
+class ProcessTestCase(SynchronousTestCase):
+    """An ingestion process with everything around it in memory, but for its listening socket."""
+
+    networks = ""
+
     def setUp(self) -> None:
         self.reactor = Reactor()
         self.listening = socket.create_server(("127.0.0.1", 0), backlog=50)
         self.listening.setblocking(False)
         self.addCleanup(self.listening.close)
-        settings = Settings(1, 1, "python", False, 1 << 20, 0, 3, False)
+        settings = Settings(1, 1, "python", False, 1 << 20, 0, 3, False, None, self.networks)
         self.process = IngestionProcess(
             cast(Any, self.reactor), settings, self.listening, InternalErrors(self.reactor)
         )
@@ -76,6 +80,8 @@ class IngestionProcessTests(SynchronousTestCase):
         self.hub.sent.clear()
         return seen
 
+
+class IngestionProcessTests(ProcessTestCase):
     def test_nothing_is_accepted_without_a_permit(self) -> None:
         self.connect()
         self.assertEqual(self.reactor.adopted, [])
@@ -176,3 +182,29 @@ class IngestionProcessTests(SynchronousTestCase):
         self.assertEqual(pulse["codec"], "python")
         self.assertEqual(pulse["connections"], 0)
         self.assertGreater(pulse["memory_bytes"], 0)
+
+
+class NetworksTests(ProcessTestCase):
+    """Nodes that come from a network that is allowed."""
+
+    networks = "10.0.0.0/8,127.0.0.0/8"
+
+    def test_they_are_served(self) -> None:
+        self.tell(records.PERMIT, count=2)
+        self.connect()
+        self.assertEqual(len(self.reactor.adopted), 1)
+
+
+class OtherNetworksTests(ProcessTestCase):
+    """Nodes that come from a network that is not allowed."""
+
+    networks = "10.0.0.0/8,2001:db8::/32"
+
+    def test_they_are_closed_before_anything_is_read(self) -> None:
+        self.tell(records.PERMIT, count=2)
+        self.connect()
+        self.assertEqual(self.reactor.adopted, [])
+        self.assertEqual([kind for kind, _ in self.hub.seen], [records.ACCEPTED, records.GONE])
+        (gone,) = self.seen(records.GONE)
+        self.assertEqual((gone["connection"], gone["kind"]), (1, "network_not_allowed"))
+        self.assertIn("--allow-node-networks", gone["reason"])
