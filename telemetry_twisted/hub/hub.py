@@ -10,6 +10,7 @@ from twisted.logger import Logger
 
 from telemetry_twisted.clock import Now
 from telemetry_twisted.errors import InternalErrors
+from telemetry_twisted.jip3.codec import VIOLATION
 from telemetry_twisted.transport import records
 
 from .admission import Admission, AdmissionRules
@@ -113,11 +114,7 @@ class Hub:
     def faults_received(self, faults: list[dict[str, Any]]) -> None:
         for fault in faults:
             self.faults[fault["kind"]] += fault["count"]
-            self._quiet.warn(
-                "node {node_id}: {count} x {kind} in events of type {discriminator}: {reason} at "
-                "offset {offset}, last in {excerpt}",
-                **fault,
-            )
+            self._quiet.warn(_fault_format(fault), **fault)
         if self._history is not None:
             self._history.record(
                 records.FAULTS, records.encode_json(records.FAULTS, faults)[records.PREFIX.size :]
@@ -166,3 +163,20 @@ class Hub:
             now=len(self.nodes),
             most=self.nodes.max_nodes,
         )
+
+
+def _fault_format(fault: dict[str, Any]) -> str:
+    """How an item of a ``FAULTS`` record is logged.
+
+    Each kind has a format of its own, so that many of one do not keep the others out of the log.
+    """
+    if fault["discriminator"] is not None:
+        where = "events of type {discriminator}"
+    elif fault["kind"] == VIOLATION:
+        where = "its node information"
+    else:
+        where = "events too short to have a type"
+    return (
+        f"node {{node_id}}: {{count}} x {fault['kind']} in {where}: {{reason}} at offset "
+        "{offset}, last in {excerpt}"
+    )

@@ -26,6 +26,7 @@ from attrs import define, field
 from websockets.sync.client import ClientConnection, connect
 
 from telemetry_twisted.jip3.encoder import encode_event, encode_node_information, frame
+from telemetry_twisted.jip3.moment import COMMON_ERA
 from telemetry_twisted.jip3.table import TABLE
 
 HOST = "127.0.0.1"
@@ -34,6 +35,9 @@ DEADLINE = 40.0
 """Seconds after which what has to happen counts as missing, far more than it takes."""
 
 ZERO_HASH = "0x" + "00" * 32
+
+NOW = int(time.time() * 1_000_000) - COMMON_ERA
+"""The timestamp of all events here, in microseconds of the Common Era: when the tests began."""
 
 UNASKED = ("event", "batch", "lagged", "stats", "metrics", "alert")
 """Types of messages that are not replies."""
@@ -53,7 +57,7 @@ def await_true(condition: Callable[[], object], what: str, seconds: float = DEAD
 
 def best_block(slot: int) -> bytes:
     """A ``BestBlockChanged`` of ``slot``, as it is sent."""
-    return frame(encode_event("BestBlockChanged", slot, {"slot": slot, "hash": ZERO_HASH}, cores=2))
+    return frame(encode_event("BestBlockChanged", NOW, {"slot": slot, "hash": ZERO_HASH}, cores=2))
 
 
 def information(
@@ -91,7 +95,7 @@ class Node:
 
     def report(self, event: str, **fields: Any) -> None:
         """Send an event of two cores' network."""
-        self.send(frame(encode_event(event, 1, fields, cores=2, version=self.version)))
+        self.send(frame(encode_event(event, NOW, fields, cores=2, version=self.version)))
 
     def report_best(self, slots: Iterable[int]) -> None:
         """Send a ``BestBlockChanged`` for each of ``slots``."""

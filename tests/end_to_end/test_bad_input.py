@@ -8,6 +8,7 @@ import pytest
 from attrs import define
 
 from telemetry_twisted.jip3.encoder import encode_event, frame
+from tests.end_to_end.conftest import NOW
 
 if TYPE_CHECKING:
     from tests.end_to_end.conftest import Node, Server, StartServer, Subscriber
@@ -42,7 +43,7 @@ def watch(server: Server, subscriber: Subscriber, node_id: str) -> Bystander:
 
 def event(name: str, **fields: object) -> bytes:
     """The content of an event."""
-    return encode_event(name, 1, fields, cores=2)
+    return encode_event(name, NOW, fields, cores=2)
 
 
 def block(slot: int) -> bytes:

@@ -11,6 +11,7 @@ import pytest
 
 from telemetry_twisted.jip3.codec import CodecUnavailable, load_codec
 from telemetry_twisted.jip3.encoder import frame
+from tests.end_to_end.conftest import NOW
 
 if TYPE_CHECKING:
     from tests.end_to_end.conftest import StartServer
@@ -92,7 +93,7 @@ def test_both_versions_of_the_protocol_in_both_layouts(
         (event,) = subscriber.receive_events(1)
     assert event["data"]["event_type"] == 61
     assert event["data"]["event"]["BlockAnnouncementStreamClosed"] == {
-        "timestamp": 1,
+        "timestamp": NOW,
         **first,
         "closer": "Remote",
         "reason": "done",

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from tests.end_to_end.conftest import NOW
+
 if TYPE_CHECKING:
     from tests.end_to_end.conftest import Node, Server, StartServer, Subscriber
 
@@ -79,18 +81,20 @@ def test_an_event_is_compact_json_in_the_order_of_the_protocol(
     assert isinstance(text, str)
     told = re.fullmatch(
         r'\{"type":"event","data":\{"id":(\d+),"node_id":"' + node.node_id + r'","event_id":8,'
-        r'"event_type":41,"event":\{"AuthoringFailed":\{"timestamp":1,"authoring_id":7,'
+        r'"event_type":41,"event":\{"AuthoringFailed":\{"timestamp":'
+        + str(NOW)
+        + r',"authoring_id":7,'
         r'"reason":"\\"é\\"\\n"\}\}\},"timestamp":"(\S+)Z"\}',
         text,
     )
     assert told is not None, text
-    assert first["data"]["event"] == {"Dropped": {"timestamp": 1, "last_timestamp": 5, "num": 7}}
+    assert first["data"]["event"] == {"Dropped": {"timestamp": NOW, "last_timestamp": 5, "num": 7}}
     assert second["data"] == {
         "id": second["data"]["id"],
         "node_id": node.node_id,
         "event_id": 7,
         "event_type": 11,
-        "event": {"BestBlockChanged": {"timestamp": 1, "slot": 2, "hash": ZERO_HASH}},
+        "event": {"BestBlockChanged": {"timestamp": NOW, "slot": 2, "hash": ZERO_HASH}},
     }
     assert first["data"]["id"] < second["data"]["id"] < int(told[1])
     received = datetime.fromisoformat(told[2]).replace(tzinfo=timezone.utc)
