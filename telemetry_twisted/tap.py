@@ -115,7 +115,7 @@ def makeService(options: Options) -> IService:
     if archive is not None and gauges is not None:
         database = open_database(options["database"], reactor)
         found = History(database, policy, time.time)
-        base = str(options["public-url"] or HERE)
+        base = str(next(iter(options["public-url"]), HERE))
         history_routes(routes, found, gauges, reactor, time.time, errors, base)
         changed = subscribers.alerts_changed
         watch = Watch(book, hub, gauges, archive, subscribers.lagged, changed, reactor, time.time)

@@ -49,7 +49,7 @@ DEFAULTS = {
     "api-token-file": None,
     "allow-origin": AllowedOrigins(),
     "trusted-proxies": TrustedProxies(),
-    "public-url": None,
+    "public-url": (),
     "alert-node-gone": 30,
     "alert-not-synced": 60,
     "alert-behind": 5,
@@ -212,6 +212,7 @@ def test_what_is_no_database_is_refused_without_repeating_a_password(value: str)
         ("allow-origin", "*"),
         ("trusted-proxies", "127.0.0.1,10.0.0.0/8,unix"),
         ("public-url", "https://example.org/telemetry"),
+        ("public-url", "https://example.org/telemetry,http://telemetry:8080"),
     ],
 )
 def test_who_may_come_in_is_accepted(name: str, value: str) -> None:
@@ -224,6 +225,7 @@ def test_who_may_come_in_is_accepted(name: str, value: str) -> None:
         ("allow-origin", "example.org", "expected origins separated by commas"),
         ("trusted-proxies", "10.0.0.1/8", "expected networks in CIDR notation"),
         ("public-url", "example.org", "expected an http or https URL"),
+        ("public-url", "https://example.org,", "expected an http or https URL"),
         ("api-token-file", "no/such/file", "cannot be read: No such file or directory"),
     ],
 )

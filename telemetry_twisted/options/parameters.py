@@ -18,7 +18,7 @@ from .readers import (
     endpoint,
     networks,
     node_list,
-    public_url,
+    public_urls,
     token_file,
     whole,
 )
@@ -227,8 +227,9 @@ _ACCESS: list[Parameter] = [
     Parameter(
         "public-url",
         "",
-        public_url,
-        "Where the public finds the API, such as https://example.org/telemetry.",
+        public_urls,
+        "Where the public finds the API, such as https://example.org/telemetry; after a comma, "
+        "further URLs whose hosts name it as well.",
     ),
 ]
 

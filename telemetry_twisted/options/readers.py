@@ -115,6 +115,6 @@ def networks(text: str) -> str:
     return text
 
 
-def public_url(text: str) -> PublicUrl | None:
-    """Where the public finds the server; None if that is nowhere in particular."""
-    return PublicUrl.parse(text) if text else None
+def public_urls(text: str) -> tuple[PublicUrl, ...]:
+    """Where the public finds the server, separated by commas; nowhere in particular if empty."""
+    return tuple(PublicUrl.parse(part.strip()) for part in text.split(",")) if text else ()

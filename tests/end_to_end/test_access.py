@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from websockets.exceptions import InvalidStatus
+from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import ClientConnection, connect
 
 from tests.end_to_end.conftest import (
@@ -53,6 +53,12 @@ def refusal(server: Server, query: str = "", **options: Any) -> tuple[int, str]:
     response = caught.value.response
     assert response.body is not None
     return response.status_code, json.loads(response.body)["error"]["message"]
+
+
+def receive_on(connection: ClientConnection) -> None:
+    """Receive until the connection is closed."""
+    while True:
+        connection.recv(DEADLINE)
 
 
 def ticket(server: Server) -> str:
@@ -155,6 +161,24 @@ class TestTokens:
             assert guarded.get("/api/metrics/live", **bearer(READ))[0] in (401, 429)
         finally:
             tokens.write_text(before)
+
+    def test_a_stream_ends_with_the_token_that_opened_it(
+        self, guarded: Server, tokens: Path
+    ) -> None:
+        other = "x" * 16
+        tokens.write_text(f"{tokens.read_text()}another read {other}\n")
+        os.kill(guarded.pid, signal.SIGHUP)
+        guarded.await_log("API tokens: read again")
+        with (
+            web_socket(guarded, f"?ticket={ticket(guarded)}") as taken,
+            web_socket(guarded, additional_headers=bearer(other)) as left,
+        ):
+            tokens.write_text(f"another read {other}\n")
+            os.kill(guarded.pid, signal.SIGHUP)
+            with pytest.raises(ConnectionClosed):
+                receive_on(taken)
+            left.send('{"type":"Ping"}')
+            await_true(lambda: '"pong"' in str(left.recv(DEADLINE)), "the other stream goes on")
 
 
 def test_a_bad_file_of_tokens_is_told_by_line(tmp_path: Path) -> None:

@@ -12,10 +12,11 @@ from telemetry_twisted.hub.quiet import QuietLog
 
 from .admission import Admission, is_open, may
 from .attempts import MOST_ATTEMPTS, PERIOD_SECONDS, FailedAttempts
-from .credentials import Credentials
+from .credentials import TICKETED, Credentials
 from .refused import Refused
+from .streams import OpenStreams
 from .tickets import TICKET_SECONDS, Tickets
-from .tokens import Holder, TokenFile
+from .tokens import Holder, TokenFile, TokenSet
 
 CHALLENGE = b'Bearer realm="telemetry"'
 """What is said to those who brought no token (RFC 6750, 3)."""
@@ -35,7 +36,10 @@ class Authentication:
         self._tokens = tokens
         self._tickets = Tickets(clock)
         self._failed = FailedAttempts(clock)
+        self._streams = OpenStreams()
         self._log = QuietLog(Logger(), clock)
+        if tokens is not None:
+            tokens.when_changed(self._streams.end_those_without)
 
     def admit(self, request: Any, client: str, credentials: Credentials) -> Admission:
         """Who asks ``request``, having brought along ``credentials``.
@@ -44,11 +48,12 @@ class Authentication:
         """
         if self._tokens is None:
             return WITHOUT_TOKENS
+        good = self._tokens.current
         if credentials == Credentials():
             if is_open(request.method, request.path):
                 return WITHOUT_TOKEN
             raise self._failure(client, "a token is needed: Authorization: Bearer TOKEN", b"")
-        holder = self._holder(self._tokens, credentials)
+        holder = self._holder(good, credentials)
         if holder is None:
             kind = "token" if credentials.ticket is None else "ticket"
             error = b', error="invalid_token"'
@@ -59,13 +64,15 @@ class Authentication:
                 f"the token of {holder.name} is for {holder.role.value} only",
                 {b"www-authenticate": CHALLENGE + b', error="insufficient_scope"'},
             )
+        if request.path in TICKETED:
+            self._streams.opened(request.channel, holder)
         return Admission(holder.name, trusted=True, holder=holder)
 
-    def _holder(self, tokens: TokenFile, credentials: Credentials) -> Holder | None:
+    def _holder(self, tokens: TokenSet, credentials: Credentials) -> Holder | None:
         if credentials.ticket is None:
-            return tokens.current.holder_of(credentials.token or "")
+            return tokens.holder_of(credentials.token or "")
         holder = self._tickets.redeem(credentials.ticket)
-        return holder if holder is not None and tokens.current.still_has(holder) else None
+        return holder if holder is not None and tokens.still_has(holder) else None
 
     def _failure(self, client: str, message: str, error: bytes) -> Refused:
         wait = self._failed.add(client)

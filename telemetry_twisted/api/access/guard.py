@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from http import HTTPStatus
 from typing import Any
 
@@ -35,7 +35,7 @@ class Rules:
 
     proxies: TrustedProxies
     origins: AllowedOrigins
-    public_url: PublicUrl | None
+    public_urls: Sequence[PublicUrl]
     tokens: TokenFile | None
     names: tuple[str, ...] = ()
 
@@ -53,9 +53,7 @@ class Guard(Resource):
         Resource.__init__(self)
         self._inside = inside
         self._rules = rules
-        self._hosts = KnownHosts(
-            rules.names, None if rules.public_url is None else rules.public_url.host
-        )
+        self._hosts = KnownHosts(rules.names, [url.host for url in rules.public_urls])
         self._authentication = Authentication(rules.tokens, clock)
 
     def render(self, request: Any) -> Any:
@@ -83,14 +81,13 @@ class Guard(Resource):
                 asked = Origin.of("https" if arrival.secure else "http", host)
                 raise Refused(
                     HTTPStatus.MISDIRECTED_REQUEST,
-                    f"this server knows nothing of being {host.shown}; ask for it by an address "
-                    f"that it listens at, or start it with --public-url {asked}",
+                    f"{host.shown} is no name of this server; ask for it by an address that it "
+                    f"listens at, or, if it is one, start it with --public-url {asked}",
                 )
 
     def _set_headers(self, request: Any, arrival: Arrival) -> None:
         _set(request, self._rules.origins.answer_headers(arrival.page))
-        public = self._rules.public_url
-        if arrival.secure and public is not None and public.origin.scheme == "https":
+        if arrival.secure and any(url.origin.scheme == "https" for url in self._rules.public_urls):
             _set(request, STRICT_TRANSPORT)
 
     def _is_preflight(self, request: Any, arrival: Arrival) -> bool:
@@ -116,9 +113,7 @@ class Guard(Resource):
     def _may_use(self, arrival: Arrival) -> bool:
         if arrival.page is None or self._rules.origins.include(arrival.page):
             return True
-        own = {arrival.origin}
-        if self._rules.public_url is not None:
-            own.add(self._rules.public_url.origin)
+        own = {arrival.origin, *(url.origin for url in self._rules.public_urls)}
         try:
             return Origin.parse(arrival.page) in own
         except ValueError:

@@ -8,7 +8,7 @@ in ``Host``. An address in ``Host`` is none that such a page could have chosen.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from attrs import frozen
 
@@ -75,14 +75,13 @@ class KnownHosts:
     """The names by which a server may be asked.
 
     :param names: further names than those of the machine itself that every machine has.
-    :param public: the name that the public knows it by, if there is one.
+    :param public: those that the public knows it by, if there are any.
     """
 
-    def __init__(self, names: Iterable[str], public: Host | None = None) -> None:
+    def __init__(self, names: Iterable[str], public: Sequence[Host] = ()) -> None:
         self._names = {name.lower().rstrip(".") for name in names}
-        self._public = public
-        if public is not None:
-            self._names.add(public.name)
+        self._names.update(host.name for host in public)
+        self._is_public = bool(public)
 
     def includes(self, host: Host, local: Address | None) -> bool:
         """Whether ``host`` may be asked for over a connection to the address ``local``.
@@ -93,5 +92,5 @@ class KnownHosts:
         if host.is_local or host.name in self._names:
             return True
         if local is None:
-            return self._public is None
+            return not self._is_public
         return host.address == local

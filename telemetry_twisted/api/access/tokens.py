@@ -16,6 +16,7 @@ import hashlib
 import hmac
 import os
 import re
+from collections.abc import Callable
 from enum import Enum
 
 from attrs import frozen
@@ -142,6 +143,11 @@ class TokenFile:
         self._seen = self._state()
         self._tokens = read_token_file(path)
         self._warn_of_readers()
+        self._changed: list[Callable[[TokenSet], object]] = []
+
+    def when_changed(self, callback: Callable[[TokenSet], object]) -> None:
+        """Have ``callback`` told of the tokens that are good, each time they were read again."""
+        self._changed.append(callback)
 
     @property
     def current(self) -> TokenSet:
@@ -172,6 +178,8 @@ class TokenFile:
         except ValueError as error:
             raise ValueError(f"{self._path}: {error}") from None
         self._warn_of_readers()
+        for callback in self._changed:
+            callback(self._tokens)
 
     def _state(self) -> tuple[int, ...] | None:
         """What differs if the file does; None if it is not there."""

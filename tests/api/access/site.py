@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from attrs import define, frozen
+from attrs import define, field, frozen
 from twisted.internet.address import IPv4Address, IPv6Address, UNIXAddress
 from twisted.internet.interfaces import IAddress
 from twisted.internet.task import Clock
@@ -56,6 +56,15 @@ class Inside(Resource):
         return b"inside"
 
 
+class Transport(StringTransport):
+    """Knows whether it was aborted."""
+
+    aborting = False
+
+    def abortConnection(self) -> None:
+        self.aborting = True
+
+
 class LoggedSite(Site):
     """Keeps the addresses that were asked for as its log would show them."""
 
@@ -74,6 +83,7 @@ class GuardedSite:
     site: LoggedSite
     inside: Inside
     clock: Clock
+    channels: list[Any] = field(factory=list)
 
     def ask(
         self,
@@ -93,13 +103,22 @@ class GuardedSite:
         lines += ["Connection: close", "", ""]
         return self.send("\r\n".join(lines).encode("latin-1"), peer, local)
 
-    def send(self, data: bytes, peer: str = CLIENT, local: str = SERVER) -> Answer:
-        """The answer to ``data``."""
-        transport = StringTransport(hostAddress=_address(local), peerAddress=_address(peer))
+    def open(self, data: str) -> Transport:
+        """A connection that stays open, on which ``data`` was sent."""
+        return self._connect(data.encode("latin-1"), CLIENT, SERVER)
+
+    def _connect(self, data: bytes, peer: str, local: str) -> Transport:
+        transport = Transport(hostAddress=_address(local), peerAddress=_address(peer))
         channel = self.site.buildProtocol(_address(peer))
         assert channel is not None
+        self.channels.append(channel)
         channel.makeConnection(transport)
         channel.dataReceived(data)
+        return transport
+
+    def send(self, data: bytes, peer: str = CLIENT, local: str = SERVER) -> Answer:
+        """The answer to ``data``."""
+        transport = self._connect(data, peer, local)
         head, _, body = transport.value().partition(b"\r\n\r\n")
         first, *others = head.decode("latin-1").split("\r\n")
         named = (line.partition(": ") for line in others)
@@ -122,7 +141,7 @@ def guarded_site(
     rules = Rules(
         TrustedProxies.parse(proxies),
         AllowedOrigins.parse(origins),
-        PublicUrl.parse(public_url) if public_url else None,
+        [PublicUrl.parse(url) for url in public_url.split(",") if url],
         tokens,
         ("machine.example",),
     )

@@ -21,6 +21,7 @@ from telemetry_twisted.api.access.tokens import TokenFile
 from .site import Answer, GuardedSite, guarded_site
 from .test_tokens import FILE, METRICS, READ
 
+OTHER = "0123456789abcdef"
 UPGRADE = {"Upgrade": "websocket", "Connection": "Upgrade"}
 
 
@@ -36,7 +37,7 @@ class GuardedTestCase(SynchronousTestCase):
         directory = tempfile.TemporaryDirectory()
         self.addCleanup(directory.cleanup)
         self.path = Path(directory.name, "tokens")
-        self.path.write_text(FILE)
+        self.path.write_text(f"{FILE}\nanother read {OTHER}\n")
         self.path.chmod(0o600)
         self.site = self.guarded()
 
@@ -138,6 +139,19 @@ class RefusalTests(GuardedTestCase):
         self.clock.advance(1)
         self.assertEqual(self.ask("/api/nodes", bearer(READ)).status, 401)
         self.assertEqual(self.ask("/api/nodes", bearer("x" * 16)).status, 200)
+
+    def test_streams_end_with_the_token_that_opened_them(self) -> None:
+        head = "Host: localhost\r\nAuthorization: Bearer"
+        opened = {
+            (path, token): self.site.open(f"GET {path} HTTP/1.1\r\n{head} {token}\r\n\r\n")
+            for path in ("/api/ws", "/api/metrics/stream", "/api/nodes")
+            for token in (READ, OTHER)
+        }
+        self.path.write_text(f"another read {OTHER}\n")
+        self.clock.advance(1)
+        self.ask("/api/health")
+        ended = [asked for asked, transport in opened.items() if transport.aborting]
+        self.assertEqual(ended, [("/api/ws", READ), ("/api/metrics/stream", READ)])
 
     def test_the_scheme_may_be_written_in_any_case(self) -> None:
         for scheme in ("bearer", "BEARER", "Bearer "):

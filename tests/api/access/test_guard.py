@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from hypothesis import given
+from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from .site import Answer, guarded_site
+from .site import CLIENT, Answer, guarded_site
 
 EXPECTED = {
     "server": "telemetry_twisted",
@@ -47,3 +49,57 @@ class SecurityHeaderTests(SynchronousTestCase):
                 answer.headers.get("strict-transport-security"),
                 "max-age=31536000" if bound else None,
             )
+
+
+HEADERS = (
+    "Host",
+    "Origin",
+    "Authorization",
+    "Forwarded",
+    "X-Forwarded-For",
+    "X-Forwarded-Proto",
+    "X-Forwarded-Host",
+    "Sec-WebSocket-Protocol",
+    "Upgrade",
+    "Access-Control-Request-Method",
+)
+VALUES = st.sampled_from(
+    (
+        "localhost",
+        "evil.example",
+        "http://localhost",
+        "null",
+        "Bearer",
+        "Bearer x",
+        "Basic eDp5",
+        'for="[::1]:5";proto=https;host=localhost',
+        "for=unknown",
+        "1.2.3.4, [::1]:x",
+        "https",
+        "telemetry, bearer.x",
+        "bearer.",
+        "websocket",
+    )
+) | st.text(st.characters(max_codepoint=255, exclude_characters="\r\n\0"))
+
+
+class AnyHeadTests(SynchronousTestCase):
+    """Heads of requests as nobody would send them."""
+
+    @given(
+        st.lists(st.tuples(st.sampled_from(HEADERS), VALUES)),
+        st.sampled_from(("GET", "HEAD", "POST", "OPTIONS", "X")),
+        st.sampled_from(("/api/health", "/api/ws?ticket=%FF", "/api/ticket", "//", "/%2e%2e", "*")),
+        st.sampled_from((CLIENT, "unix", "::1")),
+    )
+    def test_whatever_is_in_it_it_is_answered(
+        self, headers: list[tuple[str, str]], method: str, path: str, peer: str
+    ) -> None:
+        site = guarded_site(
+            proxies=f"{CLIENT},unix", origins="https://a.example", public_url="https://b.example"
+        )
+        lines = [f"{method} {path} HTTP/1.1", *(f"{name}: {value}" for name, value in headers)]
+        head = "\r\n".join([*lines, "", ""]).encode("latin-1")
+        answer = site.send(head, peer, "unix" if peer == "unix" else peer)
+        self.assertIn(answer.status, (200, 204, 400, 403, 404, 405, 421))
+        self.assertEqual(self.flushLoggedErrors(), [])

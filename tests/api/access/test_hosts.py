@@ -105,6 +105,12 @@ class HostTests(SynchronousTestCase):
         for host in STRANGE:
             self.check(site, host, 421)
 
+    def test_several_urls_name_it_each(self) -> None:
+        site = guarded_site(public_url="https://telemetry.example,http://inside:8080")
+        for host in ("telemetry.example", "inside:8080"):
+            self.check(site, host, 200)
+        self.check(site, "outside", 421)
+
     def test_any_name_is_good_at_a_unix_socket_that_no_public_url_stands_for(self) -> None:
         for host in ("unix", "docker", "localhost", *KNOWN, *STRANGE):
             self.check(guarded_site(), host, 200, peer="unix", local="unix")
