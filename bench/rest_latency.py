@@ -412,9 +412,10 @@ def serve(url: str, nodes: int, days: int, now: int) -> None:
 
     def listen(_: object) -> None:
         app = Klein()
-        history, errors = History(database, Policy()), InternalErrors(reactor)
-        history_routes(app, history, Figures(nodes), reactor, time.time, errors)
-        site = api_site(app, Connections(100, 100, 100, reactor), Turns(reactor), reactor)
+        turns, connections = Turns(reactor), Connections(100, 100, 100, reactor)
+        history, errors = History(database, Policy(), time.time, turns), InternalErrors(reactor)
+        history_routes(app, history, Figures(nodes), reactor, time.time, errors, connections)
+        site = api_site(app, connections, turns, reactor)
         port = cast(Any, reactor).listenTCP(0, site, interface=HOST)
         print(json.dumps({"port": port.getHost().port}), flush=True)
 

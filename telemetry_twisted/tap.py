@@ -53,6 +53,9 @@ from telemetry_twisted.transport.limits import descriptor_limit
 from telemetry_twisted.transport.tls import Certificates
 from telemetry_twisted.turns import Turns
 
+SWITCH_SECONDS = 0.001
+"""How long a thread that makes rows of what it reads keeps the reactor's thread waiting."""
+
 OWN_DESCRIPTORS = 64
 """Open files that the server keeps for itself: databases, logs, what it listens on."""
 
@@ -110,13 +113,14 @@ def makeService(options: Options) -> IService:
         options["ping-seconds"],
     )
     turns = Turns(reactor)
+    connections = _connections(options, reactor)
     routes = basic_routes(subscribers, figures.problems)
     history = None
     if archive is not None and gauges is not None:
         database = open_database(options["database"], reactor)
-        found = History(database, policy, time.time)
+        found = History(database, policy, time.time, turns)
         base = str(next(iter(options["public-url"]), HERE))
-        history_routes(routes, found, gauges, reactor, time.time, errors, base)
+        history_routes(routes, found, gauges, reactor, time.time, errors, connections, base)
         changed = subscribers.alerts_changed
         watch = Watch(book, hub, gauges, archive, subscribers.lagged, changed, reactor, time.time)
         store_process = Supervisor(reactor, archive, time.time, errors)
@@ -124,7 +128,7 @@ def makeService(options: Options) -> IService:
     rules = _rules(options, reactor, reloads)
     site = api_site(
         routes,
-        _connections(options, reactor),
+        connections,
         turns,
         reactor,
         guarded=lambda inside: Guard(inside, rules, reactor),

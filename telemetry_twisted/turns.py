@@ -8,12 +8,19 @@ when the time is up: then links and subscribers have theirs.
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import AsyncIterator, Iterable
+from typing import TypeVar
 
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
+T = TypeVar("T")
+
 TURN_SECONDS = 0.004
 """How much of a turn of the reactor goes to answers, together."""
+
+STEP_SECONDS = 0.002
+"""How long one of them goes on before the others have their turn."""
 
 
 class Turns:
@@ -34,6 +41,15 @@ class Turns:
         if self._next is None:
             self._next = self._clock.callLater(0, self._go)
         return turn
+
+    async def steps(self, items: Iterable[T]) -> AsyncIterator[T]:
+        """Each of ``items``, and a turn for the others in between when it takes long."""
+        end = self._clock.seconds() + STEP_SECONDS
+        for item in items:
+            yield item
+            if self._clock.seconds() >= end:
+                await self.taken()
+                end = self._clock.seconds() + STEP_SECONDS
 
     def _go(self) -> None:
         self._next = None

@@ -2,23 +2,47 @@
 
 from __future__ import annotations
 
-from array import array
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from itertools import islice
 from typing import Any
 
 from attrs import frozen
 from twisted.internet.threads import deferToThread
 
-from .database import Database
+from telemetry_twisted.turns import Turns
+
+from .database import Readable
+from .matches import decode_positions, in_any, in_one, in_one_and_any
 from .raw import CHUNK_SPAN, cut_events, node_term, type_term
 
-FIRST_BATCHES, MORE_BATCHES, MOST_BATCHES = 2, 64, 1024
-"""How many batches are looked at first, then at a time, and for one page at most."""
+FIRST_BATCHES, MORE_BATCHES = 2, 64
+"""How many batches are looked at first, and then at a time, at most."""
+
+ROUND_EVENTS = 100_000
+"""How many events they hold together, at most, but for the first."""
+
+MOST_EVENTS = 2_000_000
+"""How many events are looked at for one page, at most, where each batch costs as much as
+:data:`EVENTS_OF_A_BATCH` more."""
+
+EVENTS_OF_A_BATCH = 2000
+
+FIRST_MESSAGES = 16
+"""How many messages are read before it is known how long they are."""
+
+PAGE_BYTES = 1 << 19
+"""A page ends with the message that reaches so many bytes."""
 
 Key = tuple[int, int]
 """A batch: when it was written, and its run."""
+
+
+@frozen
+class _Batch:
+    """A batch and how many events it holds."""
+
+    key: Key
+    events: int
 
 
 @frozen(order=True)
@@ -74,43 +98,41 @@ class Found:
     next: Place | None
 
 
-async def browse(database: Database, wanted: Wanted, before: Place, limit: int) -> Found:
+async def browse(
+    database: Readable, wanted: Wanted, before: Place, limit: int, turns: Turns
+) -> Found:
     """At most ``limit`` events that are ``wanted`` and come before a place."""
     messages: list[bytes] = []
-    looked_at = 0
+    size = 0
     most = FIRST_BATCHES
+    left = MOST_EVENTS
     place = before
-    while looked_at < MOST_BATCHES:
-        batches = await _batches(database, wanted, place, most)
-        positions = await _positions(database, wanted, batches)
+    while left > 0:
+        batches, is_last = await _batches(database, wanted, place, most)
         room = limit - len(messages)
-        taken = list(islice(_places(batches, positions, place), room + 1))
-        messages += await _messages(database, wanted, taken[:room])
-        if len(taken) > room:
-            place = taken[room - 1]
-        elif len(batches) < most:
+        taken = await _places(database, wanted, batches, place, room + 1, turns)
+        done, found = await _messages(database, wanted, taken[:room], PAGE_BYTES - size)
+        messages += found
+        size += sum(map(len, found))
+        if len(taken) > done:
+            return Found(messages, taken[done - 1])
+        if is_last:
             return Found(messages, None)
-        else:
-            place = Place(*batches[-1], 0)
-        if len(messages) == limit:
+        place = Place(*batches[-1].key, 0)
+        if len(messages) == limit or size >= PAGE_BYTES:
             break
-        looked_at += len(batches)
+        left -= sum(batch.events for batch in batches) + EVENTS_OF_A_BATCH * len(batches)
         most = MORE_BATCHES
     return Found(messages, place)
 
 
-def _places(
-    batches: Sequence[Key], positions: Mapping[Key, Iterable[int]], before: Place
-) -> Iterator[Place]:
-    for key in batches:
-        end = before.position if key == (before.batch, before.run) else NEWEST.position
-        for position in positions[key]:
-            if position < end:
-                yield Place(*key, position)
+async def _batches(
+    database: Readable, wanted: Wanted, place: Place, most: int
+) -> tuple[list[_Batch], bool]:
+    """Some batches that may hold wanted events, the newest first, and whether there are no more.
 
-
-async def _batches(database: Database, wanted: Wanted, place: Place, most: int) -> list[Key]:
-    """At most so many batches that may hold wanted events, the newest first."""
+    They are at most ``most``, and hold no more than :data:`ROUND_EVENTS` but for the first.
+    """
     if wanted.node is not None:
         term = node_term(wanted.node)
     elif wanted.types is not None and len(wanted.types) == 1:
@@ -127,57 +149,128 @@ async def _batches(database: Database, wanted: Wanted, place: Place, most: int) 
         parameters.append(term)
         order = "p"
     rows = await database.query(
-        f"SELECT b.batch, b.run FROM {source} WHERE {conditions} AND ({order}.batch < ? "
+        f"SELECT b.batch, b.run, b.events FROM {source} WHERE {conditions} AND ({order}.batch < ? "
         f"OR ({order}.batch = ? AND {order}.run <= ?)) "
         f"ORDER BY {order}.batch DESC, {order}.run DESC LIMIT ?",
-        (*parameters, place.batch, place.batch, place.run, most),
+        # At the position 0 nothing is left of a batch.
+        (*parameters, place.batch, place.batch, place.run - (not place.position), most),
     )
-    return [(batch, run) for batch, run in rows]
+    batches: list[_Batch] = []
+    events = 0
+    for batch, run, count in rows:
+        events += count
+        if batches and events > ROUND_EVENTS:
+            return batches, False
+        batches.append(_Batch((batch, run), count))
+    return batches, len(rows) < most
 
 
-async def _positions(
-    database: Database, wanted: Wanted, batches: Sequence[Key]
-) -> dict[Key, Iterable[int]]:
-    """The positions of what may be wanted in each batch, the last first."""
+async def _places(
+    database: Readable,
+    wanted: Wanted,
+    batches: Sequence[_Batch],
+    before: Place,
+    most: int,
+    turns: Turns,
+) -> list[Place]:
+    """The first ``most`` places before one where wanted events may be, the newest first."""
     if not batches:
-        return {}
-    newest, oldest = batches[0][0], batches[-1][0]
-    if wanted.node is None and wanted.types is None:
-        chunks: defaultdict[Key, list[tuple[int, int]]] = defaultdict(list)
-        for batch, run, number, count in await database.query(
-            "SELECT batch, run, number, length(lengths) / 4 FROM raw_chunks "
-            "WHERE batch >= ? AND batch <= ? AND received >= ? AND received < ? "
-            "ORDER BY batch, run, number DESC",
-            (oldest, newest, wanted.begin, wanted.end),
-        ):
-            chunks[batch, run].append((number, count))
-        return {key: _each_position(chunks[key]) for key in batches}
-    node = () if wanted.node is None else (node_term(wanted.node),)
-    types = [type_term(kind) for kind in wanted.types or ()]
-    found: dict[Key, set[int] | None] = dict.fromkeys(batches)
-    for terms in filter(None, (node, types)):
-        union: defaultdict[Key, set[int]] = defaultdict(set)
-        for batch, run, encoded in await database.query(
-            f"SELECT batch, run, positions FROM raw_postings WHERE term IN ({_marks(terms)}) "
-            "AND batch >= ? AND batch <= ?",
-            (*terms, oldest, newest),
-        ):
-            union[batch, run].update(array("I", encoded))
-        for key, before in found.items():
-            found[key] = union[key] if before is None else before & union[key]
-    return {key: sorted(positions or (), reverse=True) for key, positions in found.items()}
-
-
-def _each_position(chunks: Iterable[tuple[int, int]]) -> Iterator[int]:
-    for number, count in chunks:
-        start = number * CHUNK_SPAN
-        yield from range(start + count - 1, start - 1, -1)
-
-
-async def _messages(database: Database, wanted: Wanted, places: Sequence[Place]) -> list[bytes]:
-    """The messages at some places, but for those outside the range of time."""
-    if not places:
         return []
+    places: list[Place] = []
+    find = _chunks if wanted.node is None and wanted.types is None else _matches
+    for key, steps in await find(database, wanted, batches, before, most):
+        async for step in turns.steps(steps):
+            places += [Place(*key, position) for position in step[: most - len(places)]]
+            if len(places) == most:
+                return places
+    return places
+
+
+async def _chunks(
+    database: Readable, wanted: Wanted, batches: Sequence[_Batch], before: Place, most: int
+) -> list[tuple[Key, Iterable[list[int]]]]:
+    """The positions of all events of enough chunks for so many places.
+
+    Each chunk has one event at least, but for the one that the place itself is in.
+    """
+    newest = batches[0].key
+    last = (*newest, _end(newest, before) // CHUNK_SPAN)
+    rows = await database.query(
+        "SELECT batch, run, number, length(lengths) / 4 FROM raw_chunks "
+        "WHERE batch >= ? AND (batch, run, number) <= (?, ?, ?) AND received >= ? AND received < ? "
+        "ORDER BY batch DESC, run DESC, number DESC LIMIT ?",
+        (batches[-1].key[0], *last, wanted.begin, wanted.end, most + 1),
+    )
+    keys = {batch.key for batch in batches}
+    found: list[tuple[Key, Iterable[list[int]]]] = []
+    for batch, run, number, count in rows:
+        if (batch, run) in keys:
+            start = number * CHUNK_SPAN
+            end = min(start + count, _end((batch, run), before))
+            found.append(((batch, run), [list(range(end - 1, start - 1, -1))]))
+    return found
+
+
+async def _matches(
+    database: Readable, wanted: Wanted, batches: Sequence[_Batch], before: Place, _most: int
+) -> Iterable[tuple[Key, Iterable[list[int]]]]:
+    """The positions of what is wanted of a node, of types, or of both."""
+    node = None if wanted.node is None else node_term(wanted.node)
+    terms = [type_term(kind) for kind in wanted.types or ()]
+    if node is not None:
+        terms.append(node)
+    places = ", ".join(["(?, ?)"] * len(batches))
+    rows = await database.query(
+        f"SELECT batch, run, term, positions FROM (VALUES {places}) AS w JOIN raw_postings p "
+        f"ON p.batch = w.column1 AND p.run = w.column2 AND p.term IN ({_marks(terms)})",
+        (*(part for batch in batches for part in batch.key), *terms),
+    )
+    postings: defaultdict[Key, dict[int, bytes]] = defaultdict(dict)
+    for batch, run, term, positions in rows:
+        postings[batch, run][term] = positions
+    return (
+        (batch.key, _steps(wanted, node, postings[batch.key], _end(batch.key, before)))
+        for batch in batches
+    )
+
+
+def _steps(
+    wanted: Wanted, node: int | None, postings: Mapping[int, bytes], end: int
+) -> Iterator[list[int]]:
+    """The positions in one batch, from its postings by term."""
+    lists = [decode_positions(found) for term, found in postings.items() if term != node]
+    if node is None:
+        return in_any(lists, end)
+    positions = decode_positions(postings.get(node, b""))
+    return in_one(positions, end) if wanted.types is None else in_one_and_any(positions, lists, end)
+
+
+def _end(key: Key, before: Place) -> int:
+    """Before which position of a batch the events are that come before a place."""
+    return before.position if key == (before.batch, before.run) else NEWEST.position
+
+
+async def _messages(
+    database: Readable, wanted: Wanted, places: Sequence[Place], most_bytes: int
+) -> tuple[int, list[bytes]]:
+    """The messages at the first places, and at how many: at all, or until there are enough bytes.
+
+    There is none at places outside the range of time.
+    """
+    messages: list[bytes] = []
+    done = size = 0
+    step = FIRST_MESSAGES
+    while done < len(places) and size < most_bytes:
+        part = places[done : done + step]
+        found = await _messages_at(database, wanted, part)
+        messages += found
+        size += sum(map(len, found))
+        done += len(part)
+        step = max((most_bytes - size) // (size // done + 1), 1)
+    return done, messages
+
+
+async def _messages_at(database: Readable, wanted: Wanted, places: Sequence[Place]) -> list[bytes]:
     chunks = {(place.batch, place.run, place.position // CHUNK_SPAN) for place in places}
     wanted_chunks = ", ".join(["(?, ?, ?)"] * len(chunks))
     rows = await database.query(

@@ -64,7 +64,17 @@ class Transaction(Protocol):
         """Write new rows of ``table`` the fastest way there is."""
 
 
-class Database(Protocol):
+class Readable(Protocol):
+    """What can be read from."""
+
+    async def query(self, sql: str, parameters: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
+        """The rows of a query, read beside the writer.
+
+        :raises DatabaseError: the query failed, or took longer than :data:`QUERY_SECONDS`.
+        """
+
+
+class Database(Readable, Protocol):
     """A place where history is kept.
 
     ``kind`` is ``sqlite`` or ``postgresql``; ``name`` says which one it is, without a password.
@@ -86,12 +96,6 @@ class Database(Protocol):
         """What ``work`` returns, run in a transaction that commits if it returns.
 
         :raises DatabaseError: the transaction did not commit, or, if unavailable, may not have.
-        """
-
-    async def query(self, sql: str, parameters: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
-        """The rows of a query, read beside the writer.
-
-        :raises DatabaseError: the query failed, or took longer than :data:`QUERY_SECONDS`.
         """
 
     def abort(self) -> None:

@@ -5,7 +5,6 @@ Times that go in are seconds of Unix time, times in answers RFC 3339, delays mil
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import Any
 
@@ -15,11 +14,14 @@ from attrs import frozen
 from telemetry_twisted.jip3.moment import newest_slot
 from telemetry_twisted.jip3.table import TABLE
 from telemetry_twisted.timestamps import rfc3339
+from telemetry_twisted.turns import Turns
 
+from .browse import Found, Place, Wanted, browse
 from .counts import add_up
-from .database import Database
+from .database import Readable
 from .facts import BEST_BLOCK, FINALIZED_BLOCK, STATUS, SYNC_STATUS
 from .histogram import BOUNDS, Histogram
+from .in_turns import InTurns
 from .policy import DAY, Policy
 from .ranges import Span, span_of
 from .schema import COUNTS, FAILURES, FAULTS, WHOLE_NETWORK
@@ -86,14 +88,20 @@ class History:
 
     :param policy: says for how long what is kept.
     :param now: tells Unix time.
+    :param turns: in which rows are looked at, however many ask.
     """
 
     def __init__(
-        self, database: Database, policy: Policy, now: Callable[[], float] = time.time
+        self, database: Readable, policy: Policy, now: Callable[[], float], turns: Turns
     ) -> None:
-        self.database = database
+        self.database = InTurns(database, turns)
         self.policy = policy
         self._now = now
+        self.turns = turns
+
+    async def browse(self, wanted: Wanted, before: Place, limit: int) -> Found:
+        """At most ``limit`` raw events that are ``wanted`` and come before a place."""
+        return await browse(self.database, wanted, before, limit, self.turns)
 
     # Nodes
 
@@ -131,7 +139,7 @@ class History:
             (*parameters, limit + 1),
         )
         latest = await self._latest([row[0] for row in rows[:limit]])
-        shown = [_node(row, latest.get(row[0], {})) for row in rows[:limit]]
+        shown = [_node(row, latest.get(row[0], {})) async for row in self.turns.steps(rows[:limit])]
         return Page(shown, rows[limit - 1][0] if len(rows) > limit else None)
 
     async def node(self, number: int) -> dict[str, Any]:
@@ -157,9 +165,10 @@ class History:
         if not numbers:
             return {}
         found: dict[int, dict[str, Any]] = {}
-        for number, kind, at, fields in await self.database.query(
+        rows = await self.database.query(
             f"SELECT node, type, at, fields FROM latest WHERE node IN ({_marks(numbers)})", numbers
-        ):
+        )
+        async for number, kind, at, fields in self.turns.steps(rows):
             found.setdefault(number, {})[_LATEST[kind]] = {**ujson.loads(fields), "at": _micros(at)}
         return found
 
@@ -180,10 +189,11 @@ class History:
         blocks: dict[int, dict[int, tuple[int, str]]] = {BEST_BLOCK: {}, FINALIZED_BLOCK: {}}
         synced = 0
         newest = newest_slot(self._now())
-        for number, kind, fields in await self.database.query(
+        states = await self.database.query(
             "SELECT node, type, fields FROM latest WHERE type IN (?, ?, ?)",
             (BEST_BLOCK, FINALIZED_BLOCK, SYNC_STATUS),
-        ):
+        )
+        async for number, kind, fields in self.turns.steps(states):
             if number in present:
                 said = ujson.loads(fields)
                 if kind == SYNC_STATUS:
@@ -304,10 +314,11 @@ class History:
         self, span: Span, nodes: Sequence[int], types: Collection[int] | None
     ) -> dict[int, list[int]]:
         steps: dict[int, list[bytes]] = {}
-        for bucket, packed in await self._rows(span, nodes):
+        rows = await self._rows(span, nodes)
+        async for bucket, packed in self.turns.steps(rows):
             steps.setdefault(span.index(bucket), []).append(packed)
         series: dict[int, list[int]] = {}
-        for index, step in steps.items():
+        async for index, step in self.turns.steps(steps.items()):
             for kind, count in add_up(step).items():
                 if kind in series:
                     series[kind][index] = count
@@ -367,11 +378,12 @@ class History:
         whole = Histogram()
         points = []
         slots_seen = 0
-        for bucket, slots, nodes, encoded in await self.database.query(
+        rows = await self.database.query(
             "SELECT bucket, slots, nodes, histogram FROM spreads "
             "WHERE width = ? AND type = ? AND bucket >= ? AND bucket < ? ORDER BY bucket",
             (width, BLOCK_TYPES[kind], first, end),
-        ):
+        )
+        async for bucket, slots, nodes, encoded in self.turns.steps(rows):
             histogram = Histogram.decode(encoded)
             whole.update(histogram)
             slots_seen += slots
@@ -389,11 +401,12 @@ class History:
     async def _propagation_by_slot(self, begin: float, end: float, kind: str) -> dict[str, Any]:
         whole = Histogram()
         points = []
-        for slot, first, nodes, p50, p95, p99, last, histogram in await self.database.query(
+        rows = await self.database.query(
             "SELECT slot, first, nodes, p50, p95, p99, last, histogram FROM slots "
             "WHERE type = ? AND first >= ? AND first < ? ORDER BY first LIMIT 2000",
             (BLOCK_TYPES[kind], int(begin * 1_000_000), int(end * 1_000_000)),
-        ):
+        )
+        async for slot, first, nodes, p50, p95, p99, last, histogram in self.turns.steps(rows):
             whole.add_encoded(histogram)
             spread = _spread(first, nodes, p50, p95, p99, last)
             points.append({"time": spread.pop("first"), "slot": slot, "slots": 1, **spread})

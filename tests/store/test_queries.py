@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 
 import pytest
 import ujson
 from pytest_twisted import ensureDeferred
+from twisted.internet import reactor
+from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import Clock
 
-from telemetry_twisted.store.browse import NEWEST, Place, Wanted, browse
+from telemetry_twisted.store.browse import NEWEST, Place, Wanted
 from telemetry_twisted.store.database import Database
 from telemetry_twisted.store.policy import Policy
 from telemetry_twisted.store.queries import History
 from telemetry_twisted.store.ranges import MOST_POINTS, span_of
+from telemetry_twisted.turns import Turns
 
 NOW = 1_795_506_120
 HOUR = 3600
@@ -25,7 +28,7 @@ Make = Callable[..., Any]
 @pytest.fixture
 def history(database: Database, clock: Clock) -> History:
     """Asks the database."""
-    return History(database, Policy(), clock.seconds)
+    return History(database, Policy(), clock.seconds, Turns(cast(IReactorTime, reactor)))
 
 
 KEPT = Policy().counts
@@ -323,21 +326,19 @@ def raw(make_writer: Make, make_feed: Make, commit: Make, database: Database) ->
 
 
 @ensureDeferred
-async def test_browsing_page_by_page(database: Database, raw: Make) -> None:
+async def test_browsing_page_by_page(history: History, raw: Make) -> None:
     await raw()
     seen: list[int] = []
     place: Place | None = NEWEST
     while place is not None:
-        found = await browse(database, Wanted(None, None, **EVER), place, 5)
+        found = await history.browse(Wanted(None, None, **EVER), place, 5)
         seen += ids(found.messages)
         place = None if found.next is None else Place.parse(str(found.next))
     assert seen == list(range(12, 0, -1))
 
 
 @ensureDeferred
-async def test_browsing_by_node_type_and_time(
-    database: Database, history: History, raw: Make
-) -> None:
+async def test_browsing_by_node_type_and_time(history: History, raw: Make) -> None:
     feed = await raw()
     one = await history.node_number(feed.node_id(1))
     for node, types, wanted in (
@@ -352,15 +353,15 @@ async def test_browsing_by_node_type_and_time(
             found: list[int] = []
             place: Place | None = NEWEST
             while place is not None:
-                page = await browse(database, Wanted(node, types, **EVER), place, limit)
+                page = await history.browse(Wanted(node, types, **EVER), place, limit)
                 found += ids(page.messages)
                 place = page.next
             assert found == wanted
     begin, end = (NOW - 99) * 1_000_000, (NOW - 80) * 1_000_000
-    assert ids((await browse(database, Wanted(None, None, begin, end), NEWEST, 9)).messages) == [
+    assert ids((await history.browse(Wanted(None, None, begin, end), NEWEST, 9)).messages) == [
         8, 7, 6, 5, 4, 3,
     ]  # fmt: skip
-    assert ids((await browse(database, Wanted(None, {11}, begin, end), NEWEST, 9)).messages) == [
+    assert ids((await history.browse(Wanted(None, {11}, begin, end), NEWEST, 9)).messages) == [
         8, 6, 4,
     ]  # fmt: skip
 

@@ -101,10 +101,11 @@ def base(database: Database, live: Live, clock: Clock) -> Iterator[str]:
     nobody, errors = cast(Any, None), InternalErrors(clock)
     subscribers = Subscribers(ring, nobody, nobody, 10, clock, clock.seconds, errors)
     app = basic_routes(subscribers, list)
-    history = History(database, Policy(), clock.seconds)
-    history_routes(app, history, live, clock, clock.seconds, errors)
     real = cast(Any, reactor)
-    site = api_site(app, Connections(100, 100, 100, real), Turns(real), real)
+    turns, connections = Turns(real), Connections(100, 100, 100, real)
+    history = History(database, Policy(), clock.seconds, turns)
+    history_routes(app, history, live, clock, clock.seconds, errors, connections)
+    site = api_site(app, connections, turns, real)
     port = cast(Any, reactor).listenTCP(0, site, interface="127.0.0.1")
     yield f"http://127.0.0.1:{port.getHost().port}"
     pytest_twisted.blockon(port.stopListening())
@@ -354,6 +355,8 @@ async def test_prometheus(base: str) -> None:
         ("telemetry_ring_bytes", 9),
         ("telemetry_store_up", 1),
         ("telemetry_store_queue_events", 3),
+        ("telemetry_api_connections", 1),
+        ('telemetry_api_connections_refused_total{kind="client"}', 0),
         ('telemetry_ingestion_cpu_seconds_total{process="0"}', 0.5),
     ):
         assert float(figures[name]) == value

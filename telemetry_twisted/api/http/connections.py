@@ -10,6 +10,10 @@ from twisted.logger import Logger
 from telemetry_twisted.api.access.proxies import UNIX
 from telemetry_twisted.hub.quiet import QuietLog
 
+CONNECTIONS, DESCRIPTORS, CLIENT = KINDS = ("connections", "descriptors", "client")
+"""What there are too many of when a connection is not let in: connections in all, open files of
+the process, or connections of one client."""
+
 
 class Connections:
     """Counts connections to the API, WebSocket ones included.
@@ -17,7 +21,7 @@ class Connections:
     A connection counts as one of the client's that its last request came from, as limits see it;
     before its first request, of whoever is connected. So a proxy that is trusted has as many
     connections as its clients may have. ``open`` is their number, ``refused`` counts those that
-    were not let in, by reason: ``connections``, ``descriptors`` or ``address``.
+    were not let in, by one of :data:`KINDS`.
 
     :param most: connections at most, as ``--api-connections`` says.
     :param most_of_one: those of one client, as ``--api-connections-per-client`` says.
@@ -39,13 +43,13 @@ class Connections:
         """Count a connection of ``client`` in; why not, if it is not let in."""
         if self.open >= self._most:
             return self._refuse(
-                "connections",
+                CONNECTIONS,
                 client,
                 f"{self._most} connections are open, as many as --api-connections allows",
             )
         if self.open >= self._descriptors:
             return self._refuse(
-                "descriptors",
+                DESCRIPTORS,
                 client,
                 f"{self.open} connections are open, as many as the limit of open files leaves "
                 "room for; raise it (ulimit -n, LimitNOFILE)",
@@ -75,7 +79,7 @@ class Connections:
     def _join(self, client: str) -> str | None:
         if client != UNIX and self._of[client] >= self._most_of_one:
             return self._refuse(
-                "address",
+                CLIENT,
                 client,
                 f"{client} has {self._most_of_one} connections, as many as "
                 "--api-connections-per-client allows",

@@ -6,12 +6,13 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 from attrs import frozen
+from twisted.internet.defer import DeferredSemaphore
 
 from telemetry_twisted import __version__
 from telemetry_twisted.api.websocket.frames import recent_event
 from telemetry_twisted.api.websocket.subscriber import Gauges
 from telemetry_twisted.jip3.table import TABLE
-from telemetry_twisted.store.browse import Wanted, browse
+from telemetry_twisted.store.browse import Wanted
 from telemetry_twisted.store.queries import History
 from telemetry_twisted.timestamps import rfc3339
 
@@ -40,6 +41,10 @@ from .parameters import (
 )
 
 Values = dict[str, Any]
+
+
+MOST_SEARCHES = 2
+"""How many look through raw events at once; others wait for them."""
 
 
 class NotFound(Exception):
@@ -76,6 +81,7 @@ class Answers:
         self._history = history
         self._live = live
         self._now = now
+        self._searches = DeferredSemaphore(MOST_SEARCHES)
 
     @property
     def endpoints(self) -> tuple[Endpoint, ...]:
@@ -260,7 +266,8 @@ class Answers:
         node_id = values.get("node_id") or values.get("node")
         node = await self._number(node_id) if node_id else None
         wanted = Wanted(node, read_types(values), int(begin * 1_000_000), int(end * 1_000_000))
-        found = await browse(self._history.database, wanted, values["cursor"], values["limit"])
+        async with self._searches:
+            found = await self._history.browse(wanted, values["cursor"], values["limit"])
         sampled = await self._history.raw_share(begin, end)
         head = b'{"from":"%b","to":"%b","count":%d,"sampled":{"seen":%d,"kept":%d},"events":[' % (
             rfc3339(begin).encode(),

@@ -12,6 +12,7 @@ from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 from twisted.web.iweb import IRequest
 
+from telemetry_twisted.api.http.connections import KINDS, Connections
 from telemetry_twisted.api.websocket.subscriber import Gauges
 from telemetry_twisted.hub.child import ChildState
 from telemetry_twisted.timestamps import microseconds
@@ -193,12 +194,35 @@ def _processes(processes: Iterable[Figures]) -> Iterable[Metric]:
         yield gauge
 
 
+class ConnectionsCollector(Collector):
+    """Tells of ``connections`` to the API."""
+
+    def __init__(self, connections: Connections) -> None:
+        self._connections = connections
+
+    def collect(self) -> Iterable[Metric]:
+        yield GaugeMetricFamily(
+            f"{PREFIX}api_connections",
+            "Connections to the API, subscribers included.",
+            value=self._connections.open,
+        )
+        refused = CounterMetricFamily(
+            f"{PREFIX}api_connections_refused",
+            "Connections to the API that were not let in, by what there were too many of.",
+            labels=["kind"],
+        )
+        for kind in KINDS:
+            refused.add_metric([kind], self._connections.refused[kind])
+        yield refused
+
+
 class Exposition:
     """Answers Prometheus with the figures of ``live`` and those of this process."""
 
-    def __init__(self, live: Gauges) -> None:
+    def __init__(self, live: Gauges, connections: Connections) -> None:
         self._registry = CollectorRegistry()
         self._registry.register(ServerCollector(live))
+        self._registry.register(ConnectionsCollector(connections))
         ProcessCollector(registry=self._registry)
 
     def answer(self, request: IRequest) -> bytes:

@@ -13,13 +13,15 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 from twisted.web.iweb import IRequest
 
-from telemetry_twisted.api.answers import json_error
+from telemetry_twisted.api.answers import json_body, json_error
+from telemetry_twisted.api.http.connections import Connections
 from telemetry_twisted.api.websocket.frames import encode
 from telemetry_twisted.api.websocket.subscriber import Gauges
 from telemetry_twisted.clock import Now
 from telemetry_twisted.errors import InternalErrors
 from telemetry_twisted.store.database import DatabaseError
 from telemetry_twisted.store.queries import History
+from telemetry_twisted.turns import Turns
 
 from . import schemas
 from .endpoints import Answers, Encoded, Endpoint, NotFound
@@ -38,18 +40,20 @@ def history_routes(
     clock: IReactorTime,
     now: Now,
     errors: InternalErrors,
+    connections: Connections,
     base: str = HERE,
 ) -> None:
     """Add the routes of a server that keeps history to those that ``app`` has.
 
+    :param connections: those to the API, which Prometheus is told of.
     :param base: the URL that paths are below, as the OpenAPI document tells it.
     """
     endpoints = Answers(history, live, now).endpoints
     streams = (_stream_endpoint(),)
     for endpoint in endpoints:
-        _route(app, endpoint.path, endpoint.path)(_answering(endpoint))
+        _route(app, endpoint.path, endpoint.path)(_answering(endpoint, history.turns))
     document = encode(openapi_document(endpoints, streams, base))
-    exposition = Exposition(live)
+    exposition = Exposition(live, connections)
 
     @_route(app, "/api/openapi.json", "openapi")
     def openapi(request: IRequest) -> bytes:
@@ -96,19 +100,19 @@ def _route(app: Klein, path: str, name: str) -> Callable[[Any], Any]:
     return app.route(rule, methods=["GET", "HEAD"], endpoint=name)
 
 
-def _answering(endpoint: Endpoint) -> Callable[..., Any]:
+def _answering(endpoint: Endpoint, turns: Turns) -> Callable[..., Any]:
     async def answer(request: Any, **path: str) -> bytes:
         values = read_parameters(endpoint.parameters, request.args, path)
         found = await endpoint.answer(values)
+        await turns.taken()
         return _json(request, found if isinstance(found, Encoded) else encode(found))
 
     return answer
 
 
 def _json(request: IRequest, body: bytes) -> bytes:
-    request.setHeader(b"content-type", b"application/json")
     request.setHeader(b"cache-control", b"no-store")
-    return body
+    return json_body(request, HTTPStatus.OK, body)
 
 
 def _stream_endpoint() -> Endpoint:
