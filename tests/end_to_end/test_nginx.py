@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import socket
+import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from http.client import HTTPConnection
@@ -17,7 +18,7 @@ from attrs import frozen
 from websockets.exceptions import InvalidStatus
 from websockets.sync.client import ClientConnection, connect
 
-from tests.end_to_end.conftest import DEADLINE, HOST, Server, StartServer
+from tests.end_to_end.conftest import DEADLINE, HOST, Server, StartServer, await_true
 from tests.end_to_end.nginx import PATH, free_port, nginx, nginx_program
 
 CLIENT = "127.0.0.2"
@@ -131,3 +132,16 @@ def test_a_page_of_the_public_url_may_have_a_stream_and_another_may_not(publish:
     with pytest.raises(InvalidStatus) as caught, public.stream(origin="http://evil.example"):
         pass
     assert caught.value.response.status_code == 403
+
+
+def test_a_stream_on_which_nothing_happens_is_not_cut(publish: Any) -> None:
+    public = publish("--ping-seconds", "2")
+    with public.stream() as stream:
+        # Without pings nginx would cut it: this is twice the time that it waits.
+        end = time.monotonic() + 2 * QUIET_SECONDS + 1
+        while time.monotonic() < end:
+            with pytest.raises(TimeoutError):
+                stream.recv(1)
+        stream.send('{"type":"Ping"}')
+        assert json.loads(stream.recv(DEADLINE))["type"] == "pong"
+    await_true(lambda: public.get(f"{public.url}/api/health")[0] == 200, "it is healthy")
