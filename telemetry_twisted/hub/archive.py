@@ -27,7 +27,7 @@ WAITING_BYTES = 64 << 20
 COMINGS_AND_GOINGS_BYTES = 16 << 20
 """What may wait beyond that of the comings and goings of nodes, which all the rest refers to."""
 
-PATIENCE = Patience(busy=60.0)
+PATIENCE = Patience(busy_late=10.0, busy_dead=60.0)
 """Writing history is work in long pieces, at a low priority; the stream does not wait for it."""
 
 SAMPLED_SECONDS = 1.0

@@ -157,25 +157,24 @@ class Supervisor(Service):
         run = self._run
         if run is None or run.verdict:
             return
-        silence, patience = run.silence.look(), self._child.patience
-        if self.condition.state is ChildState.STARTING:
-            if silence >= patience.starting:
-                self._condemn(run, silence)
-        elif silence >= patience.late:
-            if self.condition.state is not ChildState.LATE:
-                run.processor = processor_seconds(run.pid)
+        silence, patience, state = run.silence, self._child.patience, self.condition.state
+        silence.look()
+        if state is ChildState.STARTING:
+            if silence.seconds >= patience.starting:
+                self._condemn(run)
+        elif silence.outlasts(patience.late, patience.busy_late):
+            if state is not ChildState.LATE:
                 self._log.warn(
                     "nothing is heard of {title} any more; it gets nothing new, and is killed "
                     "unless it says something soon",
                     title=self.condition.title,
                 )
-                self._enter(ChildState.LATE, silence)
-            idle = processor_seconds(run.pid) == run.processor
-            if silence >= (patience.dead if idle else patience.busy):
-                self._condemn(run, silence)
+                self._enter(ChildState.LATE, silence.seconds)
+            if silence.outlasts(patience.dead, patience.busy_dead):
+                self._condemn(run)
 
-    def _condemn(self, run: _Run, silence: float) -> None:
-        run.verdict = f"nothing was heard of it for {silence:.0f} s"
+    def _condemn(self, run: _Run) -> None:
+        run.verdict = f"nothing was heard of it for {run.silence.seconds:.0f} s"
         self._log.error(
             "{title} is killed: {verdict}", title=self.condition.title, verdict=run.verdict
         )
@@ -239,8 +238,7 @@ class Supervisor(Service):
 class _Run(ProcessProtocol):
     """One run of a child: its process and its link, which end in either order.
 
-    ``verdict`` says why the supervisor had to kill it; ``processor`` what it had used when it was
-    first found to be late.
+    ``verdict`` says why the supervisor had to kill it.
     """
 
     _log = Logger()
@@ -249,10 +247,9 @@ class _Run(ProcessProtocol):
         self, supervisor: Supervisor, child: Child, clock: IReactorTime, errors: InternalErrors
     ) -> None:
         self.started = clock.seconds()
-        self.silence = Silence(clock)
+        self.silence = Silence(clock, lambda: processor_seconds(self.pid))
         self.pid = 0
         self.verdict = ""
-        self.processor = 0.0
         self._child = child
         self._supervisor = supervisor
         self._errors = errors

@@ -95,7 +95,7 @@ class Child:
     passed_on: list[socket.socket] = field(factory=list)
     states: list[str] = field(factory=list)
     condition: Condition = field(factory=lambda: Condition("child", "the child"))
-    patience: Patience = field(factory=lambda: Patience(busy=60.0))
+    patience: Patience = field(factory=lambda: Patience(busy_dead=60.0))
     mistake: Exception | None = None
 
     def _note(self, news: str) -> None:
@@ -462,14 +462,37 @@ class HungTests(SupervisorTestCase):
         self.assertEqual(len(self.reactor.processes), 2)
         self.assertEqual(self.state, "starting")
 
+    def work(self, seconds: float) -> None:
+        """Let the child compute for so long, without a word."""
+        for _ in range(round(seconds)):
+            self.busy += 0.01
+            self.wait(1)
+
     def test_one_that_computes_is_slow_and_not_dead(self) -> None:
         self.say()
-        self.wait(5)
-        self.busy = 0.1
-        self.wait(50)
+        self.work(4)
+        self.assertEqual(self.state, "running")
+        self.work(54)
         self.assertEqual((self.state, self.process.signals), ("late", []))
-        self.wait(10)
+        self.work(3)
         self.assertEqual(self.process.signals, ["KILL"])
+
+    def test_one_that_computes_and_then_stops_is_dead_ten_seconds_later(self) -> None:
+        self.say()
+        self.work(20)
+        self.wait(8)
+        self.assertEqual(self.process.signals, [])
+        self.wait(2)
+        self.assertEqual(self.process.signals, ["KILL"])
+
+    def test_one_that_computed_before_its_last_word_may_be_as_silent_as_any(self) -> None:
+        self.say()
+        self.work(9)
+        self.say()
+        self.wait(2)
+        self.assertEqual(self.state, "running")
+        self.wait(1)
+        self.assertEqual(self.state, "late")
 
     def test_a_hub_that_was_stopped_itself_holds_it_against_no_one(self) -> None:
         self.say()
