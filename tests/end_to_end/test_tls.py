@@ -7,6 +7,7 @@ import signal
 import socket
 import ssl
 import sys
+from http.client import HTTPSConnection
 from pathlib import Path
 
 import pytest
@@ -64,6 +65,7 @@ def server(start_process: StartProcess, credentials: Credentials) -> Server:
         str(Path(sys.executable).with_name("twistd")),
         *("-n", "--pidfile=", "telemetry", "--no-database", "--ingestion-procs", "1"),
         *("--ring-events", "1000", "--api-endpoint", credentials.options),
+        *("--public-url", "https://telemetry.example"),
         *("--telemetry-endpoint", "tcp:0:interface=127.0.0.1"),
     ).await_listening()
 
@@ -126,6 +128,15 @@ def test_certificates_are_renewed_on_sighup_and_connections_stay(
         server.connect_node(node_id).report_best(range(10))
         subscriber.receive_events(10)
         assert subscriber.slots() == list(range(10))
+
+
+def test_browsers_are_told_to_come_by_tls_only(server: Server, credentials: Credentials) -> None:
+    client = HTTPSConnection("127.0.0.1", server.ports["api"], context=credentials.trust)
+    client.request("GET", "/api/health")
+    response = client.getresponse()
+    client.close()
+    assert response.status == 200
+    assert response.headers["Strict-Transport-Security"] == "max-age=31536000"
 
 
 class TestNodes:

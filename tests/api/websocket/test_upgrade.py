@@ -9,6 +9,7 @@ from twisted.internet.address import IPv4Address
 from twisted.internet.error import ConnectionDone
 from twisted.trial.unittest import SynchronousTestCase
 
+from telemetry_twisted.api.access.proxies import TrustedProxies
 from telemetry_twisted.api.http.connections import Connections
 from telemetry_twisted.api.http.site import ApiSite
 from telemetry_twisted.api.websocket.subscribers import Subscribers
@@ -46,6 +47,7 @@ class UpgradeTests(SynchronousTestCase):
             Connections(100, 100, 100, clock),
             Turns(clock),
             clock,
+            client_of=TrustedProxies.parse("127.0.0.1").client_of,
         )
 
     def connect(self, data: bytes) -> MemoryTransport:
@@ -97,6 +99,17 @@ class UpgradeTests(SynchronousTestCase):
     def test_header_values_are_read_as_lists_of_tokens_in_any_case(self) -> None:
         status, _, _ = self.ask(Upgrade="h2c, WebSocket", Connection="close ,UPGRADE")
         self.assertEqual(status[:12], b"HTTP/1.1 101")
+
+    def test_a_subscriber_is_known_by_its_client_as_trusted_proxies_tell_it(self) -> None:
+        for told in (None, "192.0.2.7"):
+            self.ask(X_Forwarded_For=told)
+        self.assertEqual(set(self.subscribers.lagged()), {"127.0.0.1", "192.0.2.7"})
+
+    def test_a_subprotocol_is_agreed_on_where_it_is_offered(self) -> None:
+        for offered, agreed in (("other, telemetry", True), ("other", False), (None, False)):
+            _, head, _ = self.ask(Sec_WebSocket_Protocol=offered)
+            lines = head.splitlines()
+            self.assertEqual(b"sec-websocket-protocol: telemetry" in lines, agreed, offered)
 
     def test_other_methods(self) -> None:
         for method in ("POST", "PUT", "OPTIONS", "get"):
