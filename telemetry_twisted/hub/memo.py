@@ -28,22 +28,19 @@ class Made:
 class FrameMemo:
     """Remembers the latest frames, of all channels together, up to ``max_bytes``.
 
-    ``bytes`` is what they take.
+    ``bytes`` is what they take; ``get`` tells the frame that was made at a place, or None.
     """
 
     def __init__(self, max_bytes: int) -> None:
         self.max_bytes = max_bytes
         self.bytes = 0
         self._made: dict[Hashable, Made] = {}
+        self.get = self._made.get  # every subscriber asks for every frame
 
     @property
     def room(self) -> int:
         """Bytes that it may still grow by."""
         return self.max_bytes - self.bytes
-
-    def get(self, place: Hashable) -> Made | None:
-        """The frame that was made at ``place``, if it is still remembered."""
-        return self._made.get(place)
 
     def put(self, place: Hashable, made: Made) -> None:
         """Remember what was made at ``place``, where nothing is remembered yet."""

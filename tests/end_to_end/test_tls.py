@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import socket
@@ -23,6 +24,7 @@ from tests.end_to_end.conftest import (
     best_block,
     information,
 )
+from tests.end_to_end.raw_websocket import CLOSE, TEXT, RawClient, close_payload, frame
 
 
 @frozen
@@ -98,6 +100,33 @@ def test_it_is_told_goodbye(server: Server, credentials: Credentials, node_id: s
         with pytest.raises(ConnectionClosed):
             subscriber.receive_until(lambda: False)
         assert subscriber.connection.close_code == 1001
+
+
+@pytest.mark.parametrize(
+    ("data", "code"),
+    [
+        (frame(TEXT, b"\xff"), 1007),
+        (frame(3), 1002),
+        (frame(TEXT, b"{", length=1 << 20), 1009),
+        (frame(CLOSE, close_payload(1000)), 1000),
+    ],
+)
+def test_clients_that_send_early_are_served_and_told_why_they_are_closed(
+    server: Server, credentials: Credentials, data: bytes, code: int
+) -> None:
+    secure = credentials.trust.wrap_socket(
+        server.connect_socket("api"), server_hostname="localhost"
+    )
+    ping = frame(TEXT, b'{"type":"Ping"}')
+    client = RawClient(secure).upgrade(ping + ping[:3])
+    client.send(ping[3:] + data + ping * 100)
+    types = []
+    for _ in range(3):
+        received = client.receive()
+        assert received is not None
+        types.append(json.loads(received.payload)["type"])
+    assert types == ["connected", "pong", "pong"]
+    assert client.receive_close().code == code
 
 
 def shown(server: Server, credentials: Credentials, kind: str = "api") -> bytes:

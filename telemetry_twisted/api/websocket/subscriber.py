@@ -199,6 +199,7 @@ class Subscriber:
         self._pending: deque[_PendingRequest] = deque()
         self._metrics_call: IDelayedCall | None = None
         self._wants_alerts = False
+        self._alerts: dict[str, Any] | None = None
         self._subscriptions = deque([self._subscribe_through(ALL, {"type": "All"})])
 
     @property
@@ -398,7 +399,13 @@ class Subscriber:
     def alerts_changed(self, alerts: dict[str, Any]) -> None:
         """Tell the alerts that hold now, if that was asked for."""
         if self._wants_alerts:
-            self._in_turn(lambda: self._tell("alert", alerts))
+            waits, self._alerts = self._alerts is not None, alerts
+            if not waits:  # else the news are told in place of what was to be told
+                self._in_turn(self._tell_alerts)
+
+    def _tell_alerts(self) -> None:
+        alerts, self._alerts = self._alerts, None
+        self._tell("alert", alerts)
 
     @_kept
     def send_stats(self, stats: bytes) -> None:

@@ -600,3 +600,17 @@ class BoundsTests(SynchronousTestCase):
         self.subscriber.abort()
         self.stage.time.pump([0] * 20)
         self.assertEqual(self.stage.errors.counts, {})
+
+    def test_a_client_that_reads_nothing_is_told_the_last_alerts_alone(self) -> None:
+        gauges = self.stage.gauges = FakeGauges()
+        ask(self.subscriber, "SubscribeAlerts")
+        self.wire.pump()
+        self.wire.received()
+        self.wire.fill()
+        self.stage.publish(1)
+        for number in range(1000):
+            gauges.current = [str(number)]
+            self.subscriber.alerts_changed(gauges.alerts())
+        self.wire.drain()
+        event, alert = messages_in(self.wire)
+        self.assertEqual((event["type"], alert["data"]["alerts"]), ("event", ["999"]))
