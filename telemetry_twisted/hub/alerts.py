@@ -7,10 +7,8 @@ from typing import Any
 
 from attrs import define, frozen
 
+from .missed import MissedNodes
 from .nodes import Node
-
-GONE_FOR_GOOD_SECONDS = 24 * 3600.0
-"""After so long a node that is gone is no longer missed."""
 
 
 @frozen
@@ -65,8 +63,7 @@ class AlertBook:
         self._thresholds = thresholds
         self._open: dict[tuple[str, str | None], dict[str, Any]] = {}
         self.ended: list[dict[str, Any]] = []
-        self._present: set[str] = set()
-        self._left: dict[str, float] = {}
+        self._missed = MissedNodes()
         self._unsynced: dict[str, float] = {}
         self._finalized: tuple[int, float] = (-1, 0.0)
         self._minute: list[tuple[float, int, dict[str, int]]] = []
@@ -111,16 +108,9 @@ class AlertBook:
         yield from self._store(situation)
 
     def _gone(self, nodes: list[Node], now: float) -> Iterator[Condition]:
-        present = {node.node_id for node in nodes}
-        self._left.update(dict.fromkeys(self._present - present, now))
-        for node_id in present & self._left.keys():
-            del self._left[node_id]
-        self._present = present
-        for node_id, left in list(self._left.items()):
-            seconds = now - left
-            if seconds > GONE_FOR_GOOD_SECONDS:
-                del self._left[node_id]
-            elif 0 < self._thresholds.node_gone <= seconds:
+        self._missed.look((node.node_id for node in nodes), now)
+        for node_id, seconds in self._missed.gone(now):
+            if 0 < self._thresholds.node_gone <= seconds:
                 yield Condition(
                     "node_gone",
                     node_id,

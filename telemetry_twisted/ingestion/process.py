@@ -38,6 +38,9 @@ from .rate import RateLimit
 REPORT_SECONDS = 1.0
 """How often the counters of a process are sent to the hub."""
 
+MOST_ENDED_FAULTS = 1000
+"""Faults of nodes that are gone that wait for the next report, at most."""
+
 LISTEN_FD = 4
 """Descriptor of the listening socket that all ingestion processes share."""
 
@@ -210,6 +213,8 @@ class IngestionProcess:
         self._assembler.end_turn()
         if node.source is not None:
             self._ended_faults += node.source.faults.report()
+            if len(self._ended_faults) > MOST_ENDED_FAULTS:
+                self._send_faults([])
             if self._settings.history:
                 self._send_history([node.source])
         self._connections.ended(node, ending)
@@ -217,11 +222,7 @@ class IngestionProcess:
     def _report(self) -> None:
         nodes = self._connections.nodes.values()
         sources = [node.source for node in nodes if node.source is not None]
-        faults, self._ended_faults = self._ended_faults, []
-        for source in sources:
-            faults += source.faults.report()
-        if faults:
-            self._link.send(records.encode_json(records.FAULTS, faults))
+        self._send_faults(sources)
         if self._settings.history:
             self._assembler.end_turn()
             self._send_history(sources)
@@ -238,6 +239,13 @@ class IngestionProcess:
             "internal_errors": self._errors.counts,
         }
         self._link.send(records.encode_json(records.PULSE, pulse))
+
+    def _send_faults(self, sources: list[Source]) -> None:
+        faults, self._ended_faults = self._ended_faults, []
+        for source in sources:
+            faults += source.faults.report()
+        if faults:
+            self._link.send(records.encode_json(records.FAULTS, faults))
 
     def _send_history(self, sources: list[Source]) -> None:
         counts = {}
