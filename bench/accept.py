@@ -41,10 +41,14 @@ PROCESSES = (4, 8)
 SHARED, REUSEPORT, DEALT, PERMITS = "shared socket", "SO_REUSEPORT", "dealt", "permits"
 WAYS = (SHARED, REUSEPORT, DEALT, PERMITS)
 LIMIT = 20.0
-RENEWED = f"% from even after {LEAVING} have left and {LEAVING} come"
-COST = "µs a connection"
-HUB_COST = "µs a connection in the hub"
-TIME = "ms until all are accepted"
+RENEWED, TIME, COST, HUB_COST = "renewed, %", "all, ms", "each, µs", "each in the hub, µs"
+ASIDES = {
+    RENEWED: f", {LEAVING} left and {LEAVING} came",
+    TIME: ", until all are accepted",
+    COST: ", cost",
+    HUB_COST: ", of which in the hub",
+}
+UNITS = {RENEWED: "% from even", TIME: "ms", COST: "µs a connection", HUB_COST: "µs a connection"}
 
 Hub = Callable[[int], float]
 """Sees to it that so many more connections are accepted; the processor time it took, in seconds."""
@@ -62,7 +66,7 @@ def run(settings: Settings) -> Report:
     return Report(
         "accept",
         f"{CONNECTIONS} connections at once, spread over processes",
-        (*rows, *(_aside(row, what) for what in (RENEWED, TIME, COST, HUB_COST) for row in rows)),
+        (*rows, *(_aside(row, what) for what in ASIDES for row in rows)),
         tuple(
             Target(f"{processes} processes", PERMITS, 5, at_most=True) for processes in PROCESSES
         ),
@@ -72,7 +76,7 @@ def run(settings: Settings) -> Report:
 
 def _aside(row: Row, what: str) -> Row:
     samples = tuple(Sample(sample.details[what]) for sample in row.samples)
-    return Row(f"{row.case}: {what}", row.system, what.split()[0], samples)
+    return Row(f"{row.case}{ASIDES[what]}", row.system, UNITS[what], samples)
 
 
 @contextmanager
@@ -327,7 +331,7 @@ class Acceptance:
 
     def connection_accepted(self, accepted: socket.socket, host: str) -> None:
         told = {"connection": accepted.fileno(), "host": host}
-        self._link.send(records.encode_json(records.ACCEPTED, told))
+        self._link.queue(records.encode_json(records.ACCEPTED, told))
         self._adopt(accepted)
 
     def connection_lost(self) -> None:
@@ -336,6 +340,9 @@ class Acceptance:
 
     def connection_shed(self, host: str) -> None:
         raise AssertionError
+
+    def turn_done(self) -> None:
+        self._link.flush()
 
     def permits_returned(self, count: int) -> None:
         raise AssertionError

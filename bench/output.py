@@ -24,7 +24,7 @@ LABELS = {
     "compiled": "ours, compiled codec",
 }
 _COLOURS = {"A": "#9aa5b1", "B": "#52606d", "python": "#7db8e8", "compiled": "#1f6fb2"}
-_OTHER_COLOURS = ("#d08c2f", "#7a9e4f", "#8a6bb1")
+_OTHER_COLOURS = ("#d08c2f", "#7a9e4f", "#8a6bb1", "#4f8aa8")
 
 
 def show_machine(console: Console, machine: dict[str, Any]) -> None:

@@ -14,7 +14,7 @@ from typing import Protocol
 
 from attrs import define
 
-CONNECTIONS_PER_PERMIT = 16
+CONNECTIONS_PER_PERMIT = 8
 """For so many connections that a process has on average, it may be one more ahead of another."""
 
 MOST_AHEAD = 8
@@ -50,7 +50,7 @@ class Permits:
 
     Between any two processes that accept, no more connections come than keep them within a few of
     one another: a process gets a permit while its connections and permits together are fewer than
-    the connections of each other process and the lead that it may have, which is a sixteenth of
+    the connections of each other process and the lead that it may have, which is an eighth of
     an average share, at least 1 and at most :data:`MOST_AHEAD`.
 
     ``spent`` counts the permits that were spent on connections.

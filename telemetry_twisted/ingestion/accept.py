@@ -31,6 +31,9 @@ class Taker(Protocol):
     def connection_shed(self, host: str) -> None:
         """A connection from ``host`` was closed at once: there are no descriptors left."""
 
+    def turn_done(self) -> None:
+        """What could be accepted at once has been handed over."""
+
     def permits_returned(self, count: int) -> None:
         """``count`` permits will not be spent."""
 
@@ -92,6 +95,12 @@ class Acceptor:
             self._taker.permits_returned(count)
 
     def doRead(self) -> None:
+        before = self.permits
+        self._accept()
+        if self.permits != before:
+            self._taker.turn_done()
+
+    def _accept(self) -> None:
         while self.permits:
             try:
                 accepted, address = self._listening.accept()

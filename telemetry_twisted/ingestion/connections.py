@@ -87,6 +87,9 @@ class Connections:
     def connection_shed(self, host: str) -> None:
         self._end(self._begin(host), NO_DESCRIPTOR)
 
+    def turn_done(self) -> None:
+        self._link.flush()
+
     def permits_returned(self, count: int) -> None:
         self._link.send(records.encode_json(records.RETURNED, {"count": count, "more": False}))
 
@@ -96,7 +99,7 @@ class Connections:
     def _begin(self, host: str) -> int:
         self._last += 1
         begun = {"connection": self._last, "host": host}
-        self._link.send(records.encode_json(records.ACCEPTED, begun))
+        self._link.queue(records.encode_json(records.ACCEPTED, begun))
         return self._last
 
     def build_node(self, number: int) -> NodeProtocol:

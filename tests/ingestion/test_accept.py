@@ -60,6 +60,7 @@ class AcceptorTests(SynchronousTestCase):
         self.shed: list[str] = []
         self.returned: list[int] = []
         self.wanted = 0
+        self.turns = 0
         self.acceptor = self.make(listening)
 
     def make(self, listening: Any) -> Acceptor:
@@ -74,6 +75,9 @@ class AcceptorTests(SynchronousTestCase):
 
     def connection_shed(self, host: str) -> None:
         self.shed.append(host)
+
+    def turn_done(self) -> None:
+        self.turns += 1
 
     def permits_returned(self, count: int) -> None:
         self.returned.append(count)
@@ -102,6 +106,7 @@ class AcceptorTests(SynchronousTestCase):
         self.acceptor.permit(2)
         self.acceptor.doRead()
         self.assertEqual(self.hosts, ["127.0.0.1"] * 3)
+        self.assertEqual(self.turns, 1)
         self.assertFalse(self.reads)
         self.acceptor.permit(4)
         self.acceptor.doRead()
@@ -113,6 +118,7 @@ class AcceptorTests(SynchronousTestCase):
         self.acceptor.permit(2)
         self.acceptor.doRead()
         self.assertEqual((self.hosts, self.acceptor.permits), ([], 2))
+        self.assertEqual(self.turns, 0)
 
     def test_what_is_not_spent_is_given_back_when_it_stops(self) -> None:
         self.acceptor.permit(3)

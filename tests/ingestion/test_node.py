@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from itertools import product
 from typing import Any
 
-import pytest
 import ujson
 from attrs import define, field
 from hypothesis import given
@@ -13,6 +13,7 @@ from twisted.internet.address import IPv4Address
 from twisted.internet.task import Clock
 from twisted.internet.testing import StringTransport
 from twisted.python.failure import Failure
+from twisted.trial.unittest import SynchronousTestCase
 
 from telemetry_twisted.ingestion.assembler import Assembler, Source
 from telemetry_twisted.ingestion.faults import FaultLedger
@@ -146,215 +147,209 @@ class Bench:
         self.clock.advance(0)
 
 
-@pytest.fixture
-def bench() -> Bench:
-    return Bench()
-
-
-def test_a_node_introduces_itself_and_waits_for_the_hub(bench: Bench) -> None:
-    bench.receive(hello() + best_block(1))
-    assert [information.node_id for information in bench.introduced] == [NODE_ID]
-    assert bench.transport.producerState == "paused"
-    bench.admit()
-    assert bench.transport.producerState == "producing"
-    bench.end_turn()
-    assert bench.collector.slots == [1]
-    assert bench.collector.chunks[0].runs == ((7, 1),)
-
-
-@given(st.lists(st.integers(1, 400), max_size=60), st.integers(0, 3))
-def test_frames_may_be_split_over_reads_at_any_byte(cuts: list[int], admit_at: int) -> None:
-    bench = Bench()
-    stream = hello() + b"".join(best_block(slot) + failed("x" * slot) for slot in range(20))
-    reads = []
-    for cut in cuts:
-        reads.append(stream[:cut])
-        stream = stream[cut:]
-    reads.append(stream)
-    admitted = False
-    for number, data in enumerate(reads):
-        if bench.introduced and not admitted and number >= admit_at:
-            bench.admit()
-            admitted = True
-        if data:
-            bench.receive(data)
-    if not admitted:
+class NodeProtocolTests(SynchronousTestCase):
+    def test_a_node_introduces_itself_and_waits_for_the_hub(self) -> None:
+        bench = Bench()
+        bench.receive(hello() + best_block(1))
+        assert [information.node_id for information in bench.introduced] == [NODE_ID]
+        assert bench.transport.producerState == "paused"
         bench.admit()
-    bench.end_turn()
-    events = bench.collector.events
-    assert len(events) == 40
-    assert [event["data"]["event_id"] for event in events] == list(range(40))
-    assert [event["data"]["id"] for event in events] == list(range(1, 41))
+        assert bench.transport.producerState == "producing"
+        bench.end_turn()
+        assert bench.collector.slots == [1]
+        assert bench.collector.chunks[0].runs == ((7, 1),)
 
+    @given(st.lists(st.integers(1, 400), max_size=60), st.integers(0, 3))
+    def test_frames_may_be_split_over_reads_at_any_byte(
+        self, cuts: list[int], admit_at: int
+    ) -> None:
+        bench = Bench()
+        stream = hello() + b"".join(best_block(slot) + failed("x" * slot) for slot in range(20))
+        reads = []
+        for cut in cuts:
+            reads.append(stream[:cut])
+            stream = stream[cut:]
+        reads.append(stream)
+        admitted = False
+        for number, data in enumerate(reads):
+            if bench.introduced and not admitted and number >= admit_at:
+                bench.admit()
+                admitted = True
+            if data:
+                bench.receive(data)
+        if not admitted:
+            bench.admit()
+        bench.end_turn()
+        events = bench.collector.events
+        assert len(events) == 40
+        assert [event["data"]["event_id"] for event in events] == list(range(40))
+        assert [event["data"]["id"] for event in events] == list(range(1, 41))
 
-def test_a_turn_of_many_nodes_shares_chunks_of_at_most_a_hundred() -> None:
-    bench = Bench()
-    bench.receive(hello())
-    bench.admit()
-    bench.receive(b"".join(map(best_block, range(60))))
-    bench.receive(b"".join(map(best_block, range(60, 250))))
-    bench.end_turn()
-    assert [chunk.count for chunk in bench.collector.chunks] == [100, 100, 50]
-    assert bench.collector.slots == list(range(250))
-
-
-def test_no_information_within_ten_seconds(bench: Bench) -> None:
-    bench.receive(hello()[:20])
-    bench.clock.advance(9.9)
-    assert not bench.transport.aborted
-    bench.clock.advance(0.2)
-    assert bench.transport.aborted
-    bench.node.connectionLost()
-    assert [ending.kind for ending in bench.endings] == ["no_information"]
-
-
-def test_a_node_that_introduced_itself_has_all_the_time(bench: Bench) -> None:
-    bench.receive(hello())
-    bench.clock.advance(100)
-    assert not bench.transport.aborted
-
-
-def test_information_that_cannot_be_decoded(bench: Bench) -> None:
-    bench.receive(frame(b"\0" * 30))
-    assert bench.transport.aborted
-    bench.node.connectionLost()
-    assert [ending.kind for ending in bench.endings] == ["bad_information"]
-    assert not bench.introduced
-
-
-@pytest.mark.parametrize("introduced", [False, True])
-@pytest.mark.parametrize("together", [False, True])
-def test_a_frame_longer_than_the_limit(introduced: bool, together: bool) -> None:
-    bench = Bench(max_message_size=2000)
-    if introduced:
+    def test_a_turn_of_many_nodes_shares_chunks_of_at_most_a_hundred(self) -> None:
+        bench = Bench()
         bench.receive(hello())
         bench.admit()
-        bench.receive(best_block(1))
-    before = best_block(2) if together and introduced else b""
-    bench.receive(before + (2001).to_bytes(4, "little"))
-    assert bench.transport.aborted
-    bench.receive(best_block(3))
-    bench.end_turn()
-    bench.node.connectionLost()
-    assert [ending.kind for ending in bench.endings] == ["too_long"]
-    assert "2001" in bench.endings[0].reason
-    assert "2000" in bench.endings[0].reason
-    assert bench.collector.slots == ([1, 2] if before else [1] if introduced else [])
+        bench.receive(b"".join(map(best_block, range(60))))
+        bench.receive(b"".join(map(best_block, range(60, 250))))
+        bench.end_turn()
+        assert [chunk.count for chunk in bench.collector.chunks] == [100, 100, 50]
+        assert bench.collector.slots == list(range(250))
 
+    def test_no_information_within_ten_seconds(self) -> None:
+        bench = Bench()
+        bench.receive(hello()[:20])
+        bench.clock.advance(9.9)
+        assert not bench.transport.aborted
+        bench.clock.advance(0.2)
+        assert bench.transport.aborted
+        bench.node.connectionLost()
+        assert [ending.kind for ending in bench.endings] == ["no_information"]
 
-def test_an_undecodable_event_is_counted_and_uses_up_its_id(bench: Bench) -> None:
-    bench.receive(hello())
-    source = bench.admit()
-    bench.receive(best_block(1) + frame(b"\xff" * 12) + best_block(2))
-    bench.end_turn()
-    assert [event["data"]["event_id"] for event in bench.collector.events] == [0, 2]
-    (fault,) = source.faults.report()
-    assert fault["node_id"] == NODE_ID
-    assert fault["kind"] == "decode_error"
-    assert fault["discriminator"] == 255
-    assert fault["count"] == 1
-    assert fault["excerpt"] == "ff" * 12
-    assert source.faults.report() == []
-    assert not bench.transport.aborted
+    def test_a_node_that_introduced_itself_has_all_the_time(self) -> None:
+        bench = Bench()
+        bench.receive(hello())
+        bench.clock.advance(100)
+        assert not bench.transport.aborted
 
+    def test_information_that_cannot_be_decoded(self) -> None:
+        bench = Bench()
+        bench.receive(frame(b"\0" * 30))
+        assert bench.transport.aborted
+        bench.node.connectionLost()
+        assert [ending.kind for ending in bench.endings] == ["bad_information"]
+        assert not bench.introduced
 
-def test_a_violation_is_delivered_and_counted(bench: Bench) -> None:
-    bench.receive(hello())
-    source = bench.admit()
-    for _ in range(3):
-        bench.receive(frame(failed("no")[4:] + b"!"))
-    bench.end_turn()
-    assert len(bench.collector.events) == 3
-    (fault,) = source.faults.report()
-    assert (fault["kind"], fault["count"]) == ("violation", 3)
+    def test_a_frame_longer_than_the_limit(self) -> None:
+        for introduced, together in product((False, True), repeat=2):
+            self.check_a_frame_longer_than_the_limit(introduced, together)
 
+    def check_a_frame_longer_than_the_limit(self, introduced: bool, together: bool) -> None:
+        bench = Bench(max_message_size=2000)
+        if introduced:
+            bench.receive(hello())
+            bench.admit()
+            bench.receive(best_block(1))
+        before = best_block(2) if together and introduced else b""
+        bench.receive(before + (2001).to_bytes(4, "little"))
+        assert bench.transport.aborted
+        bench.receive(best_block(3))
+        bench.end_turn()
+        bench.node.connectionLost()
+        assert [ending.kind for ending in bench.endings] == ["too_long"]
+        assert "2001" in bench.endings[0].reason
+        assert "2000" in bench.endings[0].reason
+        assert bench.collector.slots == ([1, 2] if before else [1] if introduced else [])
 
-def test_above_the_rate_events_are_dropped_and_counted() -> None:
-    bench = Bench(rate_limit=10)
-    bench.receive(hello())
-    bench.admit()
-    bench.receive(b"".join(map(best_block, range(20))))
-    bench.end_turn()
-    assert bench.collector.slots == list(range(12))
-    assert bench.node.rate_limited == 8
-    bench.clock.advance(0.5)
-    bench.receive(b"".join(map(best_block, range(20, 40))))
-    bench.end_turn()
-    assert bench.collector.slots == [*range(12), *range(20, 25)]
-    assert bench.node.rate_limited == 8 + 15
-    assert bench.collector.events[-1]["data"]["event_id"] == 24
+    def test_an_undecodable_event_is_counted_and_uses_up_its_id(self) -> None:
+        bench = Bench()
+        bench.receive(hello())
+        source = bench.admit()
+        bench.receive(best_block(1) + frame(b"\xff" * 12) + best_block(2))
+        bench.end_turn()
+        assert [event["data"]["event_id"] for event in bench.collector.events] == [0, 2]
+        (fault,) = source.faults.report()
+        assert fault["node_id"] == NODE_ID
+        assert fault["kind"] == "decode_error"
+        assert fault["discriminator"] == 255
+        assert fault["count"] == 1
+        assert fault["excerpt"] == "ff" * 12
+        assert source.faults.report() == []
+        assert not bench.transport.aborted
 
+    def test_a_violation_is_delivered_and_counted(self) -> None:
+        bench = Bench()
+        bench.receive(hello())
+        source = bench.admit()
+        for _ in range(3):
+            bench.receive(frame(failed("no")[4:] + b"!"))
+        bench.end_turn()
+        assert len(bench.collector.events) == 3
+        (fault,) = source.faults.report()
+        assert (fault["kind"], fault["count"]) == ("violation", 3)
 
-def test_a_closed_gate_holds_a_node_after_one_read(bench: Bench) -> None:
-    bench.receive(hello())
-    bench.admit()
-    bench.gate.pauseProducing()
-    assert bench.transport.producerState == "producing"
-    bench.receive(best_block(1) + best_block(2)[:10])
-    assert bench.transport.producerState == "paused"
-    bench.end_turn()
-    assert bench.collector.chunks == []
-    bench.gate.resumeProducing()
-    assert bench.transport.producerState == "producing"
-    bench.receive(best_block(2)[10:])
-    bench.end_turn()
-    assert bench.collector.slots == [1, 2]
+    def test_above_the_rate_events_are_dropped_and_counted(self) -> None:
+        bench = Bench(rate_limit=10)
+        bench.receive(hello())
+        bench.admit()
+        bench.receive(b"".join(map(best_block, range(20))))
+        bench.end_turn()
+        assert bench.collector.slots == list(range(12))
+        assert bench.node.rate_limited == 8
+        bench.clock.advance(0.5)
+        bench.receive(b"".join(map(best_block, range(20, 40))))
+        bench.end_turn()
+        assert bench.collector.slots == [*range(12), *range(20, 25)]
+        assert bench.node.rate_limited == 8 + 15
+        assert bench.collector.events[-1]["data"]["event_id"] == 24
 
+    def test_a_closed_gate_holds_a_node_after_one_read(self) -> None:
+        bench = Bench()
+        bench.receive(hello())
+        bench.admit()
+        bench.gate.pauseProducing()
+        assert bench.transport.producerState == "producing"
+        bench.receive(best_block(1) + best_block(2)[:10])
+        assert bench.transport.producerState == "paused"
+        bench.end_turn()
+        assert bench.collector.chunks == []
+        bench.gate.resumeProducing()
+        assert bench.transport.producerState == "producing"
+        bench.receive(best_block(2)[10:])
+        bench.end_turn()
+        assert bench.collector.slots == [1, 2]
 
-def test_what_still_comes_while_a_node_is_held_waits_in_order(bench: Bench) -> None:
-    """Over TLS one read comes in many pieces, and nothing stops those that are left."""
-    bench.receive(hello(), best_block(0), best_block(1))
-    bench.admit()
-    bench.gate.pauseProducing()
-    bench.receive(*map(best_block, range(2, 400)))
-    assert len(bench.gate._held) == 1
-    bench.end_turn()
-    assert bench.collector.slots == [0, 1]
-    bench.gate.resumeProducing()
-    bench.end_turn()
-    assert bench.collector.slots == list(range(400))
+    def test_what_still_comes_while_a_node_is_held_waits_in_order(self) -> None:
+        """Over TLS one read comes in many pieces, and nothing stops those that are left."""
+        bench = Bench()
+        bench.receive(hello(), best_block(0), best_block(1))
+        bench.admit()
+        bench.gate.pauseProducing()
+        bench.receive(*map(best_block, range(2, 400)))
+        assert len(bench.gate._held) == 1
+        bench.end_turn()
+        assert bench.collector.slots == [0, 1]
+        bench.gate.resumeProducing()
+        bench.end_turn()
+        assert bench.collector.slots == list(range(400))
 
+    def test_a_node_that_introduced_itself_behind_a_closed_gate_waits_for_the_hub_too(self) -> None:
+        """If it read on, the end of the connection would come before its events were consumed."""
+        bench = Bench()
+        bench.gate.pauseProducing()
+        bench.receive(hello() + best_block(1))
+        bench.gate.resumeProducing()
+        assert len(bench.introduced) == 1
+        assert bench.transport.producerState == "paused"
+        bench.admit()
+        assert bench.transport.producerState == "producing"
+        bench.end_turn()
+        assert bench.collector.slots == [1]
 
-def test_a_node_that_introduced_itself_behind_a_closed_gate_waits_for_the_hub_too(
-    bench: Bench,
-) -> None:
-    """If it read on, the end of the connection would come before its events were consumed."""
-    bench.gate.pauseProducing()
-    bench.receive(hello() + best_block(1))
-    bench.gate.resumeProducing()
-    assert len(bench.introduced) == 1
-    assert bench.transport.producerState == "paused"
-    bench.admit()
-    assert bench.transport.producerState == "producing"
-    bench.end_turn()
-    assert bench.collector.slots == [1]
+    def test_a_large_message_in_small_reads_is_joined_once(self) -> None:
+        """A trickling node does not make the server copy what it holds with every read."""
+        bench = Bench()
+        bench.receive(hello())
+        bench.admit()
+        tickets = {"generating_id": 0, "ids": [ZERO] * 3000}
+        message = frame(encode_event("TicketsGenerated", 1, tickets, cores=2))
+        reads = [message[at : at + 1000] for at in range(0, len(message), 1000)]
+        bench.receive(*reads[:-1])
+        assert len(bench.node._held) == len(reads) - 1
+        bench.receive(reads[-1] + best_block(1))
+        bench.end_turn()
+        assert len(bench.collector.events) == 2
 
-
-def test_a_large_message_in_small_reads_is_joined_once(bench: Bench) -> None:
-    """A trickling node does not make the server copy what it holds with every read."""
-    bench.receive(hello())
-    bench.admit()
-    tickets = {"generating_id": 0, "ids": [ZERO] * 3000}
-    message = frame(encode_event("TicketsGenerated", 1, tickets, cores=2))
-    reads = [message[at : at + 1000] for at in range(0, len(message), 1000)]
-    bench.receive(*reads[:-1])
-    assert len(bench.node._held) == len(reads) - 1
-    bench.receive(reads[-1] + best_block(1))
-    bench.end_turn()
-    assert len(bench.collector.events) == 2
-
-
-def test_ids_rise_above_those_that_the_hub_has_seen() -> None:
-    collector = Collector()
-    clock = Clock()
-    assembler = Assembler(collector.send, lambda: None, 3, 4, clock, clock.seconds)
-    stream = load_codec("python").open(Dialect(NODE_ID, 2))
-    source = Source(0, stream, FaultLedger(NODE_ID))
-    assembler.feed(source, best_block(1) + best_block(2), 0)
-    assembler.begin_after(2)
-    assembler.feed(source, best_block(3), 0)
-    assembler.begin_after(1000)
-    assembler.feed(source, best_block(4) + best_block(5), 0)
-    clock.advance(0)
-    assert [event["data"]["id"] for event in collector.events] == [3, 7, 11, 1003, 1007]
-    assert [chunk.first_id for chunk in collector.chunks] == [3, 1003]
+    def test_ids_rise_above_those_that_the_hub_has_seen(self) -> None:
+        collector = Collector()
+        clock = Clock()
+        assembler = Assembler(collector.send, lambda: None, 3, 4, clock, clock.seconds)
+        stream = load_codec("python").open(Dialect(NODE_ID, 2))
+        source = Source(0, stream, FaultLedger(NODE_ID))
+        assembler.feed(source, best_block(1) + best_block(2), 0)
+        assembler.begin_after(2)
+        assembler.feed(source, best_block(3), 0)
+        assembler.begin_after(1000)
+        assembler.feed(source, best_block(4) + best_block(5), 0)
+        clock.advance(0)
+        assert [event["data"]["id"] for event in collector.events] == [3, 7, 11, 1003, 1007]
+        assert [chunk.first_id for chunk in collector.chunks] == [3, 1003]
