@@ -12,9 +12,20 @@ import time
 from collections.abc import Callable
 
 from twisted.internet.base import DelayedCall, ReactorBase
+from twisted.internet.interfaces import IReactorTime
 
 Now = Callable[[], float]
 """Tells Unix time, in seconds."""
+
+
+def never_set_back(now: Now, clock: IReactorTime) -> Now:
+    """The wall clock, but where it would be by now if it is set back: what others may have reached.
+
+    A node whose clock is right is ahead of a server whose clock was set back; that is no reason to
+    disbelieve it.
+    """
+    ahead = now() - clock.seconds()
+    return lambda: max(now(), ahead + clock.seconds())
 
 
 def use_monotonic_timers(reactor: ReactorBase) -> None:

@@ -19,7 +19,7 @@ from telemetry_twisted.api.rest.routes import history_routes
 from telemetry_twisted.api.site import api_site, basic_routes
 from telemetry_twisted.api.websocket.frames import event_renderer
 from telemetry_twisted.api.websocket.subscribers import Subscribers
-from telemetry_twisted.clock import use_monotonic_timers
+from telemetry_twisted.clock import never_set_back, use_monotonic_timers
 from telemetry_twisted.endpoints import certificate_files, without_tls
 from telemetry_twisted.errors import InternalErrors
 from telemetry_twisted.hub.admission import AdmissionRules
@@ -118,7 +118,8 @@ def makeService(options: Options) -> IService:
     history = None
     if archive is not None and gauges is not None:
         database = open_database(options["database"], reactor)
-        found = History(database, policy, time.time, turns)
+        reached = never_set_back(time.time, reactor)
+        found = History(database, policy, time.time, turns, reached)
         base = str(next(iter(options["public-url"]), HERE))
         history_routes(routes, found, gauges, reactor, time.time, errors, connections, base)
         changed = subscribers.alerts_changed

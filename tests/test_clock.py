@@ -5,9 +5,10 @@ from __future__ import annotations
 import time
 
 from twisted.internet.selectreactor import SelectReactor
+from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
-from telemetry_twisted.clock import use_monotonic_timers
+from telemetry_twisted.clock import never_set_back, use_monotonic_timers
 
 
 class MonotonicTimersTests(SynchronousTestCase):
@@ -39,3 +40,24 @@ class MonotonicTimersTests(SynchronousTestCase):
         call = self.reactor.callLater(7, lambda: None)
         use_monotonic_timers(self.reactor)
         self.assertTrue(6 < call.getTime() - time.monotonic() <= 7)
+
+
+class NeverSetBackTests(SynchronousTestCase):
+    def setUp(self) -> None:
+        self.clock = Clock()
+        self.wall = 2_000_000_000.0
+        self.reached = never_set_back(lambda: self.wall + self.clock.seconds(), self.clock)
+
+    def test_it_is_the_wall_clock_while_nobody_sets_that(self) -> None:
+        self.clock.advance(60)
+        self.assertEqual(self.reached(), 2_000_000_060.0)
+
+    def test_it_goes_on_when_the_wall_clock_is_set_back(self) -> None:
+        self.wall -= 3_600
+        self.clock.advance(60)
+        self.assertEqual(self.reached(), 2_000_000_060.0)
+
+    def test_it_follows_the_wall_clock_forward(self) -> None:
+        self.wall += 3_600
+        self.clock.advance(60)
+        self.assertEqual(self.reached(), 2_000_003_660.0)

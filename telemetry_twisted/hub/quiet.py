@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from twisted.internet.interfaces import IReactorTime
-from twisted.logger import Logger, LogLevel
+from twisted.logger import Logger, LogLevel, formatEvent
 
 PERIOD = 10.0
 """Seconds over which messages of one kind are counted."""
@@ -24,6 +24,7 @@ class QuietLog:
         self._log = log
         self._clock = clock
         self._counts: dict[str, int] = {}
+        self._last: dict[str, dict[str, Any]] = {}
 
     def warn(self, format: str, **values: Any) -> None:
         """Log at level warn."""
@@ -33,13 +34,15 @@ class QuietLog:
         self._counts[format] = count + 1
         if count < AT_MOST:
             self._log.emit(LogLevel.warn, format, **values)
+        else:
+            self._last[format] = values
 
     def _sum_up(self, format: str) -> None:
         more = self._counts.pop(format) - AT_MOST
         if more > 0:
             self._log.warn(
-                "{more} more within {period:.0f} s like: {kind}",
+                "{more} more like these within {period:.0f} s, the last of them: {text}",
                 more=more,
                 period=PERIOD,
-                kind=format,
+                text=formatEvent({"log_format": format, **self._last.pop(format)}),
             )

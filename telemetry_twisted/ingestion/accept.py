@@ -151,8 +151,8 @@ class Acceptor:
         return self._listening.fileno()
 
     def connectionLost(self, reason: Failure) -> None:
-        if not self._stopped:
-            self._log.error("the telemetry port is lost: {reason}", reason=reason.getErrorMessage())
+        """Nobody listens any more: the hub has shut the port, which it does when it ends."""
+        self._return_all()
 
     def logPrefix(self) -> str:
         return "acceptor"

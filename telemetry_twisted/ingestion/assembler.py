@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 from twisted.internet.interfaces import IReactorTime
 
-from telemetry_twisted.clock import Now
+from telemetry_twisted.clock import Now, never_set_back
 from telemetry_twisted.jip3.codec import Stream
 from telemetry_twisted.jip3.moment import Moment
 from telemetry_twisted.timestamps import rfc3339
@@ -60,6 +60,7 @@ class Assembler:
         self._step = id_step
         self._clock = clock
         self._now = now
+        self._reached = never_set_back(now, clock)
         self._turn_open = False
         self._moment = Moment(b"")
         self._received_micros = 0
@@ -127,7 +128,7 @@ class Assembler:
         now = self._now()
         self._read_micros = int(self._clock.seconds() * 1_000_000)
         self._received_micros = int(now * 1_000_000)
-        self._moment = Moment.at(now, rfc3339(now).encode())
+        self._moment = Moment.at(now, rfc3339(now).encode(), self._reached())
         self._clock.callLater(0, self.end_turn)
 
     def end_turn(self) -> None:

@@ -14,7 +14,7 @@ from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from telemetry_twisted.clock import Now
+from telemetry_twisted.clock import Now, never_set_back
 from telemetry_twisted.errors import InternalErrors
 from telemetry_twisted.interfaces import IServerReactor
 from telemetry_twisted.jip3.codec import FACT_TYPES, Dialect, load_codec
@@ -103,6 +103,7 @@ class IngestionProcess:
         self._settings = settings
         self._errors = errors
         self._now = now
+        self._reached = never_set_back(now, reactor)
         self._codec = load_codec(settings.codec)
         self._gate = Gate()
         self._listening = listening
@@ -255,7 +256,7 @@ class IngestionProcess:
             if count:
                 counts[source.slot] = count
             if source.latest:
-                states[source.slot] = _state(source, newest_slot(self._now()))
+                states[source.slot] = _state(source, newest_slot(self._reached()))
                 source.latest.clear()
         if counts:
             body = {"received": self._now(), "counts": counts}

@@ -43,15 +43,18 @@ class Moment(NamedTuple):
     newest_slot: int = ANY_SLOT
 
     @classmethod
-    def at(cls, now: float, received: bytes) -> Moment:
-        """The moment of ``now``, in seconds of Unix time, which is ``received`` in RFC 3339."""
+    def at(cls, now: float, received: bytes, reached: float | None = None) -> Moment:
+        """The moment of ``now``, in seconds of Unix time, which is ``received`` in RFC 3339.
+
+        ``reached`` is the time that nodes may have reached, ``now`` unless it is given.
+        """
         time = int(now * 1_000_000) - COMMON_ERA
         return cls(
             received,
             int(now // 60),
             max(time - TOLERANCE, 0),
             max(time + TOLERANCE, 0),
-            newest_slot(now),
+            newest_slot(now if reached is None else reached),
         )
 
 

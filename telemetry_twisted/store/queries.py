@@ -11,6 +11,7 @@ from typing import Any
 import ujson
 from attrs import frozen
 
+from telemetry_twisted.clock import Now
 from telemetry_twisted.jip3.moment import newest_slot
 from telemetry_twisted.jip3.table import TABLE
 from telemetry_twisted.timestamps import rfc3339
@@ -89,14 +90,21 @@ class History:
     :param policy: says for how long what is kept.
     :param now: tells Unix time.
     :param turns: in which rows are looked at, however many ask.
+    :param reached: tells the time that nodes may have reached, ``now`` unless it is given.
     """
 
     def __init__(
-        self, database: Readable, policy: Policy, now: Callable[[], float], turns: Turns
+        self,
+        database: Readable,
+        policy: Policy,
+        now: Now,
+        turns: Turns,
+        reached: Now | None = None,
     ) -> None:
         self.database = InTurns(database, turns)
         self.policy = policy
         self._now = now
+        self._reached = reached or now
         self.turns = turns
 
     async def browse(self, wanted: Wanted, before: Place, limit: int) -> Found:
@@ -188,7 +196,7 @@ class History:
         names = ("implementation", "implementation_version", "gp_version")
         blocks: dict[int, dict[int, tuple[int, str]]] = {BEST_BLOCK: {}, FINALIZED_BLOCK: {}}
         synced = 0
-        newest = newest_slot(self._now())
+        newest = newest_slot(self._reached())
         states = await self.database.query(
             "SELECT node, type, fields FROM latest WHERE type IN (?, ?, ?)",
             (BEST_BLOCK, FINALIZED_BLOCK, SYNC_STATUS),

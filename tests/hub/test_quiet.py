@@ -32,7 +32,7 @@ def test_the_first_of_a_kind_are_logged_and_the_others_counted() -> None:
         scene.clock.advance(0.5)
     assert scene.texts() == [f"node {number} is odd" for number in range(5)]
     scene.clock.advance(10)
-    assert scene.texts() == ["7 more within 10 s like: node {number} is odd"]
+    assert scene.texts() == ["7 more like these within 10 s, the last of them: node 11 is odd"]
     scene.log.warn("node {number} is odd", number=99)
     assert scene.texts() == ["node 99 is odd"]
 
