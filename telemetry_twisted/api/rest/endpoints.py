@@ -9,8 +9,8 @@ from attrs import frozen
 from twisted.internet.defer import DeferredSemaphore
 
 from telemetry_twisted import __version__
+from telemetry_twisted.api.websocket.context import Gauges
 from telemetry_twisted.api.websocket.frames import recent_event
-from telemetry_twisted.api.websocket.subscriber import Gauges
 from telemetry_twisted.jip3.table import TABLE
 from telemetry_twisted.store.browse import Wanted
 from telemetry_twisted.store.queries import History

@@ -13,7 +13,7 @@ from prometheus_client.registry import Collector
 from twisted.web.iweb import IRequest
 
 from telemetry_twisted.api.http.connections import KINDS, Connections
-from telemetry_twisted.api.websocket.subscriber import Gauges
+from telemetry_twisted.api.websocket.context import Gauges
 from telemetry_twisted.hub.child import ChildState
 from telemetry_twisted.timestamps import microseconds
 

@@ -15,8 +15,8 @@ from twisted.web.iweb import IRequest
 
 from telemetry_twisted.api.answers import json_body, json_error
 from telemetry_twisted.api.http.connections import Connections
+from telemetry_twisted.api.websocket.context import Gauges
 from telemetry_twisted.api.websocket.frames import encode
-from telemetry_twisted.api.websocket.subscriber import Gauges
 from telemetry_twisted.clock import Now
 from telemetry_twisted.errors import InternalErrors
 from telemetry_twisted.store.database import DatabaseError

@@ -8,8 +8,8 @@ from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IPushProducer, IReactorTime
 from zope.interface import implementer
 
+from telemetry_twisted.api.websocket.context import Gauges
 from telemetry_twisted.api.websocket.frames import encode
-from telemetry_twisted.api.websocket.subscriber import Gauges
 from telemetry_twisted.errors import InternalErrors
 from telemetry_twisted.rounds import Rounds
 

@@ -16,7 +16,7 @@ from telemetry_twisted.api.answers import error_answer
 from .inflow import Inflow
 from .pings import Pings
 from .requests import parse_batch
-from .subscriber import Subscriber, SubscriberContext
+from .subscriber import Company, Subscriber
 from .transport import StreamTransport, SubscriberTransport
 
 LARGEST_REQUEST = 1 << 17
@@ -143,7 +143,7 @@ class SubscriberFactory(WebSocketServerFactory):
 
     noisy = False
 
-    def __init__(self, context: SubscriberContext) -> None:
+    def __init__(self, context: Company) -> None:
         WebSocketServerFactory.__init__(self, reactor=context.clock, server=SERVER.decode())
         self.protocol: Any = SubscriberProtocol
         self.context = context

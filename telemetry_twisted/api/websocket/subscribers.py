@@ -15,8 +15,9 @@ from telemetry_twisted.hub.ring import Ring
 from telemetry_twisted.rounds import Rounds
 from telemetry_twisted.turns import Turns
 
+from .context import SUBSCRIBER, Figures, Gauges
 from .frames import encode
-from .subscriber import SUBSCRIBER, Figures, Gauges, Subscriber
+from .subscriber import Subscriber
 
 STATS_SECONDS = 5.0
 """How often ``stats`` are sent (protocol, "Server → client")."""
@@ -114,7 +115,7 @@ class Subscribers:
         """What subscribers have missed, in events, by address, which all at a unix: one share."""
         missed: Counter[str] = Counter()
         for subscriber in self._members:
-            missed[subscriber.peer] += subscriber.lagged_total
+            missed[subscriber.peer] += subscriber.stream.lagged_total
         return missed
 
     def alerts_changed(self) -> None:

@@ -12,8 +12,9 @@ from twisted.internet.protocol import Protocol
 from twisted.internet.testing import MemoryReactorClock
 from twisted.web.http import HTTPChannel
 
+from telemetry_twisted.api.websocket.context import Figures, Gauges
 from telemetry_twisted.api.websocket.frames import event_renderer
-from telemetry_twisted.api.websocket.subscriber import Figures, Gauges, Subscriber
+from telemetry_twisted.api.websocket.subscriber import Subscriber
 from telemetry_twisted.api.websocket.transport import SubscriberTransport
 from telemetry_twisted.clock import Now
 from telemetry_twisted.errors import InternalErrors

@@ -235,7 +235,7 @@ class LagTests(SynchronousTestCase):
             wire.drain(700)
             messages += messages_in(wire)
         self.assertEqual(ids_in(messages), list(range(30)))
-        self.assertEqual(subscriber.events_received, 30)
+        self.assertEqual(subscriber.stream.events_received, 30)
 
     def test_a_question_among_events_that_were_missed_is_answered_among_them(self) -> None:
         subscriber, wire = self.stage.enter()
@@ -466,7 +466,7 @@ class MistakeTests(SynchronousTestCase):
         for wire in wires:
             wire.frames()
         spoiled = self.stage.members[50]
-        self.patch(spoiled, "_write_frame", lambda *_: 1 / 0)
+        self.patch(spoiled.stream, "_write_frame", lambda *_: 1 / 0)
         self.stage.publish(3)
         for number, wire in enumerate(wires):
             self.assertEqual(ids_in(messages_in(wire)), [] if number == 50 else [0, 1, 2])

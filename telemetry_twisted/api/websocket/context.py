@@ -1,0 +1,60 @@
+"""What all subscribers share."""
+
+from __future__ import annotations
+
+from typing import Any, Protocol
+
+from twisted.internet.interfaces import IReactorTime
+
+from telemetry_twisted.clock import Now
+from telemetry_twisted.errors import InternalErrors
+from telemetry_twisted.hub.histogram import Histogram
+from telemetry_twisted.hub.ring import Ring
+from telemetry_twisted.turns import Turns
+
+SUBSCRIBER = "subscriber"
+"""The place of mistakes in what is done for one subscriber (:class:`.InternalErrors`)."""
+
+
+class Figures(Protocol):
+    """What subscribers are told of the server."""
+
+    def greeting(self) -> dict[str, Any]:
+        """``recent_events``, ``total_nodes`` and ``broadcaster_stats`` of ``connected``."""
+
+
+class Gauges(Protocol):
+    """What only a server that keeps history tells."""
+
+    def stats(self) -> dict[str, Any]:
+        """``database``, ``broadcaster`` and ``connections`` of ``stats``."""
+
+    def metrics(self) -> dict[str, Any]:
+        """The data of ``metrics``."""
+
+    def alerts(self) -> dict[str, Any]:
+        """The data of ``alert``."""
+
+    def problems(self) -> list[str]:
+        """What is wrong with the server itself, in words."""
+
+
+class SubscriberContext(Protocol):
+    """What all subscribers share.
+
+    ``gauges`` is None where no history is kept; ``frames`` counts events in each frame. Work that
+    takes long is done in ``turns``. ``ping_seconds`` is the longest that nothing is sent, or 0.
+    """
+
+    ring: Ring
+    clock: IReactorTime
+    turns: Turns
+    now: Now
+    ping_seconds: float
+    errors: InternalErrors
+    figures: Figures
+    gauges: Gauges | None
+    frames: Histogram
+
+    def missed(self, events: int) -> None:
+        """A subscriber missed ``events``."""
