@@ -27,6 +27,9 @@ WAITING_BYTES = 64 << 20
 COMINGS_AND_GOINGS_BYTES = 16 << 20
 """What may wait beyond that of the comings and goings of nodes, which all the rest refers to."""
 
+MOST_IN_VAIN = 3
+"""Store processes that may end over the same records, which are given to no other then."""
+
 PATIENCE = Patience(busy_late=10.0, busy_dead=60.0)
 """Writing history is work in long pieces, at a low priority; the stream does not wait for it."""
 
@@ -82,6 +85,8 @@ class Archive:
         self._sent: deque[_Record] = deque()
         self._taken = 0
         self._told_again = 0
+        self._spoke = False
+        self._in_vain = 0
         self._told: dict[int, bytes] = {}
         self._room = 0
         self._seen = 0
@@ -116,10 +121,25 @@ class Archive:
         # It must read what waits as the store process before it would have.
         link.send(*self._told.values())
         self._told_again = len(self._told)
+        self._spoke = False
         self._taken = 0
         self._send_waiting()
 
     def link_lost(self, reason: Failure) -> None:
+        if self._taken or not self._sent:
+            self._in_vain = 0
+        elif self._spoke:  # it began, and ended over what it was given
+            self._in_vain += 1
+        if self._in_vain == MOST_IN_VAIN:
+            self._in_vain = 0
+            self.records_lost += len(self._sent)
+            self._log.error(
+                "{runs} store processes in a row took none of {records} records, which are not "
+                "given to another; history has a gap",
+                runs=MOST_IN_VAIN,
+                records=len(self._sent),
+            )
+            self._sent.clear()
         self._waiting.extendleft(reversed(self._sent))
         self._waiting_bytes += sum(len(record.whole) for record in self._sent)
         self._sent.clear()
@@ -133,6 +153,7 @@ class Archive:
             counted = status.pop("internal_errors", {})
             self._errors.add(counted, self._errors_before)
             self._errors_before = counted
+            self._spoke = True
             self._note_taken(status.pop("taken"))
             self._note(status)
             self._room = self.status["raw_room"] if self._raw_events else 0

@@ -9,6 +9,7 @@ from typing import Any
 import ujson
 from attrs import define, evolve, frozen
 
+from telemetry_twisted.errors import InternalErrors
 from telemetry_twisted.jip3.cores import believed
 from telemetry_twisted.transport import records
 
@@ -244,15 +245,29 @@ class Gathering:
             section.source.put_back(items)
 
     def rows(
-        self, taken: list[tuple[Section, list[Any]]], runs: Sequence[int]
+        self,
+        taken: list[tuple[Section, list[Any]]],
+        runs: Sequence[int],
+        errors: InternalErrors,
     ) -> list[tuple[Table, list[Row]]]:
-        """The rows by table that what was taken is written as, ``runs`` being those by stretch."""
+        """The rows by table that what was taken is written as, ``runs`` being those by stretch.
+
+        What cannot be made a row of is left out, and counted among ``errors``.
+        """
         numbers = Numbers(runs, self.nodes)
-        return [
-            (section.table, [section.row(item, numbers) for item in items])
-            for section, items in taken
-            if items
-        ]
+
+        def one_by_one(section: Section, items: list[Any]) -> Iterator[Row]:
+            for item in items:
+                with errors.kept_at("row of history"):
+                    yield section.row(item, numbers)
+
+        def made(section: Section, items: list[Any]) -> list[Row]:
+            try:
+                return [section.row(item, numbers) for item in items]
+            except Exception:
+                return [*one_by_one(section, items)]
+
+        return [(section.table, made(section, items)) for section, items in taken if items]
 
     def settle(self, now: float) -> None:
         """Let go of what is written and changes no more."""

@@ -82,7 +82,9 @@ class StoreProcess:
 
     def _start(self, settings: Settings) -> None:
         database = open_database(settings.database, self._reactor)
-        self._writer = writer = Writer(database, self._reactor, settings.policy, self._now)
+        self._writer = writer = Writer(
+            database, self._reactor, settings.policy, self._now, self._errors
+        )
 
         def report() -> None:
             status = writer.status()

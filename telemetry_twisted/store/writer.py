@@ -17,6 +17,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from telemetry_twisted.clock import Now
+from telemetry_twisted.errors import InternalErrors
 from telemetry_twisted.timestamps import rfc3339
 from telemetry_twisted.transport import records
 
@@ -49,11 +50,20 @@ class Writer:
 
     :param clock: tells when to commit.
     :param now: tells Unix time, which is what is written.
+    :param errors: where mistakes with single rows, and with raw events, stay.
     """
 
     _log = Logger()
 
-    def __init__(self, database: Database, clock: IReactorTime, policy: Policy, now: Now) -> None:
+    def __init__(
+        self,
+        database: Database,
+        clock: IReactorTime,
+        policy: Policy,
+        now: Now,
+        errors: InternalErrors,
+    ) -> None:
+        self._errors = errors
         self._database = database
         self._clock = clock
         self._time = now
@@ -84,6 +94,7 @@ class Writer:
         self._commits = 0
         self._rows_written = 0
         self._raw_written = 0
+        self._dropped = 0
 
     def take(self, kind: int, body: bytes) -> None:
         """Take a record of the link; kinds that history does not keep are passed over."""
@@ -112,9 +123,13 @@ class Writer:
         nodes = tuple(self._gathering.node_at(slot) for slot, _ in chunk.runs)
         dropped = self._raw.push(Waiting(chunk, nodes))
         if dropped:
-            self._gathering.share.at(int(self._time()), None).dropped += dropped
+            self._count_dropped(dropped)
         if self._raw.events >= RAW_EVENTS_AT_ONCE:
             self._wake_up()
+
+    def _count_dropped(self, events: int) -> None:
+        self._dropped += events
+        self._gathering.share.at(int(self._time()), None).dropped += events
 
     def start(self, committing: Callable[[], object] = lambda: None) -> None:
         """Begin to write; the database need not be there yet.
@@ -192,7 +207,7 @@ class Writer:
         self._committing()
         taken = gathering.take_changes()
         try:
-            rows = gathering.rows(taken, self._runs)
+            rows = gathering.rows(taken, self._runs, self._errors)
             await self._database.transact(lambda t: _write_rows(t, rows, run, now))
         except BaseException:
             gathering.put_back(taken)
@@ -231,9 +246,18 @@ class Writer:
             if write_batch(transaction, (number, run), make_batch(waiting, numbers)):
                 trim_raw(transaction, policy.raw_events, policy.raw_bytes)
 
-        await self._database.transact(write)
+        events = sum(item.chunk.count for item in waiting)
+        try:
+            await self._database.transact(write)
+        except DatabaseError:
+            raise
+        except Exception:  # of our own, and it would be made again with the same events
+            self._errors.note("raw events", Failure())
+            self._batch = None
+            self._count_dropped(events)
+            return
         self._batch = None
-        self._raw_written += sum(item.chunk.count for item in waiting)
+        self._raw_written += events
 
     async def _end_run(self) -> None:
         run, now = self._runs[0], self._now()
@@ -324,7 +348,7 @@ class Writer:
             "queue_bytes": self._raw.bytes,
             "rows_written": self._rows_written,
             "raw_events_written": self._raw_written,
-            "raw_events_dropped": self._raw.dropped,
+            "raw_events_dropped": self._dropped,
             "raw_kept_share": share.kept,
         }
 

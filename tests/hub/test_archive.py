@@ -223,6 +223,25 @@ class NextProcessTests(ArchiveTestCase):
         self.lose_link()
         self.assertEqual(Life(self.archive).kinds(), [records.SETTINGS, records.NODE_CONNECTED])
 
+    def test_what_no_process_survives_is_not_given_to_another(self) -> None:
+        life = Life(self.archive)
+        self.archive.record(records.COUNTS, b"0")
+        life.status(room=1, taken=1)
+        self.archive.record(records.COUNTS, b"1")
+        self.archive.record(records.COUNTS, b"2")
+        self.lose_link()
+        for _ in range(10):  # these never begin
+            self.assertEqual(Life(self.archive).kinds()[1:], [records.COUNTS] * 2)
+            self.lose_link()
+        for _ in range(archive_module.MOST_IN_VAIN):
+            self.assertEqual(self.archive.records_lost, 0)
+            life = Life(self.archive)
+            self.assertEqual(life.kinds()[1:], [records.COUNTS] * 2)
+            life.status(room=1, state="starting")
+            self.lose_link()
+        self.assertEqual(self.archive.records_lost, 2)
+        self.assertEqual(Life(self.archive).kinds(), [records.SETTINGS])
+
 
 class RawEventsTests(ArchiveTestCase):
     """Raw events, of which there may be too many."""

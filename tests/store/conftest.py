@@ -17,6 +17,7 @@ from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock, deferLater
 
 from telemetry_twisted.clock import Now
+from telemetry_twisted.errors import InternalErrors
 from telemetry_twisted.interfaces import IServerReactor
 from telemetry_twisted.jip3.encoder import encode_event, frame
 from telemetry_twisted.jip3.table import TABLE
@@ -219,7 +220,7 @@ def make_writer(clock: Clock) -> Iterator[Callable[..., Writer]]:
     made: list[Writer] = []
 
     def make(database: Database, now: Now = clock.seconds, **policy: Any) -> Writer:
-        writer = Writer(database, clock, Policy(**policy), now)
+        writer = Writer(database, clock, Policy(**policy), now, InternalErrors(clock))
         writer.start()
         made.append(writer)
         return writer

@@ -11,7 +11,9 @@ import ujson
 from pytest_twisted import ensureDeferred
 from twisted.internet.task import Clock
 
-from telemetry_twisted.store.counts import add_up
+from telemetry_twisted.store import gathering as gathering_module
+from telemetry_twisted.store import writer as writer_module
+from telemetry_twisted.store.counts import add_up, pack
 from telemetry_twisted.store.database import Database
 from telemetry_twisted.store.maintenance import DEAD_SECONDS, KILLED
 from telemetry_twisted.store.raw import cut_events
@@ -67,6 +69,49 @@ async def test_nodes_may_come_while_others_are_given_their_numbers(
     assert counts == {(NOW, feed.node_id(slot)): {10: 1} for slot in (1, 2, 3)} | {
         (NOW, None): {10: 3}
     }
+
+
+@ensureDeferred
+async def test_what_cannot_be_written_leaves_the_rest_as_it_is(
+    database: Database,
+    make_writer: Make,
+    make_feed: Make,
+    commit: Make,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """One row and one batch that mistakes are made with, among those of two nodes."""
+    writer = make_writer(database)
+    feed = make_feed(writer)
+    feed.connect(1)
+    feed.connect(2)
+    feed.counts({1: {10: 5}, 2: {11: 1}}, at=NOW)
+
+    def mistake(*_: object) -> Any:
+        raise KeyError(11)
+
+    def pack_all_but_one(counts: Counter[int]) -> Any:
+        if counts == {11: 1}:
+            mistake()
+        return pack(counts)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(gathering_module, "pack", pack_all_but_one)
+        patched.setattr(writer_module, "make_batch", mistake)
+        feed.chunk((1, 10), (1, 11))
+        await commit(writer)
+        await commit(writer)
+    one = feed.node_id(1)
+    assert await stored_counts(database, "counts_10s") == {
+        (NOW, one): {10: 5},
+        (NOW, None): {10: 5, 11: 1},
+    }
+    status = writer.status()
+    assert (status["state"], status["last_error"]) == ("ok", None)
+    assert status["raw_events_dropped"] == 2
+    feed.chunk((1, 10), (1, 11), (1, 12))
+    await commit(writer)
+    await commit(writer)
+    assert writer.status()["raw_events_written"] == 3
 
 
 @ensureDeferred
