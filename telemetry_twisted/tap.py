@@ -135,6 +135,7 @@ def makeService(options: Options) -> IService:
         guarded=lambda inside: Guard(inside, rules, reactor),
         client_of=rules.proxies.client_of,
         access_log=bool(options["access-log"]),
+        errors=errors,
     )
     server = TelemetryServer(reactor, Terminal(), log)
     nodes = Listening(_nodes_entrance(options, reactor), AcceptedElsewhere(), server.failed)

@@ -14,8 +14,10 @@ from twisted.python.failure import Failure
 from twisted.web.iweb import IRequest
 from twisted.web.resource import IResource
 from werkzeug.exceptions import BadHost, HTTPException, MethodNotAllowed
+from werkzeug.routing import RequestRedirect
 
 from telemetry_twisted import __version__
+from telemetry_twisted.errors import InternalErrors
 from telemetry_twisted.turns import Turns
 
 from .access.admission import may_be_told_all
@@ -58,7 +60,8 @@ def basic_routes(subscribers: Subscribers, problems: Callable[[], list[str]]) ->
         path = request.path.decode("utf-8", "replace")
         error = failure.value
         assert isinstance(error, HTTPException)
-        code = error.code or 500
+        # Paths that are nearly right (//api/health) are not corrected: there is nothing there.
+        code = 404 if isinstance(error, RequestRedirect) else error.code or 500
         if isinstance(error, MethodNotAllowed):
             request.setHeader(b"allow", ", ".join(sorted(error.valid_methods or ())).encode())
         said = f"there is nothing at {path}" if code == 404 else str(error.description)
@@ -116,9 +119,10 @@ def api_site(
     guarded: Callable[[IResource], IResource] = lambda all: all,
     client_of: ClientOf = peer_of,
     access_log: bool = False,
+    errors: InternalErrors | None = None,
 ) -> ApiSite:
     """The site that the API endpoint serves, all of which is ``guarded``."""
     routes = Routes(app)
     return ApiSite(
-        guarded(routes), routes.takes_body, connections, turns, clock, client_of, access_log
+        guarded(routes), routes.takes_body, connections, turns, clock, client_of, access_log, errors
     )

@@ -9,12 +9,13 @@ import socket
 import time
 from collections.abc import Callable
 from contextlib import ExitStack, suppress
+from http.client import HTTPConnection
 from select import select
 from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.end_to_end.conftest import await_true, twistd
+from tests.end_to_end.conftest import DEADLINE, await_true, twistd
 from tests.end_to_end.streaming import peak_mib, streaming
 
 if TYPE_CHECKING:
@@ -83,6 +84,15 @@ def test_a_body_of_64_mib_is_refused_unread(
     assert json.loads(answer.partition(b"\r\n\r\n")[2])["error"]["status"] == int(status[:3])
     assert stream.longest_gap < MOST_GAP
     assert peak_mib(server.pid) - before < 8
+
+
+def test_a_stock_client_that_sends_all_before_it_reads_gets_the_answer(server: Server) -> None:
+    connection = HTTPConnection("127.0.0.1", server.ports["api"], timeout=DEADLINE)
+    connection.request("POST", "/api/health", body=bytes(64 * MIB))
+    answer = connection.getresponse()
+    assert (answer.status, answer.reason) == (405, "Method Not Allowed")
+    assert json.load(answer)["error"]["status"] == 405
+    connection.close()
 
 
 def test_a_client_that_expects_to_be_told_to_continue_is_told_the_refusal(server: Server) -> None:

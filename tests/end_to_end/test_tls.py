@@ -129,6 +129,18 @@ def test_clients_that_send_early_are_served_and_told_why_they_are_closed(
     assert client.receive_close().code == code
 
 
+def test_a_body_that_nobody_reads_is_refused(server: Server, credentials: Credentials) -> None:
+    connection = HTTPSConnection(
+        "127.0.0.1", server.ports["api"], timeout=40, context=credentials.trust
+    )
+    headers = {"Host": "localhost", "Content-Length": str(64 << 20)}
+    connection.request("GET", "/api/health", bytes(1 << 20), headers)
+    answer = connection.getresponse()
+    assert (answer.status, answer.reason) == (413, "Content Too Large")
+    assert json.load(answer)["error"]["status"] == 413
+    connection.close()
+
+
 def shown(server: Server, credentials: Credentials, kind: str = "api") -> bytes:
     """The certificate that a new client is shown, which has to be convinced of it."""
     with socket.create_connection(("127.0.0.1", server.ports[kind]), 40) as connection:

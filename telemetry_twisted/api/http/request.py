@@ -8,6 +8,7 @@ from http import HTTPStatus
 from typing import TYPE_CHECKING
 
 from twisted.internet.interfaces import IPushProducer
+from twisted.python.failure import Failure
 from twisted.web.iweb import INonQueuedRequestFactory
 from twisted.web.server import Request
 from zope.interface import implementer, provider
@@ -70,10 +71,27 @@ class ApiRequest(Request):
         if self.channel is None:
             return  # It is gone by now.
         refusal = self.channel.belongs_to(self.channel.site.client_of(self))
-        if refusal is None:
-            super().process()
-        else:
+        if refusal is not None:
             self.refuse(HTTPStatus.SERVICE_UNAVAILABLE, refusal)
+        elif self.path == b"*":
+            # Twisted would answer for the server as a whole, past all that stands before routing.
+            self.refuse(HTTPStatus.NOT_FOUND, "there is nothing at *")
+        else:
+            super().process()
+
+    def processingFailed(self, reason: Failure) -> Failure:
+        """Answer with an error of the house's shape where Twisted has a page."""
+        if self.channel is None:
+            return reason
+        self.channel.site.errors.note("request", reason)
+        if self.startedWriting:
+            self.channel.loseConnection()
+        else:
+            self.refuse(
+                HTTPStatus.INTERNAL_SERVER_ERROR,
+                "the server made a mistake, which its log tells of",
+            )
+        return reason
 
     # What goes out
 

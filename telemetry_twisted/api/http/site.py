@@ -18,6 +18,7 @@ from twisted.web.server import Site
 from telemetry_twisted.addresses import read_address
 from telemetry_twisted.api.access.proxies import UNIX, ClientOf, peer_of
 from telemetry_twisted.api.answers import error_answer
+from telemetry_twisted.errors import InternalErrors
 from telemetry_twisted.turns import Turns
 
 from .channel import ApiChannel
@@ -44,6 +45,7 @@ class ApiSite(Site):
     :param takes_body: whether a method (bytes) of a path (bytes, with its query) asks for a body.
     :param client_of: tells the client that a request comes from.
     :param access_log: whether each request is logged.
+    :param errors: where requests that cannot be answered are noted.
     """
 
     protocol: Any = ApiChannel
@@ -59,6 +61,7 @@ class ApiSite(Site):
         clock: IReactorTime,
         client_of: ClientOf = peer_of,
         access_log: bool = False,
+        errors: InternalErrors | None = None,
     ) -> None:
         # Twisted's own deadline begins anew with every byte; the channel has better ones.
         super().__init__(
@@ -69,6 +72,7 @@ class ApiSite(Site):
         self.turns = turns
         self.clock = clock
         self.client_of = client_of
+        self.errors = errors or InternalErrors(clock)
         self._access_log = access_log
 
     def startFactory(self) -> None:

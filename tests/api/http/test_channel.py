@@ -98,6 +98,10 @@ class ChannelTestCase(SynchronousTestCase):
             self.bodies.append((request.content.read(), request.args))
             return json_answer(request, 200, None)
 
+        @app.route("/broken")
+        def broken(_request: Any) -> bytes:
+            raise ValueError("this is a mistake")
+
         @app.route("/upgrade")
         def upgrade(request: Any) -> Deferred[None]:
             request.channel.upgrade(self.upgraded, b"handshake ")
@@ -355,6 +359,25 @@ class AnswerTests(ChannelTestCase):
         self.clock.advance(1000)
         self.waiting.callback(b"at last")
         self.assertIn(b"at last", transport.value())
+
+
+class MistakeTests(ChannelTestCase):
+    """What goes wrong on our side, and what no route is asked for."""
+
+    def test_a_mistake_of_ours_is_a_json_500(self) -> None:
+        channel, transport = self.connect()
+        self.send(channel, head("GET", "/broken"))
+        self.assert_refused(transport, "500 Internal Server Error")
+        self.assertNotIn(b"this is a mistake", transport.value())
+        self.assertEqual(self.site.errors.counts, {"request": 1})
+        (failure,) = self.flushLoggedErrors(ValueError)
+        self.assertEqual(str(failure.value), "this is a mistake")
+
+    def test_the_server_as_a_whole(self) -> None:
+        for method in ("OPTIONS", "GET"):
+            channel, transport = self.connect()
+            self.send(channel, head(method, "*"))
+            self.assert_refused(transport, "404 Not Found")
 
 
 class UpgradeTests(ChannelTestCase):
