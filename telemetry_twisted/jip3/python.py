@@ -67,7 +67,7 @@ class PythonStream:
         """Implements :meth:`.codec.Stream.decode`."""
         node, fact_types = self._dialect.node_id, self._dialect.fact_types
         writers, timestamp = self._writers, moment.received.decode()
-        bounds = self._bounds(moment)
+        earliest, latest, newest_slot = self._bounds(moment)
         event: str | None
         events: list[str] = []
         types: list[int] = []
@@ -78,10 +78,22 @@ class PythonStream:
                 break
             kind = data[begin + 8] if end - begin > 8 else _NO_DISCRIMINATOR
             try:
-                event = writers[kind](data, begin, end, next_id, event_id, node, timestamp, *bounds)
+                event = writers[kind](
+                    data,
+                    begin,
+                    end,
+                    next_id,
+                    event_id,
+                    node,
+                    timestamp,
+                    earliest,
+                    latest,
+                    newest_slot,
+                )
             except UNUSUAL:
                 event = self._write_with_care(data[begin:end], next_id, event_id, moment)
-                writers, bounds = self._writers, self._bounds(moment)
+                writers = self._writers
+                earliest, latest, newest_slot = self._bounds(moment)
             if event:
                 events.append(event)
                 types.append(kind)
