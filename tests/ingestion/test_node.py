@@ -32,13 +32,13 @@ NODE_ID = "ab" * 32
 ZERO = "0x" + "00" * 32
 
 
-def hello() -> bytes:
+def hello(node_id: str = NODE_ID) -> bytes:
     params = {name: 0 for name, _ in TABLE.parameters["gp-0.7"]}
     information = {
         "params": {**params, "core_count": 2},
         "genesis": ZERO,
         "details": {
-            "peer_id": "0x" + NODE_ID,
+            "peer_id": "0x" + node_id,
             "peer_address": {"ipv6": "10.0.0.7", "port": 30333},
         },
         "flags": 0,
@@ -218,6 +218,59 @@ class NodeProtocolTests(SynchronousTestCase):
         bench.node.connectionLost()
         assert [ending.kind for ending in bench.endings] == ["bad_information"]
         assert not bench.introduced
+
+    def test_a_node_id_of_zeros(self) -> None:
+        bench = Bench()
+        bench.receive(hello("00" * 32))
+        assert bench.transport.aborted
+        bench.node.connectionLost()
+        (ending,) = bench.endings
+        assert ending.kind == "bad_information"
+        assert "all-zero node ID" in ending.reason
+        assert not bench.introduced
+
+    def test_a_time_is_compared_with_the_clock_of_the_turn(self) -> None:
+        bench = Bench()
+        bench.receive(hello())
+        source = bench.admit()
+        bench.receive(best_block(1))
+        bench.clock.advance(24 * 3600 + 1)
+        assert source.faults.report() == []
+        for minute in range(3):
+            for _ in range(2):
+                bench.receive(best_block(1) * 5)
+                bench.end_turn()
+            (fault,) = source.faults.report()
+            assert fault["reason"] == "timestamp more than a day from the server's clock"
+            assert (fault["kind"], fault["count"]) == ("violation", 1), minute
+            bench.clock.advance(60)
+        assert bench.collector.slots == [1] * 31
+
+    def test_a_slot_is_compared_with_the_clock_of_the_turn(self) -> None:
+        bench = Bench()
+        bench.receive(hello())
+        source = bench.admit()
+        bench.receive(best_block(10), best_block(11), best_block(12))
+        bench.end_turn()
+        (fault,) = source.faults.report()
+        assert (fault["kind"], fault["discriminator"], fault["offset"]) == ("violation", 11, 9)
+        assert fault["reason"] == "slot more than 10 beyond that of the server's clock"
+        assert fault["count"] == 1
+        bench.clock.advance(12)
+        bench.receive(best_block(12))
+        bench.clock.advance(60)
+        assert source.faults.report() == []
+        assert bench.collector.slots == [10, 11, 12, 12]
+
+    def test_a_flood_of_bad_frames_is_counted_exactly(self) -> None:
+        bench = Bench()
+        bench.receive(hello())
+        source = bench.admit()
+        for _ in range(3):
+            bench.receive(frame(b"") * 8_192)
+        (fault,) = source.faults.report()
+        assert fault["count"] == 3 * 8_192
+        assert source.stream.next_event_id == 3 * 8_192
 
     def test_a_frame_longer_than_the_limit(self) -> None:
         for introduced, together in product((False, True), repeat=2):

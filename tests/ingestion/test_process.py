@@ -13,9 +13,10 @@ from twisted.trial.unittest import SynchronousTestCase
 from telemetry_twisted.errors import InternalErrors
 from telemetry_twisted.ingestion.accept import Acceptor
 from telemetry_twisted.ingestion.process import REPORT_SECONDS, IngestionProcess, Settings
+from telemetry_twisted.jip3.encoder import encode_event, frame
 from telemetry_twisted.testing import MemoryLink
 from telemetry_twisted.transport import records
-from tests.ingestion.test_node import NODE_ID, NodeTransport, best_block, hello
+from tests.ingestion.test_node import NODE_ID, ZERO, NodeTransport, best_block, hello
 
 
 class HubEnd(MemoryLink):
@@ -46,13 +47,14 @@ class ProcessTestCase(SynchronousTestCase):
     """An ingestion process with everything around it in memory, but for its listening socket."""
 
     networks = ""
+    history = False
 
     def setUp(self) -> None:
         self.reactor = Reactor()
         self.listening = socket.create_server(("127.0.0.1", 0), backlog=50)
         self.listening.setblocking(False)
         self.addCleanup(self.listening.close)
-        settings = Settings(1, 1, "python", False, 1 << 20, 0, 3, False, None, self.networks)
+        settings = Settings(1, 1, "python", False, 1 << 20, 0, 3, self.history, None, self.networks)
         self.process = IngestionProcess(
             cast(Any, self.reactor), settings, self.listening, InternalErrors(self.reactor)
         )
@@ -208,3 +210,45 @@ class OtherNetworksTests(ProcessTestCase):
         (gone,) = self.seen(records.GONE)
         self.assertEqual((gone["connection"], gone["kind"]), (1, "network_not_allowed"))
         self.assertIn("--allow-node-networks", gone["reason"])
+
+
+class StateTests(ProcessTestCase):
+    """What the hub is told of nodes once a second, where history is kept."""
+
+    history = True
+
+    def admit(self, first_message: bytes) -> Any:
+        self.tell(records.PERMIT, count=1)
+        self.connect()
+        (node,) = self.reactor.adopted
+        node.dataReceived(first_message)
+        self.tell(records.ADMIT, connection=node.connection, slot=7, after_id=0)
+        return node
+
+    def state(self) -> dict[str, Any]:
+        self.hub.sent.clear()
+        self.reactor.advance(REPORT_SECONDS)
+        (state,) = [body for kind, body in self.hub.sent if kind == records.STATE]
+        told: dict[str, Any] = records.decode_json(state)["7"]
+        return told
+
+    def test_the_core_count_is_told_once_it_is_known(self) -> None:
+        right = hello()[4:]
+        node = self.admit(frame(right[:1] + right[135:]))
+        (told,) = [body for kind, body in self.hub.seen if kind == records.HELLO]
+        self.assertEqual(told["info"]["params"], {"core_count": None, "raw": "0x"})
+        node.dataReceived(best_block(1))
+        self.assertEqual(self.state()["cores"], None)
+        status = dict.fromkeys(("num_peers", "num_val_peers", "num_sync_peers"), 1) | {
+            "num_guarantees": [0] * 341,
+            **dict.fromkeys(("num_shards", "shards_size", "num_preimages", "preimages_size"), 2),
+        }
+        node.dataReceived(frame(encode_event("Status", 1, status, cores=341)))
+        self.assertEqual(self.state(), {"cores": 341})
+
+    def test_a_slot_that_is_ahead_of_the_clock_is_not_told(self) -> None:
+        node = self.admit(hello())
+        node.dataReceived(best_block(1))
+        self.assertEqual(self.state(), {"cores": 2, "best": {"slot": 1, "hash": ZERO}})
+        node.dataReceived(best_block(2**32 - 1))
+        self.assertEqual(self.state(), {"cores": 2})

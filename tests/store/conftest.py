@@ -124,7 +124,9 @@ class Feed:
         """The ID of the node that is always under ``slot``."""
         return f"{slot:02x}" * 32
 
-    def connect(self, slot: int, at: float = NOW, **info: object) -> None:
+    def connect(
+        self, slot: int, at: float = NOW, cores: int | None = CORES, **info: object
+    ) -> None:
         """A node comes."""
         known = {
             "implementation_name": "PolkaJam",
@@ -140,7 +142,7 @@ class Feed:
                 "connection": 1,
                 "address": f"127.0.0.1:{5000 + slot}",
                 "info": {**known, **info},
-                "cores": CORES,
+                "cores": cores,
                 "version": 0,
                 "connected": int(at * 1_000_000),
             },
@@ -175,6 +177,10 @@ class Feed:
         content = frame(encode_event(event, time, fields, cores=CORES))
         received = round(at * 1_000_000)
         self.take(records.FACTS, _body(records.Facts(received, ((slot, content),)).encode()))
+
+    def state(self, slot: int, **state: object) -> None:
+        """What the hub was told of a node within a second."""
+        self._json(records.STATE, {slot: state})
 
     def faults(self, *faults: dict[str, object]) -> None:
         """Faults."""

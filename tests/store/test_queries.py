@@ -12,6 +12,7 @@ from twisted.internet import reactor
 from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import Clock
 
+from telemetry_twisted.jip3.moment import newest_slot
 from telemetry_twisted.store.browse import NEWEST, Place, Wanted
 from telemetry_twisted.store.database import Database
 from telemetry_twisted.store.policy import Policy
@@ -136,6 +137,27 @@ async def test_network_is_not_led_by_one_liar(
             "nodes": 38,
         }
     ]
+
+
+@ensureDeferred
+async def test_blocks_ahead_of_the_clock_are_in_no_figure_of_the_network(
+    database: Database, history: History, make_writer: Make, make_feed: Make, commit: Make
+) -> None:
+    """However many nodes claim them; each is still shown with what it claims."""
+    newest = newest_slot(NOW)
+    writer = make_writer(database)
+    feed = make_feed(writer)
+    for slot in range(10):
+        feed.connect(slot)
+        number = newest - 50 if slot > 7 else newest + 1_000
+        for event in ("BestBlockChanged", "FinalizedBlockChanged"):
+            feed.fact(slot, event, NOW, slot=number, hash="0x" + 64 * "a")
+    await commit(writer)
+    network = await history.network({feed.node_id(slot) for slot in range(10)})
+    for name in ("best", "finalized"):
+        assert network[name] == {"slot": newest - 50, "hash": "0x" + 64 * "a", "nodes": 2}
+    rows = (await history.nodes(0, 10)).rows
+    assert rows[0]["best"]["slot"] == newest + 1_000
 
 
 @ensureDeferred

@@ -11,6 +11,7 @@ import ujson
 from pytest_twisted import ensureDeferred
 from twisted.internet.task import Clock
 
+from telemetry_twisted.jip3.moment import newest_slot
 from telemetry_twisted.store import gathering as gathering_module
 from telemetry_twisted.store import writer as writer_module
 from telemetry_twisted.store.counts import add_up, pack
@@ -255,6 +256,54 @@ async def test_spread_of_slots(
         (11, 7, 4, MICROS, 250_000, 750_000, 750_000, 750_000, 0),
         (12, 5, 1, MICROS, 0, 0, 0, 0, 0),
     ]
+
+
+@ensureDeferred
+async def test_slots_ahead_of_the_clock_spread_nowhere(
+    database: Database, make_writer: Make, make_feed: Make, commit: Make
+) -> None:
+    writer = make_writer(database)
+    feed = make_feed(writer)
+    newest = newest_slot(NOW)
+    for slot in range(4):
+        feed.connect(slot)
+        number = newest if slot else newest + 1
+        feed.fact(slot, "BestBlockChanged", NOW, slot=number, hash="0x" + 64 * "c")
+    await commit(writer)
+    assert await database.query("SELECT slot, nodes FROM slots") == [(newest, 3)]
+    assert await database.query("SELECT best FROM states ORDER BY node") == [
+        (newest + 1,),
+        (newest,),
+        (newest,),
+        (newest,),
+    ]
+
+
+@ensureDeferred
+async def test_a_core_count_that_is_learned_later(
+    database: Database, make_writer: Make, make_feed: Make, commit: Make
+) -> None:
+    """A message that was decoded is read by its own length until then."""
+    writer = make_writer(database)
+    feed = make_feed(writer)
+    for slot, told in enumerate((None, 0, 5)):
+        feed.connect(slot, cores=told)
+    status = {
+        "num_peers": 3, "num_val_peers": 2, "num_sync_peers": 1, "num_guarantees": [4, 5],
+        "num_shards": 6, "shards_size": 7, "num_preimages": 8, "preimages_size": 9,
+    }  # fmt: skip
+    feed.fact(0, "Status", NOW, **status)
+    await commit(writer)
+    cores = "SELECT cores FROM nodes ORDER BY node"
+    assert await database.query(cores) == [(None,), (None,), (5,)]
+    ((fields,),) = await database.query("SELECT fields FROM latest")
+    assert ujson.loads(fields) == status
+    for slot in range(3):
+        feed.state(slot, cores=2)
+    feed.state(3, cores=2)
+    feed.gone(0)
+    await commit(writer)
+    assert await database.query(cores) == [(2,), (2,), (5,)]
 
 
 @ensureDeferred
