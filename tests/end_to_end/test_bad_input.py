@@ -8,7 +8,7 @@ import pytest
 from attrs import define
 
 from telemetry_twisted.jip3.encoder import encode_event, frame
-from tests.end_to_end.conftest import NOW
+from tests.end_to_end.conftest import NOW, await_true
 
 if TYPE_CHECKING:
     from tests.end_to_end.conftest import Node, Server, StartServer, Subscriber
@@ -72,6 +72,23 @@ def test_information_that_cannot_be_decoded(start_server: StartServer, node_ids:
             stranger.await_closed()
             bystander.goes_on()
     server.await_log("node information that cannot be decoded", 4)
+
+
+def test_connections_that_are_closed_are_counted_by_reason(
+    start_server: StartServer, node_ids: list[str]
+) -> None:
+    server = start_server(history=True)
+    for _ in range(2):
+        for data in (b"", frame(b"\0" * 30), b"\xff" * 4):
+            server.connect_stranger().send(data)
+        server.connect_node(node_ids[0]).send(b"\xff" * 4)
+    expected = {"no_information": 2, "bad_information": 2, "too_long": 4}
+
+    def counted() -> dict[str, int]:
+        ended = server.get("/api/health/detailed")[1]["metrics"]["connections_ended"]
+        return {kind: ended.get(kind, 0) for kind in expected}
+
+    await_true(lambda: counted() == expected, "all are counted")
 
 
 @pytest.mark.parametrize("length", [1025, 1 << 31, 0xFFFFFFFF])
