@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -164,20 +165,21 @@ def test_times_and_slots_that_cannot_be(start_server: StartServer, codec: str) -
     server = start_server("--codec", codec, history=True)
     ahead, unix, past, right = ([f"{kind}{number:063x}" for number in (1, 2)] for kind in "abcd")
     everyone = [*ahead, *unix, *past, *right]
-    since_1970 = NOW + COMMON_ERA
+    now = int(time.time() * 1_000_000) - COMMON_ERA
+    since_1970 = now + COMMON_ERA
     with server.subscriber() as subscriber:
         nodes = {node_id: server.connect_node(node_id) for node_id in everyone}
         server.await_nodes(len(nodes))
         for node_id, node in nodes.items():
             slot = SLOT + 1_000 * (node_id in ahead)
-            time = since_1970 if node_id in unix else 0 if node_id in past else NOW
-            node.send(*(best(slot, time) for _ in range(50)))
+            said = since_1970 if node_id in unix else 0 if node_id in past else now
+            node.send(*(best(slot, said) for _ in range(50)))
         subscriber.receive_events(50 * len(nodes))
         for node_id in everyone:
             shown = event(subscriber, node_id, 49)
             assert shown["slot"] == SLOT + 1_000 * (node_id in ahead)
             assert shown["timestamp"] == (
-                since_1970 if node_id in unix else 0 if node_id in past else NOW
+                since_1970 if node_id in unix else 0 if node_id in past else now
             )
 
         def told() -> bool:
