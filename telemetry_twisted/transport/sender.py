@@ -218,8 +218,8 @@ class Sender:
         if before is State.CLOSED:
             return
         self.state = State.CLOSING
-        # Where it is waited for the reactor, that goes on with what is left.
-        if before is State.OPEN or not self.backlog:
+        # Where the reactor is waited for, that goes on with what is left.
+        if before is State.OPEN or (not self.backlog and self._next_turn is None):
             self._send()
 
     def _begin_turn(self) -> None:
@@ -249,9 +249,9 @@ class Sender:
             if self.backlog or self._written >= self._turn_bytes:
                 self._yield()
                 return
-        if self.state is not State.CLOSING:
+        if self.takes:
             self.state = State.OPEN
-        elif self._leaving:
+        elif self._leaving and self.state is State.CLOSING:
             self.state = State.CLOSED
             self._sink.all_out()
 
