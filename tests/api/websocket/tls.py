@@ -6,20 +6,30 @@ from functools import lru_cache
 from typing import Any
 
 from OpenSSL import SSL
-from twisted.internet.interfaces import IProtocol
+from twisted.internet.interfaces import IOpenSSLContextFactory, IProtocol
 from twisted.internet.protocol import Factory
-from twisted.internet.ssl import CertificateOptions, KeyPair
 from twisted.internet.testing import MemoryReactorClock
 from twisted.protocols.tls import TLSMemoryBIOFactory
+from zope.interface import implementer
 
 from telemetry_twisted.testing import MemoryTransport
+from tests.certificates import make_root
 
 
-@lru_cache
-def _credentials() -> CertificateOptions:
-    key = KeyPair.generate(size=2048)
-    certificate = key.selfSignedCert(1, CN="telemetry")
-    return CertificateOptions(privateKey=key.original, certificate=certificate.original)
+@implementer(IOpenSSLContextFactory)
+class _Server:
+    """Who the server is."""
+
+    @lru_cache  # noqa: B019
+    def getContext(self) -> SSL.Context:
+        identity = make_root()
+        context = SSL.Context(SSL.TLS_METHOD)
+        context.use_privatekey(identity.key)
+        context.use_certificate(identity.certificate)
+        return context
+
+
+_SERVER = _Server()
 
 
 class _Given(Factory):
@@ -45,7 +55,7 @@ class TlsTransport(MemoryTransport):
 
     def __init__(self, protocol: IProtocol, reactor: MemoryReactorClock | None = None) -> None:
         self._tls: Any = TLSMemoryBIOFactory(
-            _credentials(), False, _Given(protocol), clock=reactor
+            _SERVER, False, _Given(protocol), clock=reactor
         ).buildProtocol(None)
         super().__init__(self._tls, reactor)
         self._client = SSL.Connection(SSL.Context(SSL.TLS_METHOD))
