@@ -6,12 +6,13 @@ import re
 from collections.abc import Callable
 from http import HTTPStatus
 from io import BytesIO
-from typing import Any
+from typing import Any, cast
 
 from twisted.internet.address import IPv4Address, IPv6Address
-from twisted.internet.interfaces import IAddress, IReactorTime
-from twisted.internet.protocol import Protocol
+from twisted.internet.interfaces import IAddress, IReactorTime, ISSLTransport, ITCPTransport
+from twisted.internet.protocol import Protocol, connectionDone
 from twisted.logger import Logger
+from twisted.python.failure import Failure
 from twisted.web.resource import IResource
 from twisted.web.server import Site
 
@@ -23,10 +24,14 @@ from telemetry_twisted.turns import Turns
 
 from .channel import ApiChannel
 from .connections import Connections
+from .deadline import Deadline
 from .request import ApiRequest
 
 RETRY_SECONDS = 10
 """When a client that was refused for want of room may try again."""
+
+REFUSAL_SECONDS = 5.0
+"""How long a client that was refused may take to be told so."""
 
 SHOWN_BYTES = 500
 """How much of what a client sends is shown in a line of the log."""
@@ -85,7 +90,7 @@ class ApiSite(Site):
         client = peer(addr)
         refusal = self.connections.enter(client)
         if refusal is not None:
-            return Refused(refusal)
+            return Refused(refusal, self.clock)
         channel: ApiChannel = super().buildProtocol(addr)
         channel.client = client
         return channel
@@ -113,21 +118,30 @@ class ApiSite(Site):
 
 
 class Refused(Protocol):
-    """A connection that is told why it is not let in, and closed."""
+    """A connection that is told why it is not let in, and closed.
 
-    noisy = False
+    Over TLS it could be told only after a handshake, which it is not worth.
+    """
 
-    def __init__(self, refusal: str) -> None:
+    def __init__(self, refusal: str, clock: IReactorTime) -> None:
         self._refusal = refusal
+        self._due = Deadline(clock, self._abort)
 
     def connectionMade(self) -> None:
         assert self.transport is not None
-        self.transport.write(
-            error_answer(
-                HTTPStatus.SERVICE_UNAVAILABLE, self._refusal, {"Retry-After": str(RETRY_SECONDS)}
-            )
-        )
+        if ISSLTransport.providedBy(self.transport):
+            self._abort()
+            return
+        self._due.set(REFUSAL_SECONDS)
+        retry = {"Retry-After": str(RETRY_SECONDS)}
+        self.transport.write(error_answer(HTTPStatus.SERVICE_UNAVAILABLE, self._refusal, retry))
         self.transport.loseConnection()
+
+    def _abort(self) -> None:
+        cast(ITCPTransport, self.transport).abortConnection()
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        self._due.set(None)
 
 
 def _shown(text: bytes) -> str:

@@ -9,6 +9,7 @@ from klein import Klein
 from twisted.internet.address import IPv4Address
 from twisted.internet.defer import Deferred
 from twisted.internet.error import ConnectionDone
+from twisted.internet.interfaces import ISSLTransport
 from twisted.internet.protocol import Protocol
 from twisted.internet.task import Clock
 from twisted.internet.testing import StringTransport
@@ -16,12 +17,13 @@ from twisted.logger import ILogObserver, globalLogPublisher
 from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 from werkzeug.exceptions import HTTPException
-from zope.interface import implementer
+from zope.interface import directlyProvides, implementer
 
 from telemetry_twisted.api.answers import json_answer, json_error
 from telemetry_twisted.api.http.channel import READ_AHEAD_BYTES, SECONDS, UNREAD_SECONDS, Phase
 from telemetry_twisted.api.http.connections import Connections
 from telemetry_twisted.api.http.request import MOST_BODY_BYTES, PIECE_BYTES
+from telemetry_twisted.api.http.site import REFUSAL_SECONDS
 from telemetry_twisted.api.site import api_site
 from telemetry_twisted.turns import Turns
 
@@ -414,6 +416,25 @@ class ClientTests(ChannelTestCase):
         channel, transport = self.connect("10.0.0.8")
         self.send(channel, head("GET", "/small/a"))
         self.assertEqual(self.answers(transport)[0][0], "200 OK")
+
+    def test_who_is_refused_does_not_stay(self) -> None:
+        for _ in range(self.most_of_one):
+            self.connect()
+        channel, transport = self.connect()
+        self.clock.advance(REFUSAL_SECONDS)
+        self.assertTrue(transport.aborted)
+        channel.connectionLost()
+        self.assertEqual(self.connections.open, self.most_of_one)
+
+    def test_who_is_refused_over_tls_gets_no_handshake(self) -> None:
+        for _ in range(self.most_of_one):
+            self.connect()
+        refused = self.site.buildProtocol(IPv4Address("TCP", HOST, 4000))
+        transport = Wire()
+        directlyProvides(transport, ISSLTransport)
+        refused.makeConnection(transport)
+        self.assertTrue(transport.aborted)
+        self.assertEqual(transport.value(), b"")
 
     def test_behind_a_proxy_that_is_trusted_its_clients_count(self) -> None:
         def client_of(request: Any) -> str:
