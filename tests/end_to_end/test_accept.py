@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.end_to_end.conftest import await_true
+from tests.end_to_end.conftest import await_true, twistd
 
 if TYPE_CHECKING:
-    from tests.end_to_end.conftest import Node, Server, StartServer
+    from tests.end_to_end.conftest import Node, Server, StartProcess, StartServer
 
 NODES = 1024
 LEAVING = 500
@@ -115,3 +115,26 @@ def test_none_vanishes_when_a_process_is_killed_amid_connects(start_server: Star
         server.await_nodes(len(nodes) - cut_off)
         # Nobody but those whom the victim had at that moment.
         assert cut_off <= 100
+
+
+def test_without_descriptors_connections_are_closed_and_the_next_is_served_when_there_are_some(
+    start_process: StartProcess,
+) -> None:
+    command = ["/bin/sh", "-c", 'ulimit -n 100; exec "$@"', "sh", *twistd(procs=2)]
+    server = start_process(*command).await_ready()
+    strangers = [server.connect_stranger() for _ in range(250)]
+    server.await_log("no file descriptors are left")
+    await_true(lambda: sum(each.closed for each in strangers) > 30, "those are told that wait")
+    assert len(server.children) == 2
+    for stranger in strangers:
+        stranger.close()
+    with server.subscriber() as subscriber:
+
+        def served() -> bool:
+            node = server.connect_node(node_id(0))
+            with suppress(ConnectionError, TimeoutError):
+                node.report_best([7])
+                subscriber.receive(2.0)
+            return len(subscriber.events) > 0
+
+        await_true(served, "a node is served again")
