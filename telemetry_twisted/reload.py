@@ -46,7 +46,7 @@ class Reloads:
                 self._log.error(
                     "{title}: cannot be read again: {reason}; what was read before stays",
                     title=title,
-                    reason=failure.getErrorMessage(),
+                    reason=failure.getErrorMessage().rstrip("."),
                 )
             else:
                 self._log.failure("{title}: cannot be read again", failure, title=title)
