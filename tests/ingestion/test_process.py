@@ -14,6 +14,7 @@ from telemetry_twisted.errors import InternalErrors
 from telemetry_twisted.ingestion.accept import Acceptor
 from telemetry_twisted.ingestion.process import REPORT_SECONDS, IngestionProcess, Settings
 from telemetry_twisted.jip3.encoder import encode_event, frame
+from telemetry_twisted.jip3.values import CORE_COUNT_MISFIT
 from telemetry_twisted.testing import MemoryLink
 from telemetry_twisted.transport import records
 from tests.ingestion.test_node import NODE_ID, ZERO, NodeTransport, best_block, hello
@@ -212,6 +213,15 @@ class OtherNetworksTests(ProcessTestCase):
         self.assertIn("--allow-node-networks", gone["reason"])
 
 
+def status(cores: int) -> bytes:
+    """A ``Status`` as it is sent."""
+    fields = dict.fromkeys(("num_peers", "num_val_peers", "num_sync_peers"), 1) | {
+        "num_guarantees": [0] * cores,
+        **dict.fromkeys(("num_shards", "shards_size", "num_preimages", "preimages_size"), 2),
+    }
+    return frame(encode_event("Status", 1, fields, cores=cores))
+
+
 class StateTests(ProcessTestCase):
     """What the hub is told of nodes once a second, where history is kept."""
 
@@ -239,12 +249,24 @@ class StateTests(ProcessTestCase):
         self.assertEqual(told["info"]["params"], {"core_count": None, "raw": "0x"})
         node.dataReceived(best_block(1))
         self.assertEqual(self.state()["cores"], None)
-        status = dict.fromkeys(("num_peers", "num_val_peers", "num_sync_peers"), 1) | {
-            "num_guarantees": [0] * 341,
-            **dict.fromkeys(("num_shards", "shards_size", "num_preimages", "preimages_size"), 2),
-        }
-        node.dataReceived(frame(encode_event("Status", 1, status, cores=341)))
+        node.dataReceived(status(341))
         self.assertEqual(self.state(), {"cores": 341})
+
+    def test_what_does_not_fit_a_core_count_that_is_not_certain_is_an_error(self) -> None:
+        right = hello()[4:]
+        uncertain = right[:1] + right[1:135] + bytes(16) + right[135:]
+        zero = right[:25] + bytes(2) + right[27:]
+        for first_message in (uncertain, zero):
+            with self.subTest():
+                node = self.admit(frame(first_message))
+                self.hub.sent.clear()
+                node.dataReceived(status(2) + status(3))
+                self.reactor.advance(REPORT_SECONDS)
+                told = [body for kind, body in self.hub.sent if kind == records.FAULTS]
+                (faults,) = map(records.decode_json, told)
+                errors = [fault for fault in faults if fault["kind"] == "decode_error"]
+                self.assertEqual([error["reason"] for error in errors], [CORE_COUNT_MISFIT])
+                self.reactor.adopted.clear()
 
     def test_a_slot_that_is_ahead_of_the_clock_is_not_told(self) -> None:
         node = self.admit(hello())
