@@ -314,7 +314,7 @@ def _end(process: subprocess.Popen[str]) -> None:
 
 
 def _await_ingestion(server: Server) -> None:
-    """Wait until every ingestion process serves nodes, which are dealt to them in turn."""
+    """Wait until every ingestion process serves nodes: of the first, each gets one."""
     network = Network(nodes=INGESTION_PROCESSES)
     with ExitStack() as stack:
         for index in range(network.nodes):
