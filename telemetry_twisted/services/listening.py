@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import socket
 from collections.abc import Callable
 from typing import Any
 
@@ -11,7 +12,12 @@ from attrs import frozen
 from twisted.application.service import Service
 from twisted.internet.address import IPv4Address, IPv6Address, UNIXAddress
 from twisted.internet.defer import CancelledError, Deferred, maybeDeferred
-from twisted.internet.interfaces import IListeningPort, IProtocolFactory, IStreamServerEndpoint
+from twisted.internet.interfaces import (
+    IFileDescriptor,
+    IListeningPort,
+    IProtocolFactory,
+    IStreamServerEndpoint,
+)
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
@@ -22,6 +28,13 @@ from telemetry_twisted.transport.tls import Certificates
 from .starting import CannotStart
 
 _MODE = re.compile(r"(?<!\\):mode=")
+
+
+BACKLOG = 256
+"""How many connections may wait to be accepted.
+
+Twisted accepts all that wait in one turn of the reactor, so that many more would hold it.
+"""
 
 
 class CannotListen(CannotStart):
@@ -110,6 +123,7 @@ class Listening(Service):
         if self._over:
             return port.stopListening()
         self.port = port
+        _make_room(port)
         self._log.info("{option}: {place}", option=self._option, place=place(port.getHost()))
         return None
 
@@ -122,6 +136,16 @@ class Listening(Service):
         if self.port is None:
             return maybeDeferred(lambda: None)
         return maybeDeferred(self.port.stopListening)
+
+
+def _make_room(port: IListeningPort) -> None:
+    """Let more come at once than the usual backlog of an endpoint has room for, if it is a socket.
+
+    All subscribers come back at once; whoever finds no room tries again a second later.
+    """
+    if IFileDescriptor.providedBy(port):
+        with socket.socket(fileno=os.dup(port.fileno())) as listening:
+            listening.listen(BACKLOG)
 
 
 def place(address: object) -> str:

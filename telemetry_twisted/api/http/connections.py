@@ -44,13 +44,11 @@ class Connections:
         if self.open >= self._most:
             return self._refuse(
                 CONNECTIONS,
-                client,
                 f"{self._most} connections are open, as many as --api-connections allows",
             )
         if self.open >= self._descriptors:
             return self._refuse(
                 DESCRIPTORS,
-                client,
                 f"{self.open} connections are open, as many as the limit of open files leaves "
                 "room for; raise it (ulimit -n, LimitNOFILE)",
             )
@@ -80,7 +78,6 @@ class Connections:
         if client != UNIX and self._of[client] >= self._most_of_one:
             return self._refuse(
                 CLIENT,
-                client,
                 f"{client} has {self._most_of_one} connections, as many as "
                 "--api-connections-per-client allows",
             )
@@ -92,7 +89,7 @@ class Connections:
         if not self._of[client]:
             del self._of[client]
 
-    def _refuse(self, kind: str, client: str, why: str) -> str:
+    def _refuse(self, kind: str, why: str) -> str:
         self.refused[kind] += 1
-        self._quiet.warn("a connection from {client} was refused: {why}", client=client, why=why)
+        self._quiet.warn("a connection to the API was refused: {why}", why=why)
         return why
