@@ -3,17 +3,13 @@
 from __future__ import annotations
 
 import os
-import signal
 import socket
 import sys
-from contextlib import ExitStack, suppress
-from typing import cast
+from contextlib import ExitStack
 
 from twisted.application.service import Service
 from twisted.internet.defer import Deferred
-from twisted.internet.error import ProcessExitedAlready, ProcessTerminated
-from twisted.internet.interfaces import IDelayedCall, IProcessTransport, IReactorTime
-from twisted.internet.protocol import ProcessProtocol
+from twisted.internet.interfaces import IDelayedCall
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
@@ -26,7 +22,8 @@ from telemetry_twisted.transport.link import LINK_BYTES, Link
 from telemetry_twisted.transport.reserve import DescriptorReserve
 
 from .child import Child, ChildState
-from .silence import LOOK_SECONDS, Silence, processor_seconds
+from .run import SUPERVISION, Run
+from .silence import LOOK_SECONDS
 
 FIRST_DELAY = 0.1
 """Seconds until a child that died is replaced; doubled each time it dies young."""
@@ -39,9 +36,6 @@ LONGEST_FAILED_DELAY = 2.0
 
 RESERVE = 8
 """Descriptors held for the next start: as many as it takes, with a look at those that are open."""
-
-SUPERVISION = "supervision"
-"""The place of mistakes in what is told to the hub's side of a child."""
 
 
 class Supervisor(Service):
@@ -65,7 +59,7 @@ class Supervisor(Service):
         self._errors = errors
         self._reserve = DescriptorReserve(RESERVE)
         self._looks = Rounds(self._look, SUPERVISION, reactor, errors)
-        self._run: _Run | None = None
+        self._run: Run | None = None
         self._delay = FIRST_DELAY
         self._refusal = ""
         self._restart: IDelayedCall | None = None
@@ -120,7 +114,7 @@ class Supervisor(Service):
             passed_on.callback(there.close)
             kept.callback(here.close)
             there.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, LINK_BYTES)
-            run = _Run(self, self._child, self._reactor, self._errors)
+            run = Run(self, self._child, self._reactor, self._errors)
             self._reactor.spawnProcess(
                 run,
                 sys.executable,
@@ -173,7 +167,7 @@ class Supervisor(Service):
             if silence.outlasts(patience.dead, patience.busy_dead):
                 self._condemn(run)
 
-    def _condemn(self, run: _Run) -> None:
+    def _condemn(self, run: Run) -> None:
         run.verdict = f"nothing was heard of it for {run.silence.seconds:.0f} s"
         self._log.error(
             "{title} is killed: {verdict}", title=self.condition.title, verdict=run.verdict
@@ -182,7 +176,7 @@ class Supervisor(Service):
 
     # A run ends
 
-    def run_ended(self, run: _Run, reason: str) -> None:
+    def run_ended(self, run: Run, reason: str) -> None:
         """The child is gone."""
         self._run = None
         reason = f"{reason}: {run.verdict}" if run.verdict else reason
@@ -233,81 +227,3 @@ class Supervisor(Service):
         self.condition.since = self._now() - ago
         with self._errors.kept_at(SUPERVISION):
             self._child.state_changed()
-
-
-class _Run(ProcessProtocol):
-    """One run of a child: its process and its link, which end in either order.
-
-    ``verdict`` says why the supervisor had to kill it.
-    """
-
-    _log = Logger()
-
-    def __init__(
-        self, supervisor: Supervisor, child: Child, clock: IReactorTime, errors: InternalErrors
-    ) -> None:
-        self.started = clock.seconds()
-        self.silence = Silence(clock, lambda: processor_seconds(self.pid))
-        self.pid = 0
-        self.verdict = ""
-        self._child = child
-        self._supervisor = supervisor
-        self._errors = errors
-        self._exit: str | None = None
-        self._link_is_up = True
-        self._words = b""
-        self.record_received = child.record_received
-
-    def connectionMade(self) -> None:
-        self._process = cast(IProcessTransport, self.transport)
-        self.pid = self._process.pid
-        self._supervisor.process_started(self.pid)
-
-    def errReceived(self, data: bytes) -> None:
-        *lines, self._words = (self._words + data).split(b"\n")
-        for line in lines:
-            self._say(line)
-
-    def _say(self, line: bytes) -> None:
-        text = line.decode("utf-8", "replace")
-        self._log.info("{title}: {text}", title=self._supervisor.condition.title, text=text)
-
-    def link_made(self, link: Link) -> None:
-        with self._errors.kept_at(SUPERVISION):
-            self._child.link_made(link)
-
-    def records_done(self) -> None:
-        self.silence.heard()
-        if not self._supervisor.condition.running:
-            self._supervisor.heard()
-        self._child.records_done()
-
-    def link_lost(self, reason: Failure) -> None:
-        self._link_is_up = False
-        with self._errors.kept_at(SUPERVISION):
-            self._child.link_lost(reason)
-        self._consider()
-
-    def processEnded(self, reason: Failure) -> None:
-        if self._words:
-            self._say(self._words)
-        self._exit = _exit_text(reason.value)
-        self._consider()
-
-    def _consider(self) -> None:
-        if self._exit is not None and not self._link_is_up:
-            self._supervisor.run_ended(self, self._exit)
-
-    def kill(self) -> None:
-        """End the process at once."""
-        with suppress(ProcessExitedAlready):
-            self._process.signalProcess("KILL")
-
-
-def _exit_text(exit: BaseException | None) -> str:
-    """How a process ended, in words."""
-    if isinstance(exit, ProcessTerminated):
-        if exit.signal is not None:
-            return f"killed by {signal.Signals(exit.signal).name}"
-        return f"exit code {exit.exitCode}"
-    return "exit code 0"

@@ -17,7 +17,8 @@ record                direction       body
                                       of which something changed: the core count, null while it is
                                       unknown, and what changed
 ``FAULTS``            child to hub    JSON list of faults by node, discriminator and reason
-``PULSE``             child to hub    JSON counters of the process, every second
+``PULSE``             child to hub    JSON counters of the process, every second, the first at once;
+                                      ``internal_errors`` among them, by place
 ``ADMIT``             hub to child    JSON ``{connection, slot, after_id}``
 ``DISMISS``           hub to child    JSON ``{connection, kind, reason}``
 ``PERMIT``            hub to child    JSON ``{count}``: accept so many connections more
@@ -29,7 +30,9 @@ record                direction       body
 ``NODE_GONE``         hub to store    JSON ``{slot, node_id, connection, disconnected, reason}``
 ``SAMPLED``           hub to store    JSON ``{received, seen, kept}``: events since the last one,
                                       and how many of them the store was given
-``STORE_STATUS``      store to hub    JSON of how the store fares, every second
+``STORE_STATUS``      store to hub    JSON of how the store fares, every half second and before a
+                                      commit; ``taken`` counts the records it has taken, but for
+                                      ``SETTINGS`` and ``CHUNK``
 ====================  ==============  ==========================================================
 
 Each is a little-endian ``u32`` length of what follows, one byte of kind, and the body.

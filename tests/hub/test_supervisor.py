@@ -18,7 +18,7 @@ from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 
 from telemetry_twisted.errors import InternalErrors
-from telemetry_twisted.hub import supervisor as supervisor_module
+from telemetry_twisted.hub import run as run_module
 from telemetry_twisted.hub.child import Condition, Launch
 from telemetry_twisted.hub.silence import LOOK_SECONDS, Patience
 from telemetry_twisted.hub.supervisor import Supervisor
@@ -399,7 +399,7 @@ class HungTests(SupervisorTestCase):
     def setUp(self) -> None:
         super().setUp()
         self.busy = 0.0
-        self.patch(supervisor_module, "processor_seconds", lambda _: self.busy)
+        self.patch(run_module, "processor_seconds", lambda _: self.busy)
         self.supervisor.startService()
 
     def test_it_runs_from_its_first_word_on(self) -> None:
