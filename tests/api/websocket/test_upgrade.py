@@ -212,6 +212,21 @@ class UpgradeTests(SynchronousTestCase):
             self.assertEqual(types, ["connected", "pong", "pong", "pong"])
             self.hang_up(wire)
 
+    def test_answers_that_were_not_read_yet_come_first(self) -> None:
+        wire = self.connect(b"")
+        wire.fill(10)
+        wire.deliver(b"GET /api/ws HTTP/1.1\r\nHost: telemetry\r\n\r\n" * 3)
+        wire.deliver(self.handshake() + client_frame(TEXT, b'{"type":"Ping"}'))
+        for _ in range(2000):
+            wire.drain(7)
+        for _ in range(3):
+            self.assertTrue(wire.head().startswith(b"HTTP/1.1 426 Upgrade Required\r\n"))
+            body = bytes(wire.wire.sent).partition(b"HTTP/1.1")[0]
+            del wire.wire.sent[: len(body)]
+        self.assertTrue(wire.head().startswith(b"HTTP/1.1 101 "))
+        types = [message["type"] for message in messages_in(wire)]
+        self.assertEqual(types, ["connected", "pong"])
+
     def test_a_subscriber_too_many(self) -> None:
         for _ in range(2):
             self.connect(self.handshake())
