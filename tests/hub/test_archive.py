@@ -14,30 +14,24 @@ from telemetry_twisted.hub import archive as archive_module
 from telemetry_twisted.hub.archive import Archive
 from telemetry_twisted.hub.child import ChildState
 from telemetry_twisted.hub.nodes import Node
+from telemetry_twisted.testing import MemoryLink
 from telemetry_twisted.transport import records
-from telemetry_twisted.transport.link import Link, hand_over
+from telemetry_twisted.transport.link import hand_over
 
 
-class Life(Link):
+class Life(MemoryLink):
     """One life of the store process: the link that the archive writes to, without a socket."""
 
     def __init__(self, archive: Archive) -> None:
-        self._sent = b""
-        archive.link_made(self)
+        super().__init__()
         self._archive = archive
-
-    def send(self, *pieces: bytes) -> None:
-        self._sent += b"".join(pieces)
-
-    def register_producer(self, producer: IPushProducer) -> None:
-        assert IPushProducer.providedBy(producer)
+        archive.link_made(self)
+        assert IPushProducer.providedBy(self.producer)
 
     def said(self) -> list[tuple[int, bytes]]:
         """What the archive has sent since the last call."""
-        reader = Reader()
-        assert hand_over(memoryview(self._sent), reader) == len(self._sent)
-        self._sent = b""
-        return reader.seen
+        said, self.sent = self.sent, []
+        return said
 
     def kinds(self) -> list[int]:
         return [kind for kind, _ in self.said()]
@@ -46,25 +40,6 @@ class Life(Link):
         status = {"raw_room": room, "state": state, "taken": taken, **more}
         record = records.encode_json(records.STORE_STATUS, status)
         hand_over(memoryview(record), self._archive)
-
-
-class Reader:
-    """Notes the records that it is handed."""
-
-    def __init__(self) -> None:
-        self.seen: list[tuple[int, bytes]] = []
-
-    def link_made(self, link: Link) -> None:
-        raise AssertionError
-
-    def record_received(self, kind: int, body: memoryview) -> None:
-        self.seen.append((kind, bytes(body)))
-
-    def records_done(self) -> None:
-        raise AssertionError
-
-    def link_lost(self, reason: Failure) -> None:
-        raise AssertionError
 
 
 def node(slot: int) -> Node:

@@ -23,6 +23,7 @@ from telemetry_twisted.hub.nodes import Node
 from telemetry_twisted.hub.permits import Permits
 from telemetry_twisted.hub.ring import Ring
 from telemetry_twisted.ingestion.process import LISTEN_FD, Settings
+from telemetry_twisted.testing import MemoryLink
 from telemetry_twisted.transport import records
 from telemetry_twisted.transport.link import Link
 from telemetry_twisted.transport.records import Chunk, decode_json, encode_runs
@@ -40,21 +41,13 @@ SETTINGS = Settings(
 )
 
 
-@define
-class Wire:
+class Wire(MemoryLink):
     """The link to a process: notes what is sent."""
-
-    sent: list[bytes] = field(factory=list)
-
-    def send(self, *pieces: bytes) -> None:
-        self.sent.append(b"".join(pieces))
 
     def messages(self) -> list[tuple[int, Any]]:
         """Kind and content of what was sent since the last call."""
         sent, self.sent = self.sent, []
-        return [
-            (record[4], decode_json(record[5:]) if len(record) > 5 else None) for record in sent
-        ]
+        return [(kind, decode_json(body) if body else None) for kind, body in sent]
 
 
 @define
