@@ -11,7 +11,6 @@ import socket
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from pathlib import Path
 from ssl import SSLContext
 from threading import Event, Thread
 from typing import TYPE_CHECKING
@@ -25,11 +24,10 @@ from telemetry_twisted.testing import (
     ReceivedFrame,
     client_frame,
 )
-from tests.certificates import make_root
-from tests.end_to_end.conftest import DEADLINE, HOST, Server, best_block, twistd
+from tests.end_to_end.conftest import DEADLINE, HOST, Server, best_block
 
 if TYPE_CHECKING:
-    from tests.end_to_end.conftest import StartProcess, StartServer
+    from tests.end_to_end.conftest import StartServer
 
 NODES = 4
 SECONDS = 40.0
@@ -183,14 +181,3 @@ def test_the_stream_stays_whole_while_clients_ping(
 ) -> None:
     server = start_server("--ping-seconds", "1")
     stay_whole(server, node_ids[:NODES], SECONDS)
-
-
-def test_the_stream_stays_whole_over_tls(
-    start_process: StartProcess, node_ids: list[str], tmp_path: Path
-) -> None:
-    root = make_root()
-    root.issue("telemetry").write(tmp_path)
-    endpoint = f"ssl:0:privateKey={tmp_path}/key.pem:certKey={tmp_path}/cert.pem:interface={HOST}"
-    command = twistd("--ping-seconds", "1", "--api-endpoint", endpoint)
-    server = start_process(*command).await_listening()
-    stay_whole(server, node_ids[:NODES], SECONDS_OVER_TLS, root.trusted())
