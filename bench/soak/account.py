@@ -38,6 +38,7 @@ class NodeConnection:
 
     ``ended`` is None while it is open, then ``left`` if the node closed it in peace, ``reset`` if
     it did so abruptly, and ``cut`` if the server did; ``ended_at`` is when, in monotonic seconds.
+    ``forgotten`` says that it was checked so long after that no event of it can still come.
     """
 
     number: int
@@ -45,6 +46,7 @@ class NodeConnection:
     sent: int = 0
     ended: str | None = None
     ended_at: float = 0.0
+    forgotten: bool = False
 
     def is_past(self, moment: float) -> bool:
         """Whether it ended before ``moment``."""

@@ -196,8 +196,10 @@ class Network:
         theirs can still come."""
         connections = self.account.connections
         past = time.monotonic() - FORGET_SECONDS
-        ended = [each.number for each in connections[self.checked :] if each.is_past(past)]
+        ended = [each for each in connections[self.checked :] if each.is_past(past)]
+        for connection in ended:
+            connection.forgotten = True
         for subscriber in [*self.checkers, *self.others]:
-            subscriber.forget(ended)
+            subscriber.forget(connection.number for connection in ended)
         while self.checked < len(connections) and connections[self.checked].is_past(past):
             self.checked += 1
