@@ -129,6 +129,11 @@ class Sender:
         """Whether what is written will go out, now or later."""
         return self.state is not State.CLOSING and self.state is not State.CLOSED
 
+    @property
+    def waits_ahead(self) -> bool:
+        """Whether a frame that goes ahead has not gone yet."""
+        return bool(self._ahead)
+
     def write(self, frame: Frame) -> None:
         """Send ``frame`` at once if possible, and else in its turn."""
         if self.state is not _OPEN or self.backlog:

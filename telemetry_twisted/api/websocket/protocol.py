@@ -56,9 +56,14 @@ class SubscriberProtocol(WebSocketServerProtocol):
         self._inflow.go_on()
 
     def _attentive(self) -> bool:
-        """Whether what the client sends is looked at: it has been answered, or is leaving."""
+        """Whether what the client sends is looked at: it has been answered, or is leaving.
+
+        A client that is slow is read, for it may ping, and has to be answered in time.
+        """
         subscriber = self._subscriber
-        return subscriber is None or not subscriber.busy or self.state != self.STATE_OPEN
+        if subscriber is None or self.state != self.STATE_OPEN:
+            return True
+        return not subscriber.busy and not self._front.sender.waits_ahead
 
     def onConnect(self, request: Any) -> str | None:
         # A browser that has offered subprotocols expects one of them to be agreed on.

@@ -5,7 +5,7 @@ how it ends the connection, comes here, and from here to the connection's
 :class:`~telemetry_twisted.transport.sender.Sender`, beside which nothing writes to the client.
 
 The connection's own transport goes on to read, and to tell when there is room. A client that does
-not take what it is sent is not read from either, so what it asks for waits with itself.
+not take the answers that it is sent is not read from either, so what it asks for waits with itself.
 """
 
 from __future__ import annotations
@@ -94,8 +94,6 @@ class SubscriberTransport:
         self, transport: StreamTransport, clock: IReactorTime, ready: Callable[[], None]
     ) -> None:
         self._transport = transport
-        self._ready = ready
-        self._reading = True
         self._held = False
         self.reads_on = False
         plain = _plain_socket(transport)
@@ -104,34 +102,20 @@ class SubscriberTransport:
             sink, state = _StreamSink(self, transport), State.OPEN
         else:
             sink, state = _SocketSink(self, transport, plain), State.BLOCKED
-        self.sender = Sender(sink, clock, self._flows, TURN_BYTES, state)
+        self.sender = Sender(sink, clock, ready, TURN_BYTES, state)
         # The HTTP channel that served the upgrade is still registered; until it is not, the
         # transport tells it, not the sender, that the client is slow.
         transport.unregisterProducer()
         sink.start()
 
-    def stop_reading(self) -> None:
-        """Read no more until the sender flows again."""
-        self._reading = False
-        self._transport.pauseProducing()
-
     def hold(self, held: bool) -> None:
-        """Read no more, whether the sender flows or not, until this is taken back."""
+        """Read no more, until this is taken back."""
         if held is not self._held:
             self._held = held
             if held:
-                self.stop_reading()
+                self._transport.pauseProducing()
             else:
-                self._read_on()
-
-    def _flows(self) -> None:
-        self._ready()
-        self._read_on()
-
-    def _read_on(self) -> None:
-        if not self._reading and not self._held and self.sender.state is not State.BLOCKED:
-            self._reading = True
-            self._transport.resumeProducing()
+                self._transport.resumeProducing()
 
     def write(self, data: bytes) -> None:
         """Send the answer to the opening handshake, or a frame, whole."""
@@ -224,7 +208,6 @@ class _SocketSink(_Sink):
         return self._plain.sendmsg(pieces)
 
     def await_room(self) -> None:
-        self._front.stop_reading()
         self._transport.startWriting()
 
     def all_out(self) -> None:
@@ -256,7 +239,7 @@ class _StreamSink(_Sink):
         return sum(map(len, pieces))
 
     def await_room(self) -> None:
-        self._front.stop_reading()
+        """Nothing: a producer that streams is told anyway."""
 
     def pauseProducing(self) -> None:
         self._full = True

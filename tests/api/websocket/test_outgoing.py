@@ -187,11 +187,10 @@ class Outgoing(RuleBasedStateMachine):
             self.events += len(ids)
 
     @invariant()
-    def little_waits_and_who_takes_nothing_is_not_read(self) -> None:
+    def little_waits(self) -> None:
         assert self.sender.backlog <= BOUND
         if self.sender.state is State.BLOCKED:
             assert self.sender.backlog
-            assert not self.wire.reading
 
     def teardown(self) -> None:
         if not hasattr(self, "last_id"):
