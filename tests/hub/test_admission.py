@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 from pathlib import Path
 
 from twisted.internet.task import Clock
@@ -129,7 +130,9 @@ class IntroductionTests(SynchronousTestCase):
 
 class AllowedTests(SynchronousTestCase):
     def setUp(self) -> None:
-        self.path = Path(self.mktemp())
+        directory = tempfile.TemporaryDirectory()
+        self.addCleanup(directory.cleanup)
+        self.path = Path(directory.name, "nodes")
 
     def write(self, *lines: str) -> str:
         self.path.write_text("\n".join(lines))
@@ -152,7 +155,7 @@ class AllowedTests(SynchronousTestCase):
             self.assertIn(said, str(error))
         self.path.write_bytes(b"\xff\xfe")
         self.assertIn("text", str(self.assertRaises(ValueError, read_node_list, str(self.path))))
-        error = self.assertRaises(ValueError, read_node_list, self.mktemp())
+        error = self.assertRaises(ValueError, read_node_list, f"{self.path}.missing")
         self.assertIn("cannot be read (No such file or directory)", str(error))
 
     def test_only_those_in_the_list_are_admitted_and_others_cost_no_turn(self) -> None:
