@@ -11,6 +11,7 @@ import socket
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from pathlib import Path
 from ssl import SSLContext
 from threading import Event, Thread
 from typing import TYPE_CHECKING
@@ -24,10 +25,11 @@ from telemetry_twisted.testing import (
     ReceivedFrame,
     client_frame,
 )
-from tests.end_to_end.conftest import DEADLINE, HOST, Server, best_block
+from tests.certificates import make_root
+from tests.end_to_end.conftest import DEADLINE, HOST, Server, best_block, twistd
 
 if TYPE_CHECKING:
-    from tests.end_to_end.conftest import StartServer
+    from tests.end_to_end.conftest import StartProcess, StartServer
 
 NODES = 4
 SECONDS = 40.0
@@ -151,11 +153,11 @@ def stay_whole(
     server: Server, node_ids: list[str], seconds: float, tls: SSLContext | None = None
 ) -> None:
     """Two clients, a stock one and a strict one, read a flood to the end and find no fault."""
-    with flood(server, node_ids):
-        raw = RawClient(server, seconds, tls)
-        raw.start()
-        frames = 0
-        with server.subscriber(tls=tls, max_queue=64) as stock:
+    frames = 0
+    with server.subscriber(tls=tls, max_queue=64) as stock:
+        with flood(server, node_ids):
+            raw = RawClient(server, seconds, tls)
+            raw.start()
             end = time.monotonic() + seconds
             while time.monotonic() < end:
                 stock.receive()
@@ -164,9 +166,10 @@ def stay_whole(
                 frames += 1
                 if frames % PING_EVERY == 0:
                     answered = stock.connection.ping()
-            while not answered.is_set():
-                stock.receive()
-        raw.join(seconds + DEADLINE)
+        # With a limit to what it reads ahead, it cannot be closed while there is more for it.
+        stock.subscribe(type="Nodes", node_ids=["ff" * 32])
+        assert answered.is_set()
+    raw.join(DEADLINE)
     assert not raw.is_alive()
     if raw.failure is not None:
         raise raw.failure
@@ -181,3 +184,14 @@ def test_the_stream_stays_whole_while_clients_ping(
 ) -> None:
     server = start_server("--ping-seconds", "1")
     stay_whole(server, node_ids[:NODES], SECONDS)
+
+
+def test_the_stream_stays_whole_over_tls(
+    start_process: StartProcess, node_ids: list[str], tmp_path: Path
+) -> None:
+    root = make_root()
+    root.issue("telemetry").write(tmp_path)
+    endpoint = f"ssl:0:privateKey={tmp_path}/key.pem:certKey={tmp_path}/cert.pem:interface={HOST}"
+    command = twistd("--ping-seconds", "1", "--api-endpoint", endpoint)
+    server = start_process(*command).await_listening()
+    stay_whole(server, node_ids[:NODES], SECONDS_OVER_TLS, root.trusted())
