@@ -102,6 +102,7 @@ def makeService(options: Options) -> IService:
     gauges = None
     if archive is not None:
         gauges = HubGauges(figures, lambda: subscribers.frames, archive, book, reactor)
+    turns = Turns(reactor)
     subscribers = Subscribers(
         ring,
         figures,
@@ -110,9 +111,9 @@ def makeService(options: Options) -> IService:
         reactor,
         time.time,
         errors,
+        turns,
         options["ping-seconds"],
     )
-    turns = Turns(reactor)
     connections = _connections(options, reactor)
     routes = basic_routes(subscribers, figures.problems)
     history = None

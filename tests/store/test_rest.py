@@ -99,10 +99,10 @@ def base(database: Database, live: Live, clock: Clock) -> Iterator[str]:
     """The address of a server that answers from the database."""
     ring = Ring(1000, 1 << 20, event_renderer(clock.seconds), 100)
     nobody, errors = cast(Any, None), InternalErrors(clock)
-    subscribers = Subscribers(ring, nobody, nobody, 10, clock, clock.seconds, errors)
-    app = basic_routes(subscribers, list)
     real = cast(Any, reactor)
     turns, connections = Turns(real), Connections(100, 100, 100, real)
+    subscribers = Subscribers(ring, nobody, nobody, 10, clock, clock.seconds, errors, turns)
+    app = basic_routes(subscribers, list)
     history = History(database, Policy(), clock.seconds, turns)
     history_routes(app, history, live, clock, clock.seconds, errors, connections)
     site = api_site(app, connections, turns, real)

@@ -52,6 +52,7 @@ class Subscribers:
         clock: IReactorTime,
         now: Now,
         errors: InternalErrors,
+        turns: Turns,
         ping_seconds: float = PING_SECONDS,
     ) -> None:
         self.ring = ring
@@ -62,7 +63,7 @@ class Subscribers:
         self.now = now
         self.errors = errors
         self.ping_seconds = ping_seconds
-        self.turns = Turns(clock)
+        self.turns = turns
         self.events_missed = 0
         self.frames = Histogram("Events in a frame.", FRAME_BOUNDS)
         self._members: dict[Subscriber, None] = {}

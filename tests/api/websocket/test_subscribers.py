@@ -58,7 +58,9 @@ class SubscribersTests(SynchronousTestCase):
 
     def make(self, gauges: FakeGauges | None = None) -> Subscribers:
         stage = self.stage
-        return Subscribers(stage.ring, stage, gauges, 2, stage.time, stage.now, stage.errors)
+        return Subscribers(
+            stage.ring, stage, gauges, 2, stage.time, stage.now, stage.errors, stage.turns
+        )
 
     def fill_seats(self, subscribers: Subscribers | None = None) -> list[Seat]:
         """Two that have been greeted."""

@@ -16,7 +16,6 @@ from telemetry_twisted.api.websocket.subscribers import Subscribers
 from telemetry_twisted.api.websocket.upgrade import WebSocketUpgrade
 from telemetry_twisted.errors import InternalErrors
 from telemetry_twisted.testing import TEXT, FrameParser, MemoryTransport, client_frame
-from telemetry_twisted.turns import Turns
 from tests.api.websocket.stage import Stage, messages_in
 
 KEY = "AQIDBAUGBwgJCgsMDQ4PEA=="
@@ -39,13 +38,13 @@ class UpgradeTests(SynchronousTestCase):
         self.stage = Stage()
         stage, clock = self.stage, self.stage.clock
         self.subscribers = Subscribers(
-            stage.ring, stage, None, 2, clock, stage.now, InternalErrors(clock)
+            stage.ring, stage, None, 2, clock, stage.now, InternalErrors(clock), stage.turns
         )
         self.site = ApiSite(
             WebSocketUpgrade(self.subscribers),
             lambda _method, _uri: False,
             Connections(100, 100, 100, clock),
-            Turns(clock),
+            stage.turns,
             clock,
             client_of=TrustedProxies.parse("127.0.0.1").client_of,
         )
