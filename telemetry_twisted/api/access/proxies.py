@@ -16,6 +16,7 @@ from typing import Any
 
 from attrs import field, frozen
 from twisted.internet.address import IPv4Address, IPv6Address
+from twisted.internet.interfaces import IAddress
 
 from telemetry_twisted.addresses import Address, read_address
 from telemetry_twisted.networks import Networks
@@ -147,12 +148,16 @@ class TrustedProxies:
         raise Malformed("too many proxies in a row")
 
 
-def peer_of(request: Any) -> str:
-    """Who is connected: an IP address without its port, or :data:`UNIX`."""
-    peer = request.getClientAddress()
-    if isinstance(peer, IPv4Address | IPv6Address):
-        return str(read_address(peer.host))
+def client_at(address: IAddress | None) -> str:
+    """Who is at ``address``: an IP address without its port, or :data:`UNIX`."""
+    if isinstance(address, IPv4Address | IPv6Address):
+        return str(read_address(address.host))
     return UNIX
+
+
+def peer_of(request: Any) -> str:
+    """Who is connected, whoever that speaks for."""
+    return client_at(request.getClientAddress())
 
 
 def read_forwarded(text: str) -> list[Hop]:

@@ -19,12 +19,6 @@ from .request import ApiRequest, BodyTooLarge
 if TYPE_CHECKING:
     from .site import ApiSite
 
-READ_ALINGER_BYTES = 1 << 27
-"""How much is thrown away before a client that sends on is cut off."""
-
-HEAD_BYTES = 1 << 14
-"""How much of further requests may come while one is answered, before no more is read."""
-
 READ_AHEAD_BYTES = 1 << 14
 """How much of further requests may have come before no more is read until this one is answered."""
 

@@ -8,7 +8,6 @@ from http import HTTPStatus
 from io import BytesIO
 from typing import Any, cast
 
-from twisted.internet.address import IPv4Address, IPv6Address
 from twisted.internet.interfaces import IAddress, IReactorTime, ISSLTransport, ITCPTransport
 from twisted.internet.protocol import Protocol, connectionDone
 from twisted.logger import Logger
@@ -16,8 +15,7 @@ from twisted.python.failure import Failure
 from twisted.web.resource import IResource
 from twisted.web.server import Site
 
-from telemetry_twisted.addresses import read_address
-from telemetry_twisted.api.access.proxies import UNIX, ClientOf, peer_of
+from telemetry_twisted.api.access.proxies import ClientOf, client_at, peer_of
 from telemetry_twisted.api.answers import error_answer
 from telemetry_twisted.errors import InternalErrors
 from telemetry_twisted.turns import Turns
@@ -35,13 +33,6 @@ REFUSAL_SECONDS = 5.0
 
 SHOWN_BYTES = 500
 """How much of what a client sends is shown in a line of the log."""
-
-
-def peer(address: IAddress | None) -> str:
-    """Who is connected: an IP address without a port, or :data:`UNIX`."""
-    if isinstance(address, IPv4Address | IPv6Address):
-        return str(read_address(address.host))
-    return UNIX
 
 
 class ApiSite(Site):
@@ -87,7 +78,7 @@ class ApiSite(Site):
         """Nor is it ended."""
 
     def buildProtocol(self, addr: IAddress | None) -> Any:
-        client = peer(addr)
+        client = client_at(addr)
         refusal = self.connections.enter(client)
         if refusal is not None:
             return Refused(refusal, self.clock)

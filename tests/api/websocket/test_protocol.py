@@ -285,18 +285,6 @@ class StreamProtocolTests(ProtocolTests):
         """TLS says that it closes, and waits for the client to do so; here it is closed."""
         self.assertIsNotNone(wire.ended)
 
-    def test_a_client_that_is_always_behind_gets_its_pongs(self) -> None:
-        """It reads a little at a time, and there is always more: it must be read all the same."""
-        pongs: list[bytes] = []
-        self.wire.fill()
-        for number in range(50):
-            self.stage.publish(100)
-            self.wire.deliver(client_frame(PING, b"%d" % number))
-            self.wire.drain(20_000)
-            pongs += [frame.payload for frame in self.wire.frames() if frame.opcode == PONG]
-            self.assertIs(self.client.protocol.transport.sender.state, State.BLOCKED)
-        self.assertGreater(len(pongs), 20)
-
     def test_of_many_pings_while_it_takes_nothing_the_last_is_answered(self) -> None:
         """It reads little at a time, so most of them are read when there is room again."""
         self.wire.fill()
