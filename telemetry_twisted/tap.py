@@ -34,7 +34,7 @@ from telemetry_twisted.hub.permits import Permits
 from telemetry_twisted.hub.ring import Ring
 from telemetry_twisted.hub.supervisor import Supervisor
 from telemetry_twisted.hub.watch import Watch
-from telemetry_twisted.ingestion.process import Settings
+from telemetry_twisted.ingestion.settings import Settings
 from telemetry_twisted.interfaces import IServerReactor
 from telemetry_twisted.logs import server_log
 from telemetry_twisted.options import MIB, Options
@@ -52,9 +52,6 @@ from telemetry_twisted.store.queries import History
 from telemetry_twisted.transport.limits import descriptor_limit
 from telemetry_twisted.transport.tls import Certificates
 from telemetry_twisted.turns import Turns
-
-SWITCH_SECONDS = 0.001
-"""How long a thread that makes rows of what it reads keeps the reactor's thread waiting."""
 
 OWN_DESCRIPTORS = 64
 """Open files that the server keeps for itself: databases, logs, what it listens on."""

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 from attrs import frozen
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
+from telemetry_twisted.bucket import Bucket
 from telemetry_twisted.networks import share_of
 
 from .allowed import AllowedNodes
@@ -59,8 +60,7 @@ class Admission:
         self._shares: dict[Server, dict[int, str]] = {}
         self._counts: Counter[str] = Counter()
         self._waiting: dict[tuple[Server, int], _Introduction] = {}
-        self._tokens = float(rules.introductions)
-        self._filled = clock.seconds()
+        self._bucket = Bucket(rules.introductions, rules.introductions, clock)
         self._turn: IDelayedCall | None = None
 
     def connection_accepted(self, server: Server, connection: int, host: str) -> None:
@@ -94,16 +94,12 @@ class Admission:
         self._watcher.node_refused(node_id, reason)
 
     def _take_turns(self) -> None:
-        now = self._clock.seconds()
-        rate = self._rules.introductions
-        self._tokens = min(float(rate), self._tokens + (now - self._filled) * rate)
-        self._filled = now
-        while self._waiting and self._tokens >= 1:
-            self._tokens -= 1
+        while self._waiting and self._bucket.tokens >= 1:
+            self._bucket.take(1)
             server, connection = key = next(iter(self._waiting))
             self._nodes.apply(server, connection, *self._waiting.pop(key))
         if self._waiting and self._turn is None:
-            delay = max(TURN_SECONDS, (1 - self._tokens) / rate)
+            delay = max(TURN_SECONDS, self._bucket.seconds_until(1))
             self._turn = self._clock.callLater(delay, self._next_turn)
 
     def _next_turn(self) -> None:

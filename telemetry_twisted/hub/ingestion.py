@@ -12,7 +12,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from telemetry_twisted.errors import InternalErrors
-from telemetry_twisted.ingestion.process import LISTEN_FD, Settings
+from telemetry_twisted.ingestion.settings import LISTEN_FD, Settings
 from telemetry_twisted.transport import records
 from telemetry_twisted.transport.link import Link
 

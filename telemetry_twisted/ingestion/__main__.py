@@ -7,7 +7,8 @@ import sys
 
 from telemetry_twisted.transport.child import run_child
 
-from .process import LISTEN_FD, IngestionProcess, Settings
+from .process import IngestionProcess
+from .settings import LISTEN_FD, Settings
 
 if __name__ == "__main__":
     settings = Settings.decode(sys.argv[1])

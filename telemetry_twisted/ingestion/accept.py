@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import errno
-import os
 import socket
-from contextlib import suppress
 from typing import Protocol
 
 from twisted.internet.interfaces import IDelayedCall, IReadDescriptor
@@ -15,6 +13,7 @@ from zope.interface import implementer
 
 from telemetry_twisted.addresses import plain_host
 from telemetry_twisted.interfaces import IServerReactor
+from telemetry_twisted.transport.reserve import DescriptorReserve
 
 AGAIN_SECONDS = 0.2
 """How long nothing is accepted after there were no descriptors left."""
@@ -59,7 +58,8 @@ class Acceptor:
         self._reactor = reactor
         self._listening = listening
         self._taker = taker
-        self._reserve: int | None = os.open(os.devnull, os.O_RDONLY)
+        self._reserve = DescriptorReserve(1)
+        self._reserve.fill()
         self._again: IDelayedCall | None = None
         self._exhausted = False
         self._stopped = False
@@ -81,12 +81,7 @@ class Acceptor:
             self._again = None
         self._return_all()
         self._listening.close()
-        self._close_reserve()
-
-    def _close_reserve(self) -> None:
-        if self._reserve is not None:
-            os.close(self._reserve)
-            self._reserve = None
+        self._reserve.close()
 
     def _return_all(self) -> None:
         self._reactor.removeReader(self)
@@ -132,7 +127,7 @@ class Acceptor:
     def _shed(self) -> None:
         """Close as many connections as there are permits for."""
         while self.permits:
-            self._close_reserve()
+            self._reserve.close()
             try:
                 accepted, address = self._listening.accept()
             except OSError:
@@ -140,8 +135,7 @@ class Acceptor:
             accepted.close()
             self.permits -= 1
             self._taker.connection_shed(plain_host(address[0]))
-        with suppress(OSError):
-            self._reserve = os.open(os.devnull, os.O_RDONLY)
+        self._reserve.fill()
 
     def _try_again(self) -> None:
         self._again = None

@@ -8,8 +8,6 @@ import socket
 import time
 from typing import Any
 
-import ujson
-from attrs import asdict, frozen
 from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 from twisted.python.failure import Failure
@@ -25,7 +23,7 @@ from telemetry_twisted.networks import Networks
 from telemetry_twisted.rounds import Rounds
 from telemetry_twisted.transport import records
 from telemetry_twisted.transport.link import Link
-from telemetry_twisted.transport.tls import CertificateFiles, Certificates
+from telemetry_twisted.transport.tls import Certificates
 
 from .accept import Acceptor
 from .assembler import Assembler, Source
@@ -34,6 +32,7 @@ from .faults import FaultLedger
 from .gate import Gate
 from .node import Ending, NodeProtocol
 from .rate import RateLimit
+from .settings import Settings
 
 REPORT_SECONDS = 1.0
 """How often the counters of a process are sent to the hub."""
@@ -41,45 +40,7 @@ REPORT_SECONDS = 1.0
 MOST_ENDED_FAULTS = 1000
 """Faults of nodes that are gone that wait for the next report, at most."""
 
-LISTEN_FD = 4
-"""Descriptor of the listening socket that all ingestion processes share."""
-
 _BEST_BLOCK, _FINALIZED_BLOCK, _SYNC_STATUS = 11, 12, 13
-
-
-@frozen
-class Settings:
-    """What the hub tells an ingestion process when it starts it.
-
-    ``first_id`` and ``id_step`` make ids unique over all processes; ``rate_limit`` is in events per
-    second per node, 0 for none; ``most_silent`` bounds the connections that have not introduced
-    themselves; ``history`` says whether counts, facts and node states are wanted; ``certificates``
-    are what TLS is spoken with, None where it is not; ``networks`` are those that nodes may connect
-    from, as :meth:`.Networks.parse` reads them, empty for all.
-    """
-
-    first_id: int
-    id_step: int
-    codec: str
-    byte_arrays: bool
-    max_message_size: int
-    rate_limit: int
-    most_silent: int
-    history: bool
-    certificates: CertificateFiles | None = None
-    networks: str = ""
-
-    def encode(self) -> str:
-        """The settings as one command line argument."""
-        return ujson.dumps(asdict(self))
-
-    @classmethod
-    def decode(cls, text: str) -> Settings:
-        """The settings in a command line argument."""
-        settings = ujson.loads(text)
-        if settings["certificates"] is not None:
-            settings["certificates"] = CertificateFiles(**settings["certificates"])
-        return cls(**settings)
 
 
 class IngestionProcess:

@@ -22,7 +22,7 @@ from telemetry_twisted.hub.ingestion import IngestionServer
 from telemetry_twisted.hub.nodes import Node
 from telemetry_twisted.hub.permits import Permits
 from telemetry_twisted.hub.ring import Ring
-from telemetry_twisted.ingestion.process import LISTEN_FD, Settings
+from telemetry_twisted.ingestion.settings import LISTEN_FD, Settings
 from telemetry_twisted.testing import MemoryLink
 from telemetry_twisted.transport import records
 from telemetry_twisted.transport.link import Link

@@ -12,7 +12,8 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from telemetry_twisted.errors import InternalErrors
 from telemetry_twisted.ingestion.accept import Acceptor
-from telemetry_twisted.ingestion.process import REPORT_SECONDS, IngestionProcess, Settings
+from telemetry_twisted.ingestion.process import REPORT_SECONDS, IngestionProcess
+from telemetry_twisted.ingestion.settings import Settings
 from telemetry_twisted.jip3.encoder import encode_event, frame
 from telemetry_twisted.jip3.values import CORE_COUNT_MISFIT
 from telemetry_twisted.testing import MemoryLink

@@ -6,6 +6,8 @@ from math import ceil
 
 from twisted.internet.interfaces import IReactorTime
 
+from telemetry_twisted.bucket import Bucket
+
 from .refusal import BadRequest
 
 BUDGET_POINTS = 20
@@ -16,26 +18,20 @@ POINTS_PER_SECOND = 10
 
 
 class Budget:
-    """A bucket of points that what is asked for is paid with."""
+    """The points of a connection, which what it asks for is paid with."""
 
     def __init__(self, clock: IReactorTime) -> None:
-        self._clock = clock
-        self._points = float(BUDGET_POINTS)
-        self._then = clock.seconds()
+        self._bucket = Bucket(POINTS_PER_SECOND, BUDGET_POINTS, clock)
 
     def pay(self, cost: int, request: str) -> None:
         """Pay ``cost`` points for a ``request`` of that type.
 
         :raises BadRequest: if there are not so many; nothing is paid then.
         """
-        now = self._clock.seconds()
-        earned = (now - self._then) * POINTS_PER_SECOND
-        self._points = min(float(BUDGET_POINTS), self._points + earned)
-        self._then = now
-        if cost <= self._points:
-            self._points -= cost
+        if cost <= self._bucket.tokens:
+            self._bucket.take(cost)
             return
-        wait = ceil(10 * (cost - self._points) / POINTS_PER_SECOND) / 10
+        wait = ceil(10 * self._bucket.seconds_until(cost)) / 10
         raise BadRequest(
             f"too much at once: this costs {cost} of a connection's {BUDGET_POINTS} points, of "
             f"which {POINTS_PER_SECOND} come back each second; try again in {wait:.1f} s",
