@@ -62,7 +62,7 @@ DESCRIPTORS_OF_A_CHILD = 8
 __all__ = ["Options", "makeService"]
 
 _LEEWAY = 64
-"""Connections that may be silent even where only a few nodes may connect."""
+"""Connections that a process may have silent even where only a few nodes may connect."""
 
 
 def makeService(options: Options) -> IService:
@@ -89,7 +89,7 @@ def makeService(options: Options) -> IService:
     hub = Hub(ring, _admission(options, allowed), reactor, time.time, errors, archive)
     if allowed is not None:
         reloads.add("nodes that may connect", lambda: _reload(allowed, hub))
-    permits = Permits(3 * options["max-nodes"] + _LEEWAY)
+    permits = Permits(options["max-nodes"] + options["ingestion-procs"] * _most_silent(options))
     servers = _ingestion_servers(options, hub, permits, errors)
     store = None if archive is None else archive.condition
     figures = HubFigures(
@@ -166,6 +166,14 @@ def _reload(allowed: AllowedNodes, hub: Hub) -> None:
     hub.admission.allowed_changed()
 
 
+def _most_silent(options: Options) -> int:
+    """How many connections of an ingestion process may not have introduced themselves.
+
+    That is twice its share of all nodes: they may come all at once, and say who they are later.
+    """
+    return int(2 * options["max-nodes"] // options["ingestion-procs"] + _LEEWAY)
+
+
 def _ingestion_servers(
     options: Options, hub: Hub, permits: Permits, errors: InternalErrors
 ) -> list[IngestionServer]:
@@ -177,7 +185,7 @@ def _ingestion_servers(
         byte_arrays=bool(options["byte-arrays"]),
         max_message_size=options["max-message-size"],
         rate_limit=options["rate-limit"],
-        most_silent=max(_LEEWAY, options["max-nodes"]) // processes + 1,
+        most_silent=_most_silent(options),
         history=not options["no-database"],
         certificates=certificate_files(options["telemetry-endpoint"]),
         networks=options["allow-node-networks"],

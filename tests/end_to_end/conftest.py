@@ -271,8 +271,11 @@ class Server:
         """How many sockets each of its ingestion processes has."""
         counts = []
         for pid in self.children:
-            links = (os.readlink(path) for path in Path(f"/proc/{pid}/fd").iterdir())
-            counts.append(sum(link.startswith("socket:") for link in links))
+            count = 0
+            for path in Path(f"/proc/{pid}/fd").iterdir():
+                with suppress(FileNotFoundError):  # it was closed meanwhile
+                    count += os.readlink(path).startswith("socket:")
+            counts.append(count)
         return counts
 
     def await_log(self, text: str, times: int = 1) -> None:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.end_to_end.conftest import await_true, twistd
+from tests.end_to_end.conftest import await_true, information, twistd
 
 if TYPE_CHECKING:
     from tests.end_to_end.conftest import Node, Server, StartProcess, StartServer
@@ -53,6 +53,17 @@ def test_a_thousand_nodes_are_shared_evenly_by_eight_processes_also_when_half_ar
     assert_even(server)
     _, health, _ = server.get("/api/health")
     assert health["status"] == "ok"
+
+
+@pytest.mark.usefixtures("many_files")
+def test_all_nodes_may_come_at_once_before_any_says_who_it_is(start_server: StartServer) -> None:
+    server = start_server(procs=2)
+    strangers = [server.connect_stranger() for _ in range(NODES)]
+    await_true(lambda: sum(server.sockets()) >= NODES, "all are accepted")
+    for number, stranger in enumerate(strangers):
+        stranger.send(information(node_id(number)))
+    server.await_nodes(NODES)
+    assert not any(stranger.closed for stranger in strangers)
 
 
 def test_while_the_processes_start_connections_wait_for_their_turn(
