@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from typing import Protocol
 
 from twisted.internet.interfaces import (
@@ -29,6 +30,13 @@ from telemetry_twisted.transport.sender import Piece, Sender, Sink, State
 
 TURN_BYTES = 1 << 20
 """How much is written to one subscriber before the others have their turn."""
+
+UNSENT_BYTES = 1 << 18
+"""How much the system holds, at most, that it has not sent.
+
+Left to itself it takes 4 MiB and more of what a slow client does not read yet. A pong would go out
+behind all of that, which is longer than clients wait for it.
+"""
 
 _CLOSE = b"\x88"
 """How close frames begin (RFC 6455, 5.2)."""
@@ -164,6 +172,8 @@ class _Sink(Sink):
         self._front = front
         self._transport = transport
         self._handle = _socket_under(transport)
+        if self._handle is not None:
+            _hold_little(self._handle)
 
     def start(self) -> None:
         """Be told of room from now on."""
@@ -255,6 +265,14 @@ def _plain_socket(transport: StreamTransport) -> socket.socket | None:
     if isinstance(handle, socket.socket) and not getattr(transport, "TLS", False):
         return handle
     return None
+
+
+def _hold_little(handle: socket.socket) -> None:
+    """Have the system tell that there is no room when it holds :data:`UNSENT_BYTES`."""
+    option = getattr(socket, "TCP_NOTSENT_LOWAT", None)
+    if option is not None and handle.family in (socket.AF_INET, socket.AF_INET6):
+        with suppress(OSError):  # the client is gone, or the system has no such option
+            handle.setsockopt(socket.IPPROTO_TCP, option, UNSENT_BYTES)
 
 
 def _socket_under(transport: object) -> socket.socket | None:
