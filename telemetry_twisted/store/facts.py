@@ -29,6 +29,9 @@ MINUTE = 60_000_000
 MOST_REASONS = 1000
 """Pairs of type and reason that a bucket tells apart; the rest count as :data:`OTHER_REASONS`."""
 
+LONGEST_REASON = 128
+"""Characters of a reason that are kept; a longer one breaks JIP-3 (``String<128>``)."""
+
 OTHER_REASONS = "(other reasons)"
 
 _LARGEST = 2**63 - 1
@@ -46,6 +49,10 @@ _STATUS_FIELDS = (
 def clean(text: str) -> str:
     """``text`` without NUL, which PostgreSQL cannot hold in a text."""
     return text.replace("\0", "\ufffd")
+
+
+def _bounded(reason: str) -> str:
+    return reason if len(reason) <= LONGEST_REASON else f"{reason[:LONGEST_REASON]}…"
 
 
 @frozen
@@ -78,7 +85,6 @@ class Facts:
             width: Buckets(width, Sum) for width in FAILURES
         }
         self.spreads = Spreads()
-        self.unreadable = 0
         self._now: dict[str, dict[str, int]] = {}
         self._fresh: Counter[tuple[int, int, str]] = Counter()
 
@@ -91,9 +97,10 @@ class Facts:
                 self._take_state(origin.node_id, event, received)
             else:
                 reason = read_reason(content, origin.cores, origin.version)
-                self._fresh[received // MINUTE, kind, reason] += 1
+                self._fresh[received // MINUTE, kind, _bounded(reason)] += 1
+                if len(self._fresh) >= MOST_REASONS:
+                    self.fold()
         except DecodeError as error:
-            self.unreadable += 1
             self._log.warn(
                 "a fact of {node} cannot be read: {error}", node=origin.node_id, error=error
             )

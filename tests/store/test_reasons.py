@@ -8,8 +8,10 @@ from pathlib import Path
 import pytest
 
 from telemetry_twisted.jip3.encoder import encode_event
+from telemetry_twisted.jip3.natural import encode_natural
 from telemetry_twisted.jip3.table import TABLE
 from telemetry_twisted.jip3.values import DecodeError, decode_event
+from telemetry_twisted.store.facts import LONGEST_REASON, MOST_REASONS, Facts, Origin
 from telemetry_twisted.store.reasons import read_reason
 
 VECTORS = Path(__file__).parents[1] / "jip3" / "vectors.jsonl"
@@ -49,3 +51,18 @@ def test_message_that_is_cut_short() -> None:
     content = encode_event("ConnectInFailed", 1, {"connecting_id": 1, "reason": ""}, cores=2)
     with pytest.raises(DecodeError):
         read_reason(content[:-1], 2, 0)
+
+
+def test_what_is_kept_of_a_minute_of_failures_is_bounded() -> None:
+    """However many reasons a node invents, and however long it makes them."""
+    facts, origin = Facts(), Origin("aa" * 32, 2, 0)
+    without = encode_event("ConnectInFailed", 1, {"connecting_id": 1, "reason": ""}, cores=2)[:-1]
+    for number in range(10 * MOST_REASONS):
+        reason = f"{number} ".encode().ljust(10_000, b"x")
+        facts.take(origin, without + encode_natural(len(reason)) + reason, 0)
+    facts.fold()
+    for buckets in facts.failures.values():
+        counts = {reason: sum_.value for _, (_, reason), sum_ in buckets.take()}
+        assert len(counts) == MOST_REASONS + 1
+        assert sum(counts.values()) == 10 * MOST_REASONS
+        assert max(map(len, counts)) == LONGEST_REASON + 1
