@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from attrs import frozen
 from OpenSSL import SSL, crypto
@@ -15,11 +14,10 @@ from twisted.logger import Logger
 from twisted.python.filepath import FilePath
 from zope.interface import implementer
 
+from telemetry_twisted.files import WatchedFiles
+
 if TYPE_CHECKING:
     from twisted.protocols.tls import TLSMemoryBIOProtocol
-
-LOOK_SECONDS = 1.0
-"""How often :meth:`Certificates.look` looks, at most."""
 
 _CERTIFICATE = re.compile(rb"-----BEGIN CERTIFICATE-----.+?-----END CERTIFICATE-----", re.DOTALL)
 
@@ -114,9 +112,7 @@ class Certificates:
 
     def __init__(self, files: CertificateFiles, clock: IReactorTime) -> None:
         self._files = files
-        self._clock = clock
-        self._looked = clock.seconds()
-        self._seen = self._state()
+        self._watched = WatchedFiles(files.paths, clock)
         self._options = files.load()
 
     def serverConnectionForTLS(self, tlsProtocol: TLSMemoryBIOProtocol) -> SSL.Connection:
@@ -127,16 +123,15 @@ class Certificates:
 
         :raises ValueError: with what is wrong with them; what was read before stays.
         """
-        self._seen = self._state()
+        self._watched.reading()
         self._options = self._files.load()
 
     def look(self) -> None:
-        """Read the files again if they have changed. What is wrong with them is logged."""
-        now = self._clock.seconds()
-        if now - self._looked < LOOK_SECONDS:
-            return
-        self._looked = now
-        if self._state() == self._seen:
+        """Read the files again if they have changed, which is seen within a second.
+
+        What is wrong with them is logged.
+        """
+        if not self._watched.changed:
             return
         try:
             self.reload()
@@ -144,15 +139,3 @@ class Certificates:
             self._log.error("certificates stay as they were: {error}", error=error)
         else:
             self._log.info("certificates were read again")
-
-    def _state(self) -> list[Any]:
-        """What differs if a file does."""
-        return [_state_of(path) for path in self._files.paths]
-
-
-def _state_of(path: str) -> tuple[int, ...] | None:
-    try:
-        status = os.stat(path)
-    except OSError:
-        return None
-    return status.st_mtime_ns, status.st_size, status.st_ino

@@ -23,8 +23,7 @@ from attrs import frozen
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
-LOOK_SECONDS = 1.0
-"""How often it is looked at, at most, whether the file has changed."""
+from telemetry_twisted.files import WatchedFiles
 
 SHORTEST, LONGEST = 16, 256
 """Characters of a token. Shorter ones could be guessed."""
@@ -138,9 +137,7 @@ class TokenFile:
 
     def __init__(self, path: str, clock: IReactorTime) -> None:
         self._path = path
-        self._clock = clock
-        self._looked = clock.seconds()
-        self._seen = self._state()
+        self._watched = WatchedFiles([path], clock)
         self._tokens = read_token_file(path)
         self._warn_of_readers()
         self._changed: list[Callable[[TokenSet], object]] = []
@@ -152,10 +149,8 @@ class TokenFile:
     @property
     def current(self) -> TokenSet:
         """The tokens that are good now."""
-        if self._clock.seconds() - self._looked >= LOOK_SECONDS:
-            self._looked = self._clock.seconds()
-            if self._state() != self._seen:
-                self._reread()
+        if self._watched.changed:
+            self._reread()
         return self._tokens
 
     def _reread(self) -> None:
@@ -172,7 +167,7 @@ class TokenFile:
 
         :raises ValueError: with what is wrong with it; the tokens stay as they were.
         """
-        self._seen = self._state()
+        self._watched.reading()
         try:
             self._tokens = read_token_file(self._path)
         except ValueError as error:
@@ -180,14 +175,6 @@ class TokenFile:
         self._warn_of_readers()
         for callback in self._changed:
             callback(self._tokens)
-
-    def _state(self) -> tuple[int, ...] | None:
-        """What differs if the file does; None if it is not there."""
-        try:
-            status = os.stat(self._path)
-        except OSError:
-            return None
-        return status.st_mtime_ns, status.st_size, status.st_ino
 
     def _warn_of_readers(self) -> None:
         try:
