@@ -42,7 +42,7 @@ from telemetry_twisted.reload import Reloads
 from telemetry_twisted.server import SubscriberService, TelemetryServer
 from telemetry_twisted.services.history import HistoryService
 from telemetry_twisted.services.ingestion import AcceptedElsewhere, IngestionService
-from telemetry_twisted.services.listening import Entrance, Listening, entrance
+from telemetry_twisted.services.listening import Listening, NamedEndpoint, named_endpoint
 from telemetry_twisted.services.starting import Terminal
 from telemetry_twisted.signals import OperatorSignals
 from telemetry_twisted.store.database import open_database
@@ -136,8 +136,8 @@ def makeService(options: Options) -> IService:
         errors=errors,
     )
     server = TelemetryServer(reactor, Terminal(), log)
-    nodes = Listening(_nodes_entrance(options, reactor), AcceptedElsewhere(), server.failed)
-    api = Listening(_api_entrance(options, reactor, reloads), site, server.failed)
+    nodes = Listening(_nodes_endpoint(options, reactor), AcceptedElsewhere(), server.failed)
+    api = Listening(_api_endpoint(options, reactor, reloads), site, server.failed)
     backlog = Backlog(permits, reactor, errors)
     supervisors = [Supervisor(reactor, each, time.time, errors) for each in servers]
     server.assemble(
@@ -250,14 +250,14 @@ def _thresholds(options: Options) -> Thresholds:
     )
 
 
-def _nodes_entrance(options: Options, reactor: IServerReactor) -> Entrance:
+def _nodes_endpoint(options: Options, reactor: IServerReactor) -> NamedEndpoint:
     """Where nodes connect. Ingestion processes accept, so it is they who speak TLS."""
     text = options["telemetry-endpoint"]
-    return Entrance("--telemetry-endpoint", text, serverFromString(reactor, without_tls(text)))
+    return NamedEndpoint("--telemetry-endpoint", text, serverFromString(reactor, without_tls(text)))
 
 
-def _api_entrance(options: Options, reactor: IServerReactor, reloads: Reloads) -> Entrance:
+def _api_endpoint(options: Options, reactor: IServerReactor, reloads: Reloads) -> NamedEndpoint:
     def renewable(certificates: Certificates) -> None:
         reloads.add("certificates of --api-endpoint", certificates.reload)
 
-    return entrance("--api-endpoint", options["api-endpoint"], reactor, renewable)
+    return named_endpoint("--api-endpoint", options["api-endpoint"], reactor, renewable)

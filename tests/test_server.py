@@ -15,7 +15,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from zope.interface import implementer
 
 from telemetry_twisted.server import TelemetryServer
-from telemetry_twisted.services.listening import CannotListen, Entrance, Listening, place
+from telemetry_twisted.services.listening import CannotListen, Listening, NamedEndpoint, place
 from telemetry_twisted.services.starting import Terminal
 
 MOST_SECONDS = 5.0
@@ -164,8 +164,8 @@ class ListeningTests(SynchronousTestCase):
     def setUp(self) -> None:
         self.endpoint = Endpoint()
         self.lost: list[CannotListen] = []
-        entrance = Entrance("--telemetry-endpoint", "tcp:9000", self.endpoint)
-        self.service = Listening(entrance, ServerFactory(), self.lost.append)
+        named = NamedEndpoint("--telemetry-endpoint", "tcp:9000", self.endpoint)
+        self.service = Listening(named, ServerFactory(), self.lost.append)
 
     def test_it_listens_from_the_privileged_start_until_the_end(self) -> None:
         port = Port()

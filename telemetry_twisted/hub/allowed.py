@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import re
+from telemetry_twisted.reading import node_id_in
 
 LARGEST_FILE = 16 << 20
 """Bytes of a list, which is about 200,000 IDs."""
-
-_NODE_ID = re.compile(r"(?:0x)?([0-9a-f]{64})", re.ASCII | re.IGNORECASE)
 
 
 class AllowedNodes:
@@ -52,13 +50,13 @@ def read_node_list(path: str) -> frozenset[str]:
         entry = line.partition("#")[0].strip()
         if not entry:
             continue
-        match = _NODE_ID.fullmatch(entry)
-        if match is None:
+        node_id = node_id_in(entry)
+        if node_id is None:
             shown = entry if len(entry) <= 70 else f"{entry[:70]}…"
             raise ValueError(
                 f"line {number}: expected a node ID, which is 64 hex digits, not {shown!r}"
             )
-        node_ids.add(match[1].lower())
+        node_ids.add(node_id)
     if not node_ids:
         raise ValueError("expected at least one node ID, or nobody could connect")
     return frozenset(node_ids)

@@ -7,11 +7,11 @@ from typing import NamedTuple
 
 from telemetry_twisted.api.access.origins import AllowedOrigins
 from telemetry_twisted.api.access.proxies import TrustedProxies
+from telemetry_twisted.reading import one_of, whole_number
 from telemetry_twisted.transport.records import CHUNK_EVENTS
 
 from .readers import (
     Read,
-    choice,
     codec,
     database,
     duration,
@@ -20,12 +20,11 @@ from .readers import (
     node_list,
     public_urls,
     token_file,
-    whole,
 )
 
 MIB = 1 << 20
 
-_COUNT = whole(0, 1_000_000_000)
+_COUNT = whole_number(0, 1_000_000_000)
 
 
 class Parameter(NamedTuple):
@@ -41,7 +40,7 @@ _NODES: list[Parameter] = [
     Parameter(
         "ingestion-procs",
         str(min(os.cpu_count() or 1, 8)),
-        whole(1, 64),
+        whole_number(1, 64),
         "Ingestion processes, 1 to 64; by default one per CPU core, at most 8.",
     ),
     Parameter(
@@ -56,24 +55,26 @@ _NODES: list[Parameter] = [
         codec,
         "What decodes events: compiled, python, or auto for the best there is.",
     ),
-    Parameter("max-nodes", "1024", whole(1, 65535), "Nodes at most, over all processes together."),
+    Parameter(
+        "max-nodes", "1024", whole_number(1, 65535), "Nodes at most, over all processes together."
+    ),
     Parameter(
         "node-connections-per-address",
         "2048",
-        whole(1, 1_000_000),
+        whole_number(1, 1_000_000),
         "Connections of nodes from one address at most; an IPv6 network of 64 bits is one. All "
         "nodes may be behind one address by default.",
     ),
     Parameter(
         "node-introductions",
         "1024",
-        whole(1, 1_000_000),
+        whole_number(1, 1_000_000),
         "Nodes that introduce themselves in a second at most; others wait for their turn.",
     ),
     Parameter(
         "takeover",
         "quiet",
-        choice("quiet", "any"),
+        one_of("quiet", "any"),
         "What a newcomer from another address pushes out that has the same node ID: a connection "
         "that has been quiet for 10 s, or any. From the same address, the newest always wins.",
     ),
@@ -93,13 +94,13 @@ _NODES: list[Parameter] = [
     Parameter(
         "max-message-size",
         str(MIB),
-        whole(1024, 64 * MIB),
+        whole_number(1024, 64 * MIB),
         "Longest JIP-3 message in bytes, 1024 to 67108864.",
     ),
     Parameter(
         "rate-limit",
         "0",
-        whole(0, 10_000_000),
+        whole_number(0, 10_000_000),
         "Events per second per node at most, 20 % more in a burst; those above are dropped and "
         "counted. 0: no limit.",
     ),
@@ -115,44 +116,44 @@ _SUBSCRIBERS: list[Parameter] = [
     Parameter(
         "ring-events",
         "500000",
-        whole(CHUNK_EVENTS, 100_000_000),
+        whole_number(CHUNK_EVENTS, 100_000_000),
         "Events kept in memory for slow and new subscribers, at most.",
     ),
     Parameter(
         "ring-mib",
         "256",
-        whole(1, MIB),
+        whole_number(1, MIB),
         "MiB kept in memory for them, at most, what filters cost included; whichever bound comes "
         "first.",
     ),
     Parameter(
         "ws-batch",
         "100",
-        whole(1, 10_000),
+        whole_number(1, 10_000),
         "Events in a WebSocket frame, at most; a subscriber may ask for fewer with ?batch=N.",
     ),
     Parameter(
         "ping-seconds",
         "10",
-        whole(0, 3600),
+        whole_number(0, 3600),
         "Ping a subscriber that would hear nothing for longer. 0: never.",
     ),
     Parameter(
         "max-subscribers",
         "5000",
-        whole(1, 1_000_000),
+        whole_number(1, 1_000_000),
         "WebSocket connections at most; one more gets HTTP 503.",
     ),
     Parameter(
         "api-connections",
         "10000",
-        whole(1, 1_000_000),
+        whole_number(1, 1_000_000),
         "Connections to the API at most, subscribers included; one more gets HTTP 503.",
     ),
     Parameter(
         "api-connections-per-client",
         "2000",
-        whole(1, 1_000_000),
+        whole_number(1, 1_000_000),
         "Those of one client's address at most.",
     ),
 ]
@@ -170,8 +171,12 @@ _HISTORY: list[Parameter] = [
         duration,
         "How long raw events are kept for browsing, such as 90s, 15m, 1h, 2d. 0: not at all.",
     ),
-    Parameter("retain-events-max", "50000000", whole(1, 10**12), "Raw events kept, at most."),
-    Parameter("retain-events-mib", "4096", whole(1, 10**9), "MiB of raw events kept, at most."),
+    Parameter(
+        "retain-events-max", "50000000", whole_number(1, 10**12), "Raw events kept, at most."
+    ),
+    Parameter(
+        "retain-events-mib", "4096", whole_number(1, 10**9), "MiB of raw events kept, at most."
+    ),
     Parameter("retain-10s", "1d", duration, "How long counts and states by 10 s are kept."),
     Parameter(
         "retain-1m", "30d", duration, "How long counts by the minute, slots and failures are kept."

@@ -15,34 +15,11 @@ from telemetry_twisted.endpoints import TLSDescription, is_tls
 from telemetry_twisted.hub.allowed import read_node_list
 from telemetry_twisted.jip3.codec import CodecUnavailable, load_codec
 from telemetry_twisted.networks import Networks
+from telemetry_twisted.reading import UNITS, one_of
 from telemetry_twisted.store.database import parse_database
 
 Read = Callable[[str], Any]
 """Makes an option's value of its text; raises ValueError with what was expected."""
-
-_UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
-
-
-def whole(least: int, most: int) -> Read:
-    """A whole number from ``least`` to ``most``."""
-
-    def read(text: str) -> int:
-        if not text.isascii() or not text.isdigit() or not least <= int(text) <= most:
-            raise ValueError(f"expected a whole number from {least} to {most}")
-        return int(text)
-
-    return read
-
-
-def choice(*names: str) -> Read:
-    """One of ``names``."""
-
-    def read(text: str) -> str:
-        if text not in names:
-            raise ValueError(f"expected one of {', '.join(names)}")
-        return text
-
-    return read
 
 
 def duration(text: str) -> int:
@@ -50,7 +27,7 @@ def duration(text: str) -> int:
     match = re.fullmatch(r"(\d{1,9})([smhd])|0", text, re.ASCII)
     if match is None:
         raise ValueError("expected a number and one of s, m, h, d, such as 90s or 1h, or 0")
-    return 0 if match[1] is None else int(match[1]) * _UNITS[match[2]]
+    return 0 if match[1] is None else int(match[1]) * UNITS[match[2]]
 
 
 def endpoint(*kinds: str) -> Read:
@@ -78,7 +55,7 @@ def endpoint(*kinds: str) -> Read:
 
 def codec(text: str) -> str:
     """The name of a codec that can run here."""
-    choice("auto", "compiled", "python")(text)
+    one_of("auto", "compiled", "python")(text)
     try:
         load_codec(text)
     except CodecUnavailable as error:

@@ -48,17 +48,17 @@ class CannotListen(CannotStart):
 
 
 @frozen
-class Entrance:
-    """An endpoint with the option and the text that it comes from."""
+class NamedEndpoint:
+    """An endpoint, with the option and the text that it comes from."""
 
     option: str
     text: str
     endpoint: IStreamServerEndpoint
 
 
-def entrance(
+def named_endpoint(
     option: str, text: str, reactor: Any, renewable: Callable[[Certificates], object]
-) -> Entrance:
+) -> NamedEndpoint:
     """The endpoint that ``text`` describes; a socket in the file system is for its owner alone.
 
     Twisted has such a socket open to all users unless the text says ``mode=``.
@@ -67,7 +67,7 @@ def entrance(
     """
     private = text.startswith("unix:") and not _MODE.search(text)
     described = f"{text}:mode=600" if private else text
-    return Entrance(option, text, server_endpoint(reactor, described, renewable))
+    return NamedEndpoint(option, text, server_endpoint(reactor, described, renewable))
 
 
 class Listening(Service):
@@ -82,17 +82,16 @@ class Listening(Service):
 
     def __init__(
         self,
-        entrance: Entrance,
+        named: NamedEndpoint,
         factory: IProtocolFactory,
         lost: Callable[[CannotListen], None],
     ) -> None:
-        self.setName(entrance.option)
+        self.setName(named.option)
         self.port: IListeningPort | None = None
-        self._entrance = entrance
+        self._named = named
         self._factory = factory
         self._lost = lost
         self._pending: Deferred[Any] | None = None
-        self._option = entrance.option
         self._over = False
 
     def privilegedStartService(self) -> None:
@@ -105,9 +104,11 @@ class Listening(Service):
 
         def refused(failure: Failure) -> None:
             if not self._over or not failure.check(CancelledError):
-                report(CannotListen(self._option, self._entrance.text, failure.getErrorMessage()))
+                report(
+                    CannotListen(self._named.option, self._named.text, failure.getErrorMessage())
+                )
 
-        listening = maybeDeferred(self._entrance.endpoint.listen, self._factory)
+        listening = maybeDeferred(self._named.endpoint.listen, self._factory)
         self._pending = listening.addCallback(self._listens).addErrback(refused)
         if refusals:
             raise refusals[0]
@@ -124,7 +125,7 @@ class Listening(Service):
             return port.stopListening()
         self.port = port
         _make_room(port)
-        self._log.info("{option}: {place}", option=self._option, place=place(port.getHost()))
+        self._log.info("{option}: {place}", option=self._named.option, place=place(port.getHost()))
         return None
 
     def stopService(self) -> Deferred[Any]:

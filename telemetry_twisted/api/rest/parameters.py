@@ -10,7 +10,10 @@ from typing import Any
 from attrs import evolve, frozen
 
 from telemetry_twisted.jip3.table import TABLE
+from telemetry_twisted.reading import UNITS, one_of, whole_number
 from telemetry_twisted.store.browse import NEWEST, Place
+
+from .schemas import NODE_ID, Schema
 
 DAY = 86400
 
@@ -25,11 +28,6 @@ _ABSOLUTE = (
     r"[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt ][0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]{1,9})?"
     r"([Zz]|[+-][0-9]{2}:[0-9]{2})"
 )
-_UNITS = {"s": 1, "m": 60, "h": 3600, "d": DAY}
-
-NODE_ID = {"type": "string", "pattern": "^[0-9a-f]{64}$"}
-
-Schema = dict[str, Any]
 
 
 class BadRequest(Exception):
@@ -71,7 +69,7 @@ def moment(text: str) -> Moment:
     if text == "now":
         return Moment(0, relative=True)
     if re.fullmatch(_RELATIVE, text):
-        return Moment(int(text[1:-1]) * _UNITS[text[-1]], relative=True)
+        return Moment(int(text[1:-1]) * UNITS[text[-1]], relative=True)
     # A plus sign that was not escaped arrives as a space.
     text = re.sub(r" (?=[0-9]{2}:[0-9]{2}$)", "+", text)
     match = re.fullmatch(_ABSOLUTE, text)
@@ -84,28 +82,6 @@ def moment(text: str) -> Moment:
         except (ValueError, OverflowError):
             pass
     raise ValueError("expected a time such as 2026-11-24T07:42:00Z, -15m, -2h, -30d or now")
-
-
-def whole_number(least: int, most: int) -> Callable[[str], int]:
-    """Reads a whole number from ``least`` to ``most``."""
-
-    def read(text: str) -> int:
-        if not re.fullmatch("[0-9]{1,19}", text) or not least <= int(text) <= most:
-            raise ValueError(f"expected a whole number from {least} to {most}")
-        return int(text)
-
-    return read
-
-
-def one_of(*choices: str) -> Callable[[str], str]:
-    """Reads one of ``choices``."""
-
-    def read(text: str) -> str:
-        if text not in choices:
-            raise ValueError(f"expected one of {', '.join(choices)}")
-        return text
-
-    return read
 
 
 def _node_id(text: str) -> str:

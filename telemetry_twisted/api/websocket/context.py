@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from twisted.internet.interfaces import IReactorTime
 
@@ -11,6 +11,9 @@ from telemetry_twisted.errors import InternalErrors
 from telemetry_twisted.hub.histogram import Histogram
 from telemetry_twisted.hub.ring import Ring
 from telemetry_twisted.turns import Turns
+
+if TYPE_CHECKING:
+    from .subscriber import Subscriber
 
 SUBSCRIBER = "subscriber"
 """The place of mistakes in what is done for one subscriber (:class:`.InternalErrors`)."""
@@ -55,6 +58,12 @@ class SubscriberContext(Protocol):
     figures: Figures
     gauges: Gauges | None
     frames: Histogram
+
+    def opened(self, subscriber: Subscriber) -> None:
+        """A subscriber is there."""
+
+    def closed(self, subscriber: Subscriber) -> None:
+        """A subscriber is gone."""
 
     def missed(self, events: int) -> None:
         """A subscriber missed ``events``."""

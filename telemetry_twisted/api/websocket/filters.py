@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import re
 import sys
 from typing import Any
 
 from telemetry_twisted.hub.filter import ALL, Filter
+from telemetry_twisted.reading import node_id_in
 
 from .frames import encode
 from .refusal import BadRequest, is_int, shown
@@ -19,8 +19,6 @@ MOST_EVENT_TYPES = 256
 
 SUMMARY_BYTES = 1024
 """Longest filter that is shown as it was given."""
-
-_NODE_ID = re.compile(r"(?:0x)?([0-9a-f]{64})", re.IGNORECASE)
 
 _FILTERS_ACCEPTED = (
     '{"type":"All"}, {"type":"Nodes","node_ids":["…"]} (["*"] for every node), '
@@ -70,14 +68,14 @@ def _node_ids(value: Any) -> frozenset[str] | None:
             f'node_ids has {len(value)} node IDs; expected {MOST_NODE_IDS} at most, or ["*"]'
         )
     found = set()
-    for node_id in value:
-        match = _NODE_ID.fullmatch(node_id) if isinstance(node_id, str) else None
-        if match is None:
+    for item in value:
+        node_id = node_id_in(item) if isinstance(item, str) else None
+        if node_id is None:
             raise BadRequest(
-                f'node ID {shown(node_id)}; expected 64 hex digits (an Ed25519 public key), or "*"'
+                f'node ID {shown(item)}; expected 64 hex digits (an Ed25519 public key), or "*"'
             )
         # The same few IDs come in many filters; each is kept once.
-        found.add(sys.intern(match[1].lower()))
+        found.add(sys.intern(node_id))
     return frozenset(found)
 
 

@@ -13,10 +13,11 @@ from telemetry_twisted.api.access.credentials import SUBPROTOCOL
 from telemetry_twisted.api.access.headers import SERVER
 from telemetry_twisted.api.answers import error_answer
 
+from .context import SubscriberContext
 from .inflow import Inflow
 from .pings import Pings
 from .requests import parse_batch
-from .subscriber import Company, Subscriber
+from .subscriber import Subscriber
 from .transport import StreamTransport, SubscriberTransport
 
 LARGEST_REQUEST = 1 << 17
@@ -148,7 +149,7 @@ class SubscriberFactory(WebSocketServerFactory):
 
     noisy = False
 
-    def __init__(self, context: Company) -> None:
+    def __init__(self, context: SubscriberContext) -> None:
         WebSocketServerFactory.__init__(self, reactor=context.clock, server=SERVER.decode())
         self.protocol: Any = SubscriberProtocol
         self.context = context

@@ -22,7 +22,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import wraps
-from typing import Any, Concatenate, ParamSpec, Protocol
+from typing import Any, Concatenate, ParamSpec
 
 from twisted.internet.interfaces import IDelayedCall
 from twisted.python.failure import Failure
@@ -52,16 +52,6 @@ NO_HISTORY = (
     "not available: the server was started with --no-database and keeps no history; "
     "start it without that option to get metrics and alerts"
 )
-
-
-class Company(SubscriberContext, Protocol):
-    """Who knows all subscribers."""
-
-    def opened(self, subscriber: Subscriber) -> None:
-        """A subscriber is there."""
-
-    def closed(self, subscriber: Subscriber) -> None:
-        """A subscriber is gone."""
 
 
 SayGoodbye = Callable[[int, bytes], None]
@@ -97,7 +87,7 @@ class Subscriber:
 
     def __init__(
         self,
-        context: Company,
+        context: SubscriberContext,
         peer: str,
         sender: Sender,
         say_goodbye: SayGoodbye,
