@@ -130,10 +130,13 @@ class Subscriber:
             "connected", encode(data)[:-1] + b',"recent_event_samples":[' + samples + b"]}"
         )
 
-    @_kept
     def wake(self) -> None:
         """There is room, or there are events (:class:`~telemetry_twisted.hub.channel.Reader`)."""
-        self.stream.go_on()
+        # As any other step, but it is taken for each frame, and another call would show.
+        try:
+            self.stream.go_on()
+        except Exception:
+            self.failed(Failure())
 
     @_kept
     def asked(self, payload: bytes, is_binary: bool) -> None:
