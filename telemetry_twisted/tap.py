@@ -89,7 +89,9 @@ def makeService(options: Options) -> IService:
     hub = Hub(ring, _admission(options, allowed), reactor, time.time, errors, archive)
     if allowed is not None:
         reloads.add("nodes that may connect", lambda: _reload(allowed, hub))
-    permits = Permits(options["max-nodes"] + options["ingestion-procs"] * _most_silent(options))
+    # Each process may accept one more than can stay, which makes room for itself.
+    each = _most_silent(options) + 1
+    permits = Permits(options["max-nodes"] + options["ingestion-procs"] * each)
     servers = _ingestion_servers(options, hub, permits, errors)
     store = None if archive is None else archive.condition
     figures = HubFigures(

@@ -59,6 +59,7 @@ class Admission:
         self._clock = clock
         self._shares: dict[Server, dict[int, str]] = {}
         self._counts: Counter[str] = Counter()
+        self._refused: set[tuple[Server, int]] = set()
         self._waiting: dict[tuple[Server, int], _Introduction] = {}
         self._bucket = Bucket(rules.introductions, rules.introductions, clock)
         self._turn: IDelayedCall | None = None
@@ -69,6 +70,7 @@ class Admission:
         self._shares.setdefault(server, {})[connection] = share
         self._counts[share] += 1
         if self._counts[share] > self._rules.per_address:
+            self._refused.add((server, connection))
             reason = (
                 f"{self._rules.per_address} connections from {share} are open, as many as "
                 "--node-connections-per-address allows"
@@ -79,6 +81,8 @@ class Admission:
         self, server: Server, connection: int, node_id: str, address: str, info: dict[str, Any]
     ) -> None:
         """A connection has introduced itself."""
+        if (server, connection) in self._refused:
+            return  # It said so before it learned that it may not stay.
         if self._may(node_id):
             self._waiting[server, connection] = _Introduction(node_id, address, info)
             self._take_turns()
@@ -94,13 +98,16 @@ class Admission:
         self._watcher.node_refused(node_id, reason)
 
     def _take_turns(self) -> None:
-        while self._waiting and self._bucket.tokens >= 1:
-            self._bucket.take(1)
-            server, connection = key = next(iter(self._waiting))
-            self._nodes.apply(server, connection, *self._waiting.pop(key))
-        if self._waiting and self._turn is None:
-            delay = max(TURN_SECONDS, self._bucket.seconds_until(1))
-            self._turn = self._clock.callLater(delay, self._next_turn)
+        try:
+            while self._waiting and self._bucket.tokens >= 1:
+                self._bucket.take(1)
+                server, connection = key = next(iter(self._waiting))
+                self._nodes.apply(server, connection, *self._waiting.pop(key))
+        finally:
+            # Whatever goes wrong with one, the others have their turn.
+            if self._waiting and self._turn is None:
+                delay = max(TURN_SECONDS, self._bucket.seconds_until(1))
+                self._turn = self._clock.callLater(delay, self._next_turn)
 
     def _next_turn(self) -> None:
         self._turn = None
@@ -118,6 +125,7 @@ class Admission:
         if share is not None:
             self._forget(share)
         self._waiting.pop((server, connection), None)
+        self._refused.discard((server, connection))
         self._nodes.ended(server, connection, kind, reason)
 
     def server_lost(self, server: Server) -> None:
@@ -127,6 +135,7 @@ class Admission:
         for holder, connection in list(self._waiting):
             if holder is server:
                 del self._waiting[holder, connection]
+        self._refused = {key for key in self._refused if key[0] is not server}
         self._nodes.server_lost(server)
 
     def _forget(self, share: str) -> None:

@@ -52,6 +52,8 @@ LEFT = Ending("left", "the node closed the connection")
 
 NO_TLS = Ending("no_tls", "it did not agree on TLS, which an ssl: --telemetry-endpoint expects")
 
+MISTAKE = Ending("server_mistake", "the server made a mistake with it, which its log tells of")
+
 
 class Registry(Structural):
     """Who is told of the connections of this process."""
@@ -61,6 +63,9 @@ class Registry(Structural):
 
     def node_ended(self, node: NodeProtocol, ending: Ending) -> None:
         """The connection is gone."""
+
+    def node_failed(self, node: NodeProtocol, failure: Failure) -> None:
+        """A mistake of the server's own was made with what it sent; its connection is closed."""
 
 
 class NodeProtocol(Protocol):
@@ -145,6 +150,11 @@ class NodeProtocol(Protocol):
             consumed = self._consume(data)
         except FrameTooLong as error:
             self._end_too_long(error)
+            return
+        except Exception:
+            # It stays with this node, whoever has called: others that were held are to go on.
+            self._registry.node_failed(self, Failure())
+            self.end(MISTAKE)
             return
         if consumed < len(data):
             self._keep(data, consumed)

@@ -30,7 +30,7 @@ from .assembler import Assembler, Source
 from .connections import Connections
 from .faults import FaultLedger
 from .gate import Gate
-from .node import Ending, NodeProtocol
+from .node import MISTAKE, Ending, NodeProtocol
 from .rate import RateLimit
 from .settings import Settings
 
@@ -39,6 +39,9 @@ REPORT_SECONDS = 1.0
 
 MOST_ENDED_FAULTS = 1000
 """Faults of nodes that are gone that wait for the next report, at most."""
+
+NODE = "node"
+"""The place of mistakes in what is done for one node (:class:`.InternalErrors`)."""
 
 _BEST_BLOCK, _FINALIZED_BLOCK, _SYNC_STATUS = 11, 12, 13
 
@@ -115,7 +118,11 @@ class IngestionProcess:
         if node is None:
             return
         if kind == records.ADMIT:
-            self._admit(node, message["slot"], message["after_id"])
+            try:
+                self._admit(node, message["slot"], message["after_id"])
+            except Exception:
+                self.node_failed(node, Failure())
+                node.end(MISTAKE)
         elif kind == records.DISMISS:
             node.end(Ending(message["kind"], message["reason"]))
         elif kind == records.CHALLENGE:
@@ -172,14 +179,19 @@ class IngestionProcess:
     def node_ended(self, node: NodeProtocol, ending: Ending) -> None:
         self._information.pop(node.connection, None)
         self._rate_limited += node.rate_limited
-        self._assembler.end_turn()
-        if node.source is not None:
-            self._ended_faults += node.source.faults.report()
-            if len(self._ended_faults) > MOST_ENDED_FAULTS:
-                self._send_faults([])
-            if self._settings.history:
-                self._send_history([node.source])
+        # Whatever goes wrong with what it leaves, the hub is told that it is gone.
+        with self._errors.kept_at(NODE):
+            self._assembler.end_turn()
+            if node.source is not None:
+                self._ended_faults += node.source.faults.report()
+                if len(self._ended_faults) > MOST_ENDED_FAULTS:
+                    self._send_faults([])
+                if self._settings.history:
+                    self._send_history([node.source])
         self._connections.ended(node, ending)
+
+    def node_failed(self, node: NodeProtocol, failure: Failure) -> None:
+        self._errors.note(NODE, failure)
 
     def _report(self) -> None:
         nodes = self._connections.nodes.values()
@@ -205,7 +217,8 @@ class IngestionProcess:
     def _send_faults(self, sources: list[Source]) -> None:
         faults, self._ended_faults = self._ended_faults, []
         for source in sources:
-            faults += source.faults.report()
+            with self._errors.kept_at(NODE):
+                faults += source.faults.report()
         if faults:
             self._link.send(records.encode_json(records.FAULTS, faults))
 
@@ -213,12 +226,14 @@ class IngestionProcess:
         counts = {}
         states = {}
         for source in sources:
-            count = source.stream.take_counts()
-            if count:
-                counts[source.slot] = count
-            if source.latest:
-                states[source.slot] = _state(source, newest_slot(self._reached()))
-                source.latest.clear()
+            # One that cannot be told of keeps neither the others nor the pulse from the hub.
+            with self._errors.kept_at(NODE):
+                count = source.stream.take_counts()
+                if count:
+                    counts[source.slot] = count
+                if source.latest:
+                    latest, source.latest = source.latest, {}
+                    states[source.slot] = _state(source, latest, newest_slot(self._reached()))
         if counts:
             body = {"received": self._now(), "counts": counts}
             self._link.send(records.encode_json(records.COUNTS, body))
@@ -241,12 +256,11 @@ class IngestionProcess:
         self._link.close()
 
 
-def _state(source: Source, newest: int) -> dict[str, Any]:
-    """What the newest status events of a node say, in the form of a ``STATE`` record.
+def _state(source: Source, latest: dict[int, bytes], newest: int) -> dict[str, Any]:
+    """What the ``latest`` status events of a node say, in the form of a ``STATE`` record.
 
     A block whose slot is beyond ``newest`` is left out: the network's figures are made of it.
     """
-    latest = source.latest
     state: dict[str, Any] = {"cores": source.stream.cores}
     for name, discriminator in (("best", _BEST_BLOCK), ("finalized", _FINALIZED_BLOCK)):
         if discriminator in latest:

@@ -66,6 +66,24 @@ def test_all_nodes_may_come_at_once_before_any_says_who_it_is(start_server: Star
     assert not any(stranger.closed for stranger in strangers)
 
 
+def test_strangers_that_say_nothing_keep_no_node_out_when_all_places_are_taken(
+    start_server: StartServer,
+) -> None:
+    server = start_server("--max-nodes", "2", procs=1, history=True)
+    nodes = connect(server, range(2))
+    server.await_nodes(2)
+    strangers = [server.connect_stranger() for _ in range(2 * 2 + 64)]
+    await_true(lambda: sum(server.sockets()) >= 2 + len(strangers), "all are accepted")
+    again = server.connect_node(nodes[0].node_id)
+    nodes[0].await_closed()
+    assert not again.closed
+
+    def ended() -> object:
+        return server.get("/api/health/detailed")[1]["metrics"]["connections_ended"]
+
+    await_true(lambda: ended() == {"crowded_out": 1, "replaced": 1}, "the first stranger has gone")
+
+
 def test_while_the_processes_start_connections_wait_for_their_turn(
     start_server: StartServer,
 ) -> None:

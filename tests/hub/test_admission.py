@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from pathlib import Path
+from typing import Any
 
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
@@ -56,6 +57,19 @@ class AddressTests(SynchronousTestCase):
         self.assertEqual(self.scene.dismissed(0), {})
         self.assertEqual(self.scene.dismissed(1), {1: "address_limit"})
         self.assertIn("--node-connections-per-address", self.scene.processes[1].dismissed[1][1])
+
+    def test_one_too_many_pushes_nobody_out_before_it_is_gone(self) -> None:
+        for connection in range(4):
+            self.scene.accept(connection)
+        self.scene.introduce(0, node_id(1))
+        self.scene.introduce(3, node_id(1))  # it does not know yet that it may not stay
+        self.assertEqual(self.scene.dismissed(), {3: "address_limit"})
+        self.assertEqual(list(self.scene.processes[0].admitted), [0])
+        self.scene.end(3)
+        self.scene.end(2)
+        self.scene.accept(3)
+        self.scene.introduce(3, node_id(2))
+        self.assertEqual(list(self.scene.processes[0].admitted), [0, 3])
 
     def test_one_that_ends_makes_room(self) -> None:
         for connection in range(4):
@@ -187,3 +201,24 @@ class AllowedTests(SynchronousTestCase):
         error = self.assertRaises(ValueError, allowed.reload)
         self.assertIn(f"{self.path}: line 1", str(error))
         self.assertIn(node_id(1), allowed)
+
+
+class MistakeTests(SynchronousTestCase):
+    def test_a_mistake_with_one_leaves_nobody_waiting_for_ever(self) -> None:
+        scene = Scene(AdmissionRules(max_nodes=10, introductions=1))
+        for connection in range(3):
+            scene.accept(connection)
+            scene.introduce(connection, node_id(connection))
+        self.assertEqual(list(scene.processes[0].admitted), [0])
+        apply = scene.table.apply
+
+        def failing(server: Any, connection: int, *rest: Any) -> None:
+            if connection == 1:
+                raise ZeroDivisionError
+            apply(server, connection, *rest)
+
+        self.patch(scene.table, "apply", failing)
+        with self.assertRaises(ZeroDivisionError):
+            scene.clock.advance(1)
+        scene.clock.advance(1)
+        self.assertEqual(list(scene.processes[0].admitted), [0, 2])

@@ -133,6 +133,9 @@ class Bench:
     def node_ended(self, node: NodeProtocol, ending: Ending) -> None:
         self.endings.append(ending)
 
+    def node_failed(self, node: NodeProtocol, failure: Failure) -> None:
+        failure.raiseException()
+
     def admit(self) -> Source:
         dialect = Dialect(NODE_ID, 2, max_message_size=self.max_message_size)
         source = Source(7, load_codec("python").open(dialect), FaultLedger(NODE_ID))

@@ -57,8 +57,9 @@ class ProcessTestCase(SynchronousTestCase):
         self.listening.setblocking(False)
         self.addCleanup(self.listening.close)
         settings = Settings(1, 1, "python", False, 1 << 20, 0, 3, self.history, None, self.networks)
+        self.errors = InternalErrors(self.reactor)
         self.process = IngestionProcess(
-            cast(Any, self.reactor), settings, self.listening, InternalErrors(self.reactor)
+            cast(Any, self.reactor), settings, self.listening, self.errors
         )
         self.hub = HubEnd()
         self.process.link_made(self.hub)
@@ -275,3 +276,81 @@ class StateTests(ProcessTestCase):
         self.assertEqual(self.state(), {"cores": 2, "best": {"slot": 1, "hash": ZERO}})
         node.dataReceived(best_block(2**32 - 1))
         self.assertEqual(self.state(), {"cores": 2})
+
+
+class MistakeTests(ProcessTestCase):
+    """Mistakes of the server's own, which stay with the node that they are made with."""
+
+    history = True
+
+    def introduce(self, count: int) -> list[Any]:
+        self.tell(records.PERMIT, count=count)
+        self.connect(count)
+        for node in self.reactor.adopted:
+            node.dataReceived(hello())
+        return self.reactor.adopted
+
+    def admit(self, count: int) -> list[Any]:
+        nodes = self.introduce(count)
+        for node in nodes:
+            self.tell(records.ADMIT, connection=node.connection, slot=node.connection, after_id=0)
+        return nodes
+
+    def mistakes(self) -> int:
+        self.flushLoggedErrors(ZeroDivisionError)
+        return self.errors.counts["node"]
+
+    def mistake(self, *_: object) -> Any:
+        raise ZeroDivisionError
+
+    def test_one_in_what_a_node_sends_closes_that_node(self) -> None:
+        first, second = self.admit(2)
+        first._consume = self.mistake
+        first.dataReceived(best_block(1))
+        second.dataReceived(best_block(2))
+        self.assertTrue(first.transport.aborted)
+        self.assertFalse(second.transport.aborted)
+        first.connectionLost()
+        (gone,) = [body for kind, body in self.hub.sent if kind == records.GONE]
+        self.assertEqual(records.decode_json(gone)["kind"], "server_mistake")
+        self.assertEqual(self.mistakes(), 1)
+
+    def test_one_in_what_was_held_leaves_no_other_node_held(self) -> None:
+        nodes = self.admit(3)
+        self.process._gate.pauseProducing()
+        for node in nodes:
+            node.dataReceived(best_block(1))
+        nodes[0]._consume = self.mistake
+        self.process._gate.resumeProducing()
+        self.assertEqual([node.transport.aborted for node in nodes], [True, False, False])
+        self.assertEqual([node.silent for node in nodes[1:]], [0, 0])
+        self.reactor.advance(1)
+        self.assertEqual([node.silent for node in nodes[1:]], [1, 1])  # they are read from again
+        self.assertEqual(self.mistakes(), 1)
+
+    def test_a_node_that_cannot_be_admitted_does_not_wait_for_ever(self) -> None:
+        (node,) = self.introduce(1)
+        self.patch(self.process._codec, "open", self.mistake)
+        self.tell(records.ADMIT, connection=node.connection, slot=1, after_id=0)
+        self.assertTrue(node.transport.aborted)
+        self.assertEqual(self.mistakes(), 1)
+
+    def test_the_hub_is_told_that_a_node_is_gone_whatever_its_last_report_comes_to(self) -> None:
+        (node,) = self.admit(1)
+        self.patch(self.process, "_send_history", self.mistake)
+        node.connectionLost()
+        self.assertEqual([gone["connection"] for gone in self.seen(records.GONE)], [1])
+        self.assertEqual(self.mistakes(), 1)
+
+    def test_one_node_that_cannot_be_told_of_keeps_neither_the_others_nor_the_pulse(self) -> None:
+        first, second = self.admit(2)
+        first.dataReceived(best_block(1))
+        second.dataReceived(best_block(1))
+        first.source.latest[11] = b""  # no event
+        self.hub.sent.clear()
+        self.reactor.advance(REPORT_SECONDS)
+        told = {kind: body for kind, body in self.hub.sent if kind != records.CHUNK}
+        self.assertIn(records.PULSE, told)
+        self.assertEqual(list(records.decode_json(told[records.STATE])), ["2"])
+        self.flushLoggedErrors()
+        self.assertEqual(self.errors.counts["node"], 1)

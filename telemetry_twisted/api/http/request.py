@@ -65,7 +65,7 @@ class ApiRequest(Request):
         super().handleContentChunk(data)
 
     def process(self) -> None:
-        self.channel.site.turns.taken().addCallback(self._serve)
+        self.channel.site.turns.taken().addCallback(self._serve).addErrback(self._failed)
 
     def _serve(self, _: None) -> None:
         if self.channel is None:
@@ -78,6 +78,10 @@ class ApiRequest(Request):
             self.refuse(HTTPStatus.NOT_FOUND, "there is nothing at *")
         else:
             super().process()
+
+    def _failed(self, failure: Failure) -> None:
+        """What stands before routing has failed, of which Twisted knows nothing."""
+        self.processingFailed(failure)
 
     def processingFailed(self, reason: Failure) -> Failure:
         """Answer with an error of the house's shape where Twisted has a page."""

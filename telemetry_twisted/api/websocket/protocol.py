@@ -8,12 +8,13 @@ import txaio
 from autobahn.twisted.websocket import WebSocketServerFactory, WebSocketServerProtocol
 from autobahn.util import encode_truncate
 from twisted.internet.interfaces import IDelayedCall
+from twisted.python.failure import Failure
 
 from telemetry_twisted.api.access.credentials import SUBPROTOCOL
 from telemetry_twisted.api.access.headers import SERVER
 from telemetry_twisted.api.answers import error_answer
 
-from .context import SubscriberContext
+from .context import SUBSCRIBER, SubscriberContext
 from .inflow import Inflow
 from .pings import Pings
 from .requests import parse_batch
@@ -47,7 +48,7 @@ class SubscriberProtocol(WebSocketServerProtocol):
         clock = self.factory.context.clock
         self._front = SubscriberTransport(transport, clock, self._flows)
         self._inflow = Inflow(
-            self.factory.context.turns, super().dataReceived, self._attentive, self._front.hold
+            self.factory.context.turns, self._look_at, self._attentive, self._front.hold
         )
         super().makeConnection(self._front)
 
@@ -95,6 +96,14 @@ class SubscriberProtocol(WebSocketServerProtocol):
             super().dataReceived(data)
         elif self.state != self.STATE_CLOSED:  # what comes after the end Autobahn would keep
             self._inflow.received(data)
+
+    def _look_at(self, data: bytes) -> None:
+        """Read a part of what the client has sent; it is not to wait for ever if that fails."""
+        try:
+            super().dataReceived(data)
+        except Exception:
+            self.factory.context.errors.note(SUBSCRIBER, Failure())
+            self._front.abortConnection()
 
     def _say_goodbye(self, code: int, reason: bytes) -> None:
         # sendClose would refuse the code, which is a server's to send, not an application's.

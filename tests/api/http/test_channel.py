@@ -151,6 +151,21 @@ class ChannelTestCase(SynchronousTestCase):
         self.assertTrue(transport.disconnecting)
 
 
+class BeforeRoutingTests(ChannelTestCase):
+    """A mistake in what stands before routing."""
+
+    def test_the_client_is_answered(self) -> None:
+        def mistake(_request: object) -> str:
+            raise ZeroDivisionError
+
+        self.site = self.make_site(client_of=mistake)
+        channel, transport = self.connect()
+        self.send(channel, head("GET", "/small/a"))
+        self.assert_refused(transport, "500 Internal Server Error")
+        self.assertEqual(self.site.errors.counts["request"], 1)
+        self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
+
+
 class HeadTests(ChannelTestCase):
     """What is wrong with a head, and how long it may take."""
 

@@ -98,6 +98,17 @@ class ProtocolTests(SynchronousTestCase):
         told = [message["type"] for message in messages_in(self.wire)]
         self.assertEqual(told, ["event", "pong", "batch"])
 
+    def test_a_mistake_in_reading_what_a_client_sends_ends_its_connection(self) -> None:
+        def fail(*_: object) -> None:
+            raise ZeroDivisionError
+
+        self.patch(self.client.protocol, "onMessage", fail)
+        self.patch(self.client.protocol, "consumeData", fail)
+        self.wire.deliver(ASK_PING)
+        self.assertIsNotNone(self.wire.ended)
+        self.assertEqual(self.stage.errors.counts["subscriber"], 1)
+        self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
+
     def test_a_ping_is_answered_between_frames(self) -> None:
         self.wire.fill(1000)
         self.stage.publish(200)
