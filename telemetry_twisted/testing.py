@@ -29,7 +29,9 @@ CONTINUATION, TEXT, BINARY, CLOSE, PING, PONG = 0x0, 0x1, 0x2, 0x8, 0x9, 0xA
 """Opcodes of frames (RFC 6455, 5.2)."""
 
 _LONGEST_CONTROL = 125
-_MASK = b"\x00\x00\x00\x00"
+
+NO_CHANGE = b"\x00\x00\x00\x00"
+"""The mask that changes nothing."""
 
 
 class ProtocolViolation(Exception):
@@ -168,16 +170,38 @@ class FrameParser:
         return ProtocolViolation(f"{what}, at offset {self.offset}")
 
 
-def client_frame(opcode: int, payload: bytes = b"") -> bytes:
-    """A whole frame of a client, with a mask that changes nothing (RFC 6455, 5.3)."""
-    length = len(payload)
-    if length < 126:
-        head = struct.pack("!BB", 0x80 | opcode, 0x80 | length)
-    elif length < 1 << 16:
-        head = struct.pack("!BBH", 0x80 | opcode, 0x80 | 126, length)
+def client_frame(
+    opcode: int,
+    payload: bytes = b"",
+    fin: bool = True,
+    rsv: int = 0,
+    mask: bytes | None = NO_CHANGE,
+    length: int | None = None,
+) -> bytes:
+    """A frame of a client, which is a whole message unless it is told otherwise (RFC 6455, 5.2).
+
+    :param mask: four bytes, which by default change nothing, or None for a frame without a mask.
+    :param length: what the header says the payload's length is, if it is to lie.
+    """
+    size = len(payload) if length is None else length
+    masked = 0x80 if mask is not None else 0
+    first = (0x80 if fin else 0) | rsv << 4 | opcode
+    if size < 126:
+        head = struct.pack("!BB", first, masked | size)
+    elif size < 1 << 16:
+        head = struct.pack("!BBH", first, masked | 126, size)
     else:
-        head = struct.pack("!BBQ", 0x80 | opcode, 0x80 | 127, length)
-    return head + _MASK + payload
+        head = struct.pack("!BBQ", first, masked | 127, size)
+    return head + payload if mask is None else head + mask + _apply_mask(payload, mask)
+
+
+def _apply_mask(payload: bytes, mask: bytes) -> bytes:
+    """``payload`` with ``mask`` applied, or taken off again (RFC 6455, 5.3)."""
+    size = len(payload)
+    if mask == NO_CHANGE or not size:
+        return payload
+    key = int.from_bytes((mask * (size // 4 + 1))[:size], "big")
+    return (int.from_bytes(payload, "big") ^ key).to_bytes(size, "big")
 
 
 class MemorySocket(socket.socket):

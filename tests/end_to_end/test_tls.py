@@ -15,6 +15,7 @@ import pytest
 from attrs import frozen
 from websockets.exceptions import ConnectionClosed
 
+from telemetry_twisted.testing import CLOSE, TEXT
 from tests.certificates import Identity, make_root
 from tests.end_to_end.conftest import (
     Node,
@@ -24,7 +25,7 @@ from tests.end_to_end.conftest import (
     best_block,
     information,
 )
-from tests.end_to_end.raw_websocket import CLOSE, TEXT, RawClient, close_payload, frame
+from tests.end_to_end.raw_websocket import RawClient, close_payload, frame
 
 
 @frozen
@@ -126,7 +127,7 @@ def test_clients_that_send_early_are_served_and_told_why_they_are_closed(
         assert received is not None
         types.append(json.loads(received.payload)["type"])
     assert types == ["connected", "pong", "pong"]
-    assert client.receive_close().code == code
+    assert client.receive_close().close_code == code
 
 
 def test_a_body_that_nobody_reads_is_refused(server: Server, credentials: Credentials) -> None:

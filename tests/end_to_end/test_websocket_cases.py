@@ -9,8 +9,9 @@ from collections.abc import Iterator
 
 import pytest
 
+from telemetry_twisted.testing import CLOSE, TEXT, ReceivedFrame
 from tests.end_to_end.conftest import DEADLINE, HOST
-from tests.end_to_end.raw_websocket import CLOSE, TEXT, RawClient, Received, close_payload, frame
+from tests.end_to_end.raw_websocket import RawClient, close_payload, frame
 from tests.end_to_end.websocket_cases import CASES, NO_CODE, NORMAL, Case
 
 _SECTIONS = {1: 16, 2: 11, 3: 7, 4: 10, 5: 20, 6: 145, 7: 44, 9: 54, 10: 1}
@@ -43,7 +44,7 @@ def client(port: int) -> Iterator[RawClient]:
 @pytest.mark.parametrize("case", CASES, ids=str)
 def test_case(client: RawClient, case: Case) -> None:
     for step in case.steps():
-        if isinstance(step, Received):
+        if isinstance(step, ReceivedFrame):
             assert client.receive() == step
         else:
             client.send_quietly(step, chop=case.chop)
@@ -53,7 +54,7 @@ def test_case(client: RawClient, case: Case) -> None:
         client.send(frame(CLOSE, close_payload(NORMAL)))
     closing = client.receive_close()
     expected = NORMAL if case.code is None else case.code
-    assert closing.code == (None if expected == NO_CODE else expected)
+    assert closing.close_code == (None if expected == NO_CODE else expected)
 
 
 def test_no_case_is_missing() -> None:

@@ -9,16 +9,8 @@ from typing import TYPE_CHECKING
 import pytest
 from websockets.exceptions import ConnectionClosedError, InvalidStatus
 
-from tests.end_to_end.raw_websocket import (
-    BINARY,
-    CLOSE,
-    CONTINUATION,
-    PING,
-    TEXT,
-    RawClient,
-    close_payload,
-    frame,
-)
+from telemetry_twisted.testing import BINARY, CLOSE, CONTINUATION, PING, TEXT
+from tests.end_to_end.raw_websocket import RawClient, close_payload, frame
 
 if TYPE_CHECKING:
     from tests.end_to_end.conftest import Server, StartServer, Subscriber
@@ -87,7 +79,7 @@ def test_a_client_that_breaks_the_protocol_is_told_why(
     """Whatever stands behind it has no effect, and neither has it on the connection's end."""
     client.send(data, PING_REQUEST * 1000)
     closing = client.receive_close()
-    assert closing.code == code
+    assert closing.close_code == code
     assert closing.payload[2:]
     assert server.stats()["active_subscribers"] >= 1
     assert "dropping connection" not in server.log
@@ -97,7 +89,7 @@ def test_a_client_that_does_not_close_when_told_is_cut_off(client: RawClient) ->
     client.send(frame(3))
     closing = client.receive()
     assert closing is not None
-    assert closing.code == PROTOCOL_ERROR
+    assert closing.close_code == PROTOCOL_ERROR
     with pytest.raises(ConnectionError):
         client.flood(b"\xff" * 10_000)
 

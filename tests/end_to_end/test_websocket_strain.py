@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.end_to_end.raw_websocket import CLOSE, TEXT, RawClient, close_payload, frame
+from telemetry_twisted.testing import CLOSE, TEXT
+from tests.end_to_end.raw_websocket import RawClient, close_payload, frame
 
 if TYPE_CHECKING:
     from tests.end_to_end.conftest import Server, StartServer

@@ -7,12 +7,8 @@ from collections.abc import Callable, Iterator, Sequence
 
 from attrs import frozen
 
-from tests.end_to_end.raw_websocket import (
-    BINARY,
-    TEXT,
-    Received,
-    frame,
-)
+from telemetry_twisted.testing import BINARY, TEXT, ReceivedFrame
+from tests.end_to_end.raw_websocket import frame
 
 NORMAL, PROTOCOL_ERROR, INVALID_PAYLOAD = 1000, 1002, 1007
 """Status codes of close frames (RFC 6455, 7.4.1)."""
@@ -22,7 +18,7 @@ OCTETS = 1
 
 KIB, MIB = 1 << 10, 1 << 20
 
-Step = bytes | Received
+Step = bytes | ReceivedFrame
 """What is sent in one go, or a frame of the server that is waited for."""
 
 
@@ -37,7 +33,7 @@ class Case:
     number: str
     title: str
     steps: Callable[[], Iterator[Step]]
-    answers: Sequence[Received] = ()
+    answers: Sequence[ReceivedFrame] = ()
     code: int | None = None
     chop: int = 0
 
@@ -49,7 +45,7 @@ def sent(
     number: str,
     title: str,
     *steps: Step,
-    answers: Sequence[Received] = (),
+    answers: Sequence[ReceivedFrame] = (),
     code: int | None = None,
     chop: int = 0,
 ) -> Case:
@@ -57,14 +53,14 @@ def sent(
     return Case(number, title, lambda: iter(steps), answers, code, chop)
 
 
-def text(payload: bytes) -> Received:
+def text(payload: bytes) -> ReceivedFrame:
     """A text message of the server."""
-    return Received(TEXT, payload)
+    return ReceivedFrame(TEXT, payload)
 
 
-def binary(payload: bytes) -> Received:
+def binary(payload: bytes) -> ReceivedFrame:
     """A binary message of the server."""
-    return Received(BINARY, payload)
+    return ReceivedFrame(BINARY, payload)
 
 
 def letters(size: int) -> bytes:
@@ -81,7 +77,7 @@ def octets(size: int) -> bytes:
 def echoed(number: str, title: str, opcode: int, payload: bytes, chop: int = 0) -> Case:
     """A message that comes back."""
     return sent(
-        number, title, frame(opcode, payload), answers=[Received(opcode, payload)], chop=chop
+        number, title, frame(opcode, payload), answers=[ReceivedFrame(opcode, payload)], chop=chop
     )
 
 

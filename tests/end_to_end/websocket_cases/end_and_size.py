@@ -4,17 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
-from tests.end_to_end.raw_websocket import (
-    BINARY,
-    CLOSE,
-    CONTINUATION,
-    PING,
-    TEXT,
-    Received,
-    close_payload,
-    fragments,
-    frame,
-)
+from telemetry_twisted.testing import BINARY, CLOSE, CONTINUATION, PING, TEXT, ReceivedFrame
+from tests.end_to_end.raw_websocket import close_payload, fragments, frame
 
 from .case import (
     INVALID_PAYLOAD,
@@ -117,7 +108,7 @@ def _large(
             yield b"".join(fragments(opcode, payload, fragment))
         else:
             yield frame(opcode, payload)
-        yield Received(opcode, payload)
+        yield ReceivedFrame(opcode, payload)
 
     return Case(number, title, steps, chop=chop)
 
@@ -126,7 +117,7 @@ def _many(number: str, title: str, opcode: int, payload: bytes) -> Case:
     def steps() -> Iterator[Step]:
         for _ in range(1000):
             yield frame(opcode, payload)
-            yield Received(opcode, payload)
+            yield ReceivedFrame(opcode, payload)
 
     return Case(number, title, steps)
 

@@ -4,16 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from tests.end_to_end.raw_websocket import (
-    BINARY,
-    CLOSE,
-    CONTINUATION,
-    PING,
-    PONG,
-    TEXT,
-    Received,
-    frame,
-)
+from telemetry_twisted.testing import BINARY, CLOSE, CONTINUATION, PING, PONG, TEXT, ReceivedFrame
+from tests.end_to_end.raw_websocket import frame
 
 from .case import (
     OCTETS,
@@ -51,7 +43,7 @@ def pings() -> Iterator[Case]:
         ("2.4", "ping of 125 bytes", b"\xfe" * 125, 0),
         ("2.6", "ping of 125 bytes in octets", b"\xfe" * 125, OCTETS),
     ):
-        answers = [Received(PONG, payload)]
+        answers = [ReceivedFrame(PONG, payload)]
         yield sent(number, title, frame(PING, payload), answers=answers, chop=chop)
     yield sent("2.5", "ping of 126 bytes", frame(PING, b"\xfe" * 126), code=PROTOCOL_ERROR)
     yield sent("2.7", "pong that nobody asked for", frame(PONG))
@@ -60,12 +52,12 @@ def pings() -> Iterator[Case]:
         "2.9",
         "pong that nobody asked for, then a ping",
         frame(PONG, b"unasked") + frame(PING, b"asked"),
-        answers=[Received(PONG, b"asked")],
+        answers=[ReceivedFrame(PONG, b"asked")],
     )
     payloads = [b"payload-%d" % at for at in range(10)]
     for number, title, chop in (("2.10", "ten pings", 0), ("2.11", "ten pings in octets", OCTETS)):
         steps = [frame(PING, payload) for payload in payloads]
-        answers = [Received(PONG, payload) for payload in payloads]
+        answers = [ReceivedFrame(PONG, payload) for payload in payloads]
         yield sent(number, title, *steps, answers=answers, chop=chop)
 
 
@@ -118,7 +110,7 @@ def fragmentation() -> Iterator[Case]:
     """5: messages in fragments, and control frames between them."""
     first, second = frame(TEXT, b"fragment1", fin=False), frame(CONTINUATION, b"fragment2")
     whole, ping = text(b"fragment1fragment2"), frame(PING, b"ping payload")
-    pong = Received(PONG, b"ping payload")
+    pong = ReceivedFrame(PONG, b"ping payload")
     for number, opcode in (("5.1", PING), ("5.2", PONG)):
         steps = [frame(opcode, b"fragment1", fin=False) + second]
         yield sent(number, f"opcode {opcode} in two fragments", *steps, code=PROTOCOL_ERROR)
@@ -176,7 +168,7 @@ def fragmentation() -> Iterator[Case]:
         frame(PING, b"pongme 2!"),
         frame(CONTINUATION, b"fragment5"),
     ]
-    pongs = [Received(PONG, b"pongme 1!"), Received(PONG, b"pongme 2!")]
+    pongs = [ReceivedFrame(PONG, b"pongme 1!"), ReceivedFrame(PONG, b"pongme 2!")]
     joined_text = text(b"fragment1fragment2fragment3fragment4fragment5")
     title = "five fragments with pings between"
     yield sent(

@@ -4,12 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from tests.end_to_end.raw_websocket import (
-    CONTINUATION,
-    TEXT,
-    fragments,
-    frame,
-)
+from telemetry_twisted.testing import CONTINUATION, TEXT
+from tests.end_to_end.raw_websocket import fragments, frame
 
 from .case import (
     INVALID_PAYLOAD,
