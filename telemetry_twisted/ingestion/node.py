@@ -14,12 +14,13 @@ from typing import cast
 
 from attrs import frozen
 from OpenSSL import SSL
-from twisted.internet.interfaces import IDelayedCall, IReactorTime
+from twisted.internet.interfaces import IReactorTime
 from twisted.internet.protocol import Protocol, connectionDone
 from twisted.internet.tcp import Connection
 from twisted.python.failure import Failure
 
 from telemetry_twisted.addresses import host_and_port
+from telemetry_twisted.deadline import Deadline
 from telemetry_twisted.jip3.codec import FrameTooLong
 from telemetry_twisted.jip3.node_information import (
     NodeInformation,
@@ -103,13 +104,13 @@ class NodeProtocol(Protocol):
         self._reading = True
         self._heard = clock.seconds()
         self._ending = LEFT
-        self._timeout: IDelayedCall | None = None
+        self._due = Deadline(clock, self._timed_out)
 
     def connectionMade(self) -> None:
         self._transport = cast(Connection, self.transport)
         self._transport.bufferSize = READ_BYTES
         self._transport.setTcpKeepAlive(True)
-        self._timeout = self._clock.callLater(INFORMATION_TIMEOUT, self._timed_out)
+        self._due.set(INFORMATION_TIMEOUT)
 
     @property
     def address(self) -> str:
@@ -197,7 +198,7 @@ class NodeProtocol(Protocol):
         end = _LENGTH.size + length
         if len(data) < end:
             return 0
-        self._cancel_timeout()
+        self._due.set(None)
         try:
             information = decode_node_information(data[_LENGTH.size : end])
         except NodeInformationError as error:
@@ -239,23 +240,17 @@ class NodeProtocol(Protocol):
         self._ending = ending
         self._consume = len
         self._held.clear()
-        self._cancel_timeout()
+        self._due.set(None)
         self._transport.abortConnection()
 
     def _timed_out(self) -> None:
-        self._timeout = None
         self.end(
             Ending("no_information", f"no node information within {INFORMATION_TIMEOUT:.0f} s")
         )
 
-    def _cancel_timeout(self) -> None:
-        if self._timeout is not None:
-            self._timeout.cancel()
-            self._timeout = None
-
     def connectionLost(self, reason: Failure = connectionDone) -> None:
-        if self._timeout is not None and reason.check(SSL.Error) is not None:
+        if self._due.is_set and reason.check(SSL.Error) is not None:
             self._ending = NO_TLS
-        self._cancel_timeout()
+        self._due.set(None)
         self._consume = len
         self._registry.node_ended(self, self._ending)

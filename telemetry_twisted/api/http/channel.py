@@ -12,8 +12,8 @@ from twisted.python.failure import Failure
 from twisted.web.http import HTTPChannel
 
 from telemetry_twisted.api.answers import error_answer
+from telemetry_twisted.deadline import Deadline
 
-from .deadline import Deadline
 from .request import ApiRequest, BodyTooLarge
 
 if TYPE_CHECKING:

@@ -17,12 +17,12 @@ from twisted.web.server import Site
 
 from telemetry_twisted.api.access.proxies import ClientOf, client_at, peer_of
 from telemetry_twisted.api.answers import error_answer
+from telemetry_twisted.deadline import Deadline
 from telemetry_twisted.errors import InternalErrors
 from telemetry_twisted.turns import Turns
 
 from .channel import ApiChannel
 from .connections import Connections
-from .deadline import Deadline
 from .request import ApiRequest
 
 RETRY_SECONDS = 10

@@ -7,12 +7,12 @@ from typing import Any
 import txaio
 from autobahn.twisted.websocket import WebSocketServerFactory, WebSocketServerProtocol
 from autobahn.util import encode_truncate
-from twisted.internet.interfaces import IDelayedCall
 from twisted.python.failure import Failure
 
 from telemetry_twisted.api.access.credentials import SUBPROTOCOL
 from telemetry_twisted.api.access.headers import SERVER
 from telemetry_twisted.api.answers import error_answer
+from telemetry_twisted.deadline import Deadline
 
 from .context import SUBSCRIBER, SubscriberContext
 from .inflow import Inflow
@@ -42,11 +42,11 @@ class SubscriberProtocol(WebSocketServerProtocol):
     log = txaio.make_logger("error")  # type: ignore[attr-defined]
     _subscriber: Subscriber | None = None
     _pings: Pings | None = None
-    _linger: IDelayedCall | None = None
 
     def makeConnection(self, transport: StreamTransport) -> None:
         clock = self.factory.context.clock
         self._front = SubscriberTransport(transport, clock, self._flows)
+        self._linger = Deadline(clock, self._front.abortConnection)
         self._inflow = Inflow(
             self.factory.context.turns, self._look_at, self._attentive, self._front.hold
         )
@@ -131,10 +131,8 @@ class SubscriberProtocol(WebSocketServerProtocol):
         self._await_end()
 
     def _await_end(self) -> None:
-        if self._linger is None:
-            self._linger = self.factory.context.clock.callLater(
-                LINGER_SECONDS, self._front.abortConnection
-            )
+        if not self._linger.is_set:
+            self._linger.set(LINGER_SECONDS)
 
     def sendHttpErrorResponse(
         self, code: int, reason: str, responseHeaders: list[tuple[str, str]] | None = None
@@ -143,8 +141,7 @@ class SubscriberProtocol(WebSocketServerProtocol):
         self.sendData(error_answer(code, reason, dict(responseHeaders or ())))
 
     def onClose(self, wasClean: bool, code: int | None, reason: str | None) -> None:
-        if self._linger is not None and self._linger.active():
-            self._linger.cancel()
+        self._linger.set(None)
         self._inflow.stop()
         if self._pings is not None:
             self._pings.stop()

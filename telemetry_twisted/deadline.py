@@ -15,6 +15,11 @@ class Deadline:
         self._missed = missed
         self._call: IDelayedCall | None = None
 
+    @property
+    def is_set(self) -> bool:
+        """Whether it is still to come."""
+        return self._call is not None
+
     def set(self, seconds: float | None) -> None:
         """From now on it is so many seconds from now, or never if None."""
         if self._call is not None:
