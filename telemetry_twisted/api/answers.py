@@ -14,6 +14,12 @@ from .websocket.frames import encode
 _PHRASES = {413: "Content Too Large", 422: "Unprocessable Content"}
 """Reason phrases that RFC 9110 has changed since Python's table was written."""
 
+REQUEST = "request"
+"""The place of mistakes in what is done for a request (:class:`.InternalErrors`)."""
+
+MISTAKE = "the server made a mistake, which its log tells of"
+"""What who asked is told of such a mistake."""
+
 
 def reason_phrase(code: int) -> bytes:
     """What stands behind a status code; nothing if there is no such code (RFC 9112, 4)."""

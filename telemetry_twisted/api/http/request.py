@@ -14,7 +14,7 @@ from twisted.web.server import Request
 from zope.interface import implementer, provider
 
 from telemetry_twisted.api.access.headers import SECURITY_HEADERS
-from telemetry_twisted.api.answers import json_error, reason_phrase
+from telemetry_twisted.api.answers import MISTAKE, REQUEST, json_error, reason_phrase
 
 if TYPE_CHECKING:
     from .channel import ApiChannel
@@ -87,14 +87,11 @@ class ApiRequest(Request):
         """Answer with an error of the house's shape where Twisted has a page."""
         if self.channel is None:
             return reason
-        self.channel.site.errors.note("request", reason)
+        self.channel.site.errors.note(REQUEST, reason)
         if self.startedWriting:
             self.channel.loseConnection()
         else:
-            self.refuse(
-                HTTPStatus.INTERNAL_SERVER_ERROR,
-                "the server made a mistake, which its log tells of",
-            )
+            self.refuse(HTTPStatus.INTERNAL_SERVER_ERROR, MISTAKE)
         return reason
 
     # What goes out

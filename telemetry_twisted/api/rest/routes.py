@@ -13,7 +13,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 from twisted.web.iweb import IRequest
 
-from telemetry_twisted.api.answers import json_body, json_error
+from telemetry_twisted.api.answers import MISTAKE, REQUEST, json_body, json_error
 from telemetry_twisted.api.http.connections import Connections
 from telemetry_twisted.api.websocket.context import Gauges
 from telemetry_twisted.api.websocket.frames import encode
@@ -90,9 +90,8 @@ def history_routes(
 
     @app.handle_errors(Exception)
     def our_fault(request: IRequest, failure: Failure) -> bytes:
-        errors.note("request", failure)
-        message = "the server made a mistake, which its log tells of"
-        return json_error(request, HTTPStatus.INTERNAL_SERVER_ERROR, message)
+        errors.note(REQUEST, failure)
+        return json_error(request, HTTPStatus.INTERNAL_SERVER_ERROR, MISTAKE)
 
 
 def _route(app: Klein, path: str, name: str) -> Callable[[Any], Any]:
