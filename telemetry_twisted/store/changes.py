@@ -59,8 +59,10 @@ class Section:
     """One kind of change: where it is gathered, the table it goes to, and how it becomes a row.
 
     :param row: makes a row of what ``source.take()`` lists, given the number of each node ID.
+    :param node_id: the ID of the node whose number such a row holds, if it holds one.
     """
 
     source: Source
     table: Table
     row: Callable[[Any, Any], Row]
+    node_id: Callable[[Any], str] | None = None

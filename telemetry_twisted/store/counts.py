@@ -19,6 +19,9 @@ GRACE_SECONDS = 15
 MOST_WAITING = 30
 """Buckets that wait to be written; above it they are merged, so that an outage costs no memory."""
 
+MOST_NODES = 100_000
+"""Nodes that a bucket tells apart; what others send counts for the network as a whole alone."""
+
 
 class Addable(Protocol):
     """A value that another of its kind can be added to."""
@@ -161,7 +164,8 @@ class Counts:
         for (seconds, node_id), by_type in self._fresh.items():
             counts = {int(kind): count for kind, count in by_type.items()}
             for buckets in self.by_width.values():
-                buckets.at(seconds, node_id).update(counts)
+                if not buckets.crowded(seconds, node_id, MOST_NODES) or not node_id:
+                    buckets.at(seconds, node_id).update(counts)
         self._fresh.clear()
 
 

@@ -33,6 +33,9 @@ from .schema import (
 )
 from .spread import Slot
 
+MOST_NUMBERS = 100_000
+"""Numbers of nodes that are remembered; the database has those of all others."""
+
 _STATE_COLUMNS = tuple(STATES.columns)[3:]
 
 
@@ -99,12 +102,12 @@ class Numbers:
 class Gathering:
     """Takes the records of the link and lists, in ``sections``, what there is to write.
 
-    ``unnumbered`` holds the node IDs that rows need a number for and have none yet; ``stretch``
-    numbers the stretches in which the wall clock only went forward, from 0.
+    ``nodes`` holds the numbers of node IDs, as far as they are known here: of those that are gone
+    they are forgotten when there are more than :data:`MOST_NUMBERS`. ``stretch`` numbers the
+    stretches in which the wall clock only went forward, from 0.
     """
 
     def __init__(self) -> None:
-        self.unnumbered: set[str] = set()
         self.stretch = 0
         self.nodes: dict[str, int] = {"": WHOLE_NETWORK}
         self.share: Buckets[None, Share] = Buckets(10, Share)
@@ -117,19 +120,22 @@ class Gathering:
         self._faults = {width: Faults(width) for width in FAULTS}
         self.sections = (
             Section(self._nodes, NODES, _node_row),
-            Section(self._connections, CONNECTIONS, _connection_row),
+            Section(self._connections, CONNECTIONS, _connection_row, lambda item: item[1].node_id),
             *(
-                Section(self._counts.by_width[width], table, _count_row)
+                Section(self._counts.by_width[width], table, _count_row, lambda item: item[1])
                 for width, table in COUNTS.items()
             ),
-            Section(self._facts.latest, LATEST, _latest_row),
-            Section(self._facts.states, STATES, _state_row),
+            Section(self._facts.latest, LATEST, _latest_row, lambda item: item[0][0]),
+            Section(self._facts.states, STATES, _state_row, lambda item: item[1]),
             Section(self._facts.spreads, SLOTS, _slot_row),
             *(
                 Section(self._facts.failures[width], table, _failure_row)
                 for width, table in FAILURES.items()
             ),
-            *(Section(self._faults[width], table, _fault_row) for width, table in FAULTS.items()),
+            *(
+                Section(self._faults[width], table, _fault_row, lambda item: item[1][0])
+                for width, table in FAULTS.items()
+            ),
             Section(self.share, RAW_SHARE, _share_row),
         )
 
@@ -199,11 +205,6 @@ class Gathering:
         for fault in faults:
             for faults_by_time in self._faults.values():
                 faults_by_time.enter(fault, now)
-            self._refer_to(fault["node_id"] or "")
-
-    def _refer_to(self, node_id: str) -> None:
-        if node_id not in self.nodes:
-            self.unnumbered.add(node_id)
 
     def _node_connected(self, body: dict[str, Any]) -> None:
         node_id, started, slot = body["node_id"], body["connected"], body["slot"]
@@ -215,7 +216,6 @@ class Gathering:
         self._connected[slot] = node, connection
         self._nodes[node_id] = node
         self._connections[node_id, started] = connection
-        self._refer_to(node_id)
 
     def _node_gone(self, body: dict[str, Any]) -> None:
         # The slot goes on standing for the node, for what is still on its way from its process.
@@ -243,6 +243,15 @@ class Gathering:
         """What was taken could not be written, or perhaps was."""
         for section, items in taken:
             section.source.put_back(items)
+
+    def node_ids(self, taken: list[tuple[Section, list[Any]]]) -> set[str]:
+        """Whose numbers the rows hold that what was taken is written as."""
+        return {
+            section.node_id(item)
+            for section, items in taken
+            if section.node_id is not None
+            for item in items
+        }
 
     def rows(
         self,
@@ -274,6 +283,9 @@ class Gathering:
         self._fold()
         for section in self.sections:
             section.source.settle(now)
+        if len(self.nodes) > MOST_NUMBERS:
+            kept = {"", *(origin.node_id for origin in self._origins.values())}
+            self.nodes = {key: self.nodes[key] for key in kept & self.nodes.keys()}
 
 
 def _node_row(item: tuple[str, Node], _: Numbers) -> Row:

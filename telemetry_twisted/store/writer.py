@@ -35,6 +35,9 @@ COMMIT_SECONDS = 2.0
 RAW_EVENTS_AT_ONCE = 20_000
 """Raw events that are written before the next commit is due."""
 
+NUMBERS_AT_ONCE = 1000
+"""Nodes that are given their numbers in one transaction."""
+
 MAINTENANCE_SECONDS = 60.0
 """How often old history is removed."""
 
@@ -202,11 +205,12 @@ class Writer:
         return True
 
     async def _commit(self) -> None:
-        await self._number()
         gathering, run, now = self._gathering, self._runs[0], self._now()
         self._committing()
         taken = gathering.take_changes()
         try:
+            await self._begin_runs(gathering.stretch)
+            await self._number(gathering.node_ids(taken))
             rows = gathering.rows(taken, self._runs, self._errors)
             await self._database.transact(lambda t: _write_rows(t, rows, run, now))
         except BaseException:
@@ -221,25 +225,28 @@ class Writer:
         if self._set_state("ok"):
             self._log.info("history is written to {name}", name=self._database.name)
 
-    async def _number(self) -> None:
-        """Get the numbers that rows need, also those that it is told of in the meantime."""
-        gathering, transact = self._gathering, self._database.transact
-        while gathering.unnumbered or gathering.stretch >= len(self._runs):
+    async def _begin_runs(self, stretch: int) -> None:
+        """Have a run for each stretch of the wall clock up to ``stretch``."""
+        while stretch >= len(self._runs):
             now = self._now()
-            if gathering.stretch >= len(self._runs):
-                self._runs.append(await transact(partial(_begin_run, now=now, ended=now)))
-                continue
-            wanted = sorted(gathering.unnumbered)
-            numbers = await transact(partial(_number_nodes, node_ids=wanted, now=now))
-            gathering.nodes.update(numbers)
-            gathering.unnumbered.difference_update(numbers)
+            begin = partial(_begin_run, now=now, ended=now)
+            self._runs.append(await self._database.transact(begin))
+
+    async def _number(self, node_ids: set[str]) -> None:
+        """Get the numbers of those nodes that are not known."""
+        nodes = self._gathering.nodes
+        wanted = sorted(node_ids - nodes.keys())
+        for begin in range(0, len(wanted), NUMBERS_AT_ONCE):
+            some = wanted[begin : begin + NUMBERS_AT_ONCE]
+            number = partial(_number_nodes, node_ids=some, now=self._now())
+            nodes.update(await self._database.transact(number))
 
     async def _write_raw(self) -> None:
-        await self._number()
         if self._batch is None:
             self._last_batch = max(self._last_batch + 1, self._now())
             self._batch = self._last_batch, self._raw.pop_batch()
         number, waiting = self._batch
+        await self._number({node_id for item in waiting for node_id in item.nodes})
         run, numbers, policy = self._runs[0], self._gathering.nodes, self._policy
 
         def write(transaction: Transaction) -> None:

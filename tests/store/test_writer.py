@@ -64,12 +64,41 @@ async def test_nodes_may_come_while_others_are_given_their_numbers(
     monkeypatch.setattr(database, "transact", transact_while_nodes_come)
     feed.connect(1)
     feed.counts({1: {10: 1}}, at=NOW)
-    await commit(writer)
+    for _ in range(2):
+        await commit(writer)
     assert writer.status()["last_error"] is None
     counts = await stored_counts(database, "counts_10s")
     assert counts == {(NOW, feed.node_id(slot)): {10: 1} for slot in (1, 2, 3)} | {
         (NOW, None): {10: 3}
     }
+
+
+@ensureDeferred
+async def test_numbers_of_nodes_that_are_gone_are_forgotten_and_found_again(
+    database: Database,
+    make_writer: Make,
+    make_feed: Make,
+    commit: Make,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Anyone can invent nodes; the database alone knows them all."""
+    monkeypatch.setattr(gathering_module, "MOST_NUMBERS", 5)
+    monkeypatch.setattr(writer_module, "NUMBERS_AT_ONCE", 3)
+    gathering = gathering_module.Gathering()
+    monkeypatch.setattr(writer_module, "Gathering", lambda: gathering)
+    writer = make_writer(database)
+    feed = make_feed(writer)
+    feed.connect(1)
+    fault = {"kind": "violation", "discriminator": 10, "reason": "r", "offset": 0, "excerpt": ""}
+    for times in (1, 2):
+        for slot in range(1, 11):
+            feed.faults({**fault, "node_id": feed.node_id(slot), "count": 1})
+        await commit(writer)
+        assert gathering.nodes.keys() == {"", feed.node_id(1)}
+        found = await database.query(
+            "SELECT node_id, faults FROM faults_1h f JOIN nodes n ON n.node = f.node"
+        )
+        assert sorted(found) == [(feed.node_id(slot), times) for slot in range(1, 11)]
 
 
 @ensureDeferred
