@@ -1,4 +1,4 @@
-"""What concerns all tests: which of them need real processes."""
+"""What concerns all tests: which of them need real processes; a few are marked as slow as those."""
 
 from __future__ import annotations
 

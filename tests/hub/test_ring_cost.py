@@ -9,6 +9,7 @@ import time
 import tracemalloc
 from collections.abc import Iterable, Iterator
 
+import pytest
 from twisted.trial.unittest import SynchronousTestCase
 
 from telemetry_twisted.api.websocket.frames import event_renderer
@@ -106,6 +107,7 @@ class MemoryTests(SynchronousTestCase):
     def test_a_hundred_filters_of_1024_nodes(self) -> None:
         self.assert_accounted(of_nearly_all_nodes(), 60, 800)
 
+    @pytest.mark.end_to_end
     def test_frames_that_readers_share(self) -> None:
         self.assert_accounted(of_nearly_all_nodes(), 60, 800, readers=2)
 

@@ -235,7 +235,8 @@ class TestManyStreams:
             assert stream.next_event_id == right.next_event_id
             assert stream.take_counts() == right.take_counts()
 
-    def test_a_finalizer_that_decodes(self) -> None:
+    @pytest.mark.parametrize("step", [40, pytest.param(9, marks=pytest.mark.end_to_end)])
+    def test_a_finalizer_that_decodes(self, step: int) -> None:
         """Making faults may run the garbage collector, and that any code."""
         codec = CompiledCodec()
         stream, other = codec.open(dialect()), codec.open(dialect())
@@ -253,7 +254,7 @@ class TestManyStreams:
 
         thresholds = gc.get_threshold()
         try:
-            for threshold in range(1, 200, 9):
+            for threshold in range(1, 200, step):
                 gc.collect()
                 Cycle()
                 gc.set_threshold(threshold)
