@@ -33,7 +33,6 @@ class HistoryService(MultiService):
         self._url = url
         self._archive = archive
         self._supervisor = supervisor
-        self._watch = watch
         self._database = database
         supervisor.setServiceParent(self)
         watch.setServiceParent(self)

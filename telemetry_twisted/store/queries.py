@@ -5,7 +5,7 @@ Times that go in are seconds of Unix time, times in answers RFC 3339, delays mil
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from typing import Any
 
 import ujson
@@ -17,6 +17,7 @@ from telemetry_twisted.jip3.table import TABLE
 from telemetry_twisted.timestamps import rfc3339
 from telemetry_twisted.turns import Turns
 
+from . import answers
 from .browse import Found, Place, Wanted, browse
 from .counts import add_up
 from .database import Readable
@@ -55,19 +56,6 @@ _NODE_COLUMNS = (
     "node, node_id, address, implementation, implementation_version, gp_version, "
     "protocol_version, cores, flags, first_seen, last_seen"
 )
-_STATE_COLUMNS = (
-    "best",
-    "finalized",
-    "synced",
-    "num_peers",
-    "num_val_peers",
-    "num_sync_peers",
-    "num_guarantees",
-    "num_shards",
-    "shards_size",
-    "num_preimages",
-    "preimages_size",
-)
 
 
 @frozen
@@ -76,12 +64,6 @@ class Page:
 
     rows: list[dict[str, Any]]
     next: int | None
-
-
-def event_name(kind: int) -> str | None:
-    """The name of an event type, None if it has none."""
-    event = TABLE.events.get(kind)
-    return event.name if event else None
 
 
 class History:
@@ -146,9 +128,10 @@ class History:
             "ORDER BY node LIMIT ?",
             (*parameters, limit + 1),
         )
-        latest = await self._latest([row[0] for row in rows[:limit]])
-        shown = [_node(row, latest.get(row[0], {})) async for row in self.turns.steps(rows[:limit])]
-        return Page(shown, rows[limit - 1][0] if len(rows) > limit else None)
+        page = rows[:limit]
+        latest = await self._latest([row[0] for row in page])
+        shown = [answers.node(row, latest.get(row[0], {})) async for row in self.turns.steps(page)]
+        return Page(shown, page[-1][0] if len(rows) > limit else None)
 
     async def node(self, number: int) -> dict[str, Any]:
         """All that is known of one node, with its newest connections."""
@@ -162,10 +145,10 @@ class History:
             (number,),
         )
         return {
-            **_node(row, latest),
+            **answers.node(row, latest),
             "status": latest.get("status"),
             "info": ujson.loads(info) if info else None,
-            "connections": [_connection(*connection) for connection in connections],
+            "connections": [answers.connection(*connection) for connection in connections],
         }
 
     async def _latest(self, numbers: Sequence[int]) -> dict[int, dict[str, Any]]:
@@ -177,7 +160,10 @@ class History:
             f"SELECT node, type, at, fields FROM latest WHERE node IN ({_marks(numbers)})", numbers
         )
         async for number, kind, at, fields in self.turns.steps(rows):
-            found.setdefault(number, {})[_LATEST[kind]] = {**ujson.loads(fields), "at": _micros(at)}
+            found.setdefault(number, {})[_LATEST[kind]] = {
+                **ujson.loads(fields),
+                "at": answers.micros(at),
+            }
         return found
 
     async def network(self, connected: Collection[str]) -> dict[str, Any]:
@@ -210,8 +196,8 @@ class History:
                     blocks[kind][number] = said["slot"], said["hash"]
         return {
             "nodes": {"known": len(rows), "connected": len(present), "synced": synced},
-            "best": _head(blocks[BEST_BLOCK].values()),
-            "finalized": _head(blocks[FINALIZED_BLOCK].values()),
+            "best": answers.head(blocks[BEST_BLOCK].values()),
+            "finalized": answers.head(blocks[FINALIZED_BLOCK].values()),
             "implementations": [
                 {**dict(zip(names, version, strict=True)), "nodes": nodes}
                 for version, nodes in sorted(versions.items(), key=lambda item: -item[1])
@@ -222,7 +208,7 @@ class History:
         """What one node sent, what state it was in, and when it was connected."""
         span = self._span(begin, end, MOST_OF_A_NODE)
         series = await self._by_type(span, [number], None)
-        groups = _grouped(series, _GROUP_OF.get)
+        groups = answers.grouped(series, _GROUP_OF.get)
         states = await self._states(span, number)
         connections = await self.database.query(
             "SELECT started, ended, address, reason FROM connections WHERE node = ? "
@@ -230,10 +216,12 @@ class History:
             (number, span.end * 1_000_000, span.begin * 1_000_000),
         )
         return {
-            **_range(span),
-            "groups": [{"group": group, **_series(counts)} for group, counts in groups.items()],
+            **answers.range_of(span),
+            "groups": [
+                {"group": group, **answers.series(counts)} for group, counts in groups.items()
+            ],
             "states": states,
-            "connections": [_connection(*row) for row in connections],
+            "connections": [answers.connection(*row) for row in connections],
         }
 
     async def _states(self, span: Span, number: int) -> list[dict[str, Any]]:
@@ -248,11 +236,11 @@ class History:
         if not buckets:
             return []
         rows = await self.database.query(
-            f"SELECT bucket, {', '.join(_STATE_COLUMNS)} FROM states "
+            f"SELECT bucket, {', '.join(answers.STATE_COLUMNS)} FROM states "
             f"WHERE node = ? AND bucket IN ({_marks(buckets)}) ORDER BY bucket",
             (number, *buckets),
         )
-        return list({span.index(row[0]): _state(*row) for row in rows}.values())
+        return list({span.index(row[0]): answers.state(*row) for row in rows}.values())
 
     # Counts
 
@@ -270,15 +258,15 @@ class History:
         series = await self._by_type(span, numbers, types)
         if group:
             shown = [
-                {"group": name, **_series(counts)}
-                for name, counts in _grouped(series, _GROUP_OF.get).items()
+                {"group": name, **answers.series(counts)}
+                for name, counts in answers.grouped(series, _GROUP_OF.get).items()
             ]
         else:
             shown = [
-                {"event_type": kind, "name": event_name(kind), **_series(counts)}
+                {"event_type": kind, "name": answers.event_name(kind), **answers.series(counts)}
                 for kind, counts in sorted(series.items())
             ]
-        return {**_range(span), "series": shown}
+        return {**answers.range_of(span), "series": shown}
 
     async def by_node(
         self, begin: float, end: float, nodes: Sequence[int] | None
@@ -302,9 +290,10 @@ class History:
             else ()
         )
         return {
-            **_range(span),
+            **answers.range_of(span),
             "series": [
-                {"node_id": ids[number], **_series(counts)} for number, counts in series.items()
+                {"node_id": ids[number], **answers.series(counts)}
+                for number, counts in series.items()
             ],
         }
 
@@ -365,7 +354,7 @@ class History:
             if rows:
                 ((*spread, off_clock, blocks, histogram),) = rows
                 found[name] = {
-                    **_spread(*spread),
+                    **answers.spread(*spread),
                     "off_clock": off_clock,
                     "blocks": [
                         {"hash": block, "nodes": nodes} for block, nodes in ujson.loads(blocks)
@@ -396,13 +385,18 @@ class History:
             whole.update(histogram)
             slots_seen += slots
             points.append(
-                {"time": rfc3339(bucket), "slots": slots, "nodes": nodes, **_delays(histogram)}
+                {
+                    "time": rfc3339(bucket),
+                    "slots": slots,
+                    "nodes": nodes,
+                    **answers.delays_of(histogram),
+                }
             )
         return {
             "from": rfc3339(first),
             "to": rfc3339(end),
             "resolution_seconds": width,
-            "total": {"slots": slots_seen, "nodes": whole.total, **_delays(whole)},
+            "total": {"slots": slots_seen, "nodes": whole.total, **answers.delays_of(whole)},
             "points": points,
         }
 
@@ -416,13 +410,13 @@ class History:
         )
         async for slot, first, nodes, p50, p95, p99, last, histogram in self.turns.steps(rows):
             whole.add_encoded(histogram)
-            spread = _spread(first, nodes, p50, p95, p99, last)
+            spread = answers.spread(first, nodes, p50, p95, p99, last)
             points.append({"time": spread.pop("first"), "slot": slot, "slots": 1, **spread})
         return {
             "from": rfc3339(begin),
             "to": rfc3339(end),
             "resolution_seconds": None,
-            "total": {"slots": len(points), "nodes": whole.total, **_delays(whole)},
+            "total": {"slots": len(points), "nodes": whole.total, **answers.delays_of(whole)},
             "points": points,
         }
 
@@ -447,7 +441,7 @@ class History:
             (first, last, *(types or ()), limit + 1, offset),
         )
         shown = [
-            {"event_type": kind, "name": event_name(kind), "reason": reason, "count": count}
+            {"event_type": kind, "name": answers.event_name(kind), "reason": reason, "count": count}
             for kind, reason, count in rows[:limit]
         ]
         return (first, last), Page(shown, offset + limit if len(rows) > limit else None)
@@ -484,7 +478,9 @@ class History:
         for number, node_id, kind_of, discriminator, reason, total, latest, _ in shown:
             key = number, kind_of, discriminator, reason, latest
             place = excerpts.get(key, (None, None))
-            faults.append(_fault(node_id, kind_of, discriminator, reason, total, latest, *place))
+            faults.append(
+                answers.fault(node_id, kind_of, discriminator, reason, total, latest, *place)
+            )
         return (first, last), Page(faults, offset + limit if len(rows) > limit else None)
 
     async def _excerpts(
@@ -525,7 +521,7 @@ class History:
             "raw_events": events,
             "raw_bytes": size,
             "raw_batches": batches,
-            "raw_oldest": None if oldest is None else _micros(oldest),
+            "raw_oldest": None if oldest is None else answers.micros(oldest),
         }
 
 
@@ -533,130 +529,6 @@ def _marks(values: Iterable[object]) -> str:
     return ", ".join("?" for _ in values)
 
 
-def _micros(at: int) -> str:
-    return rfc3339(min(at, _LATEST_TIME) / 1_000_000)
-
-
-_LATEST_TIME = 253_402_300_799_000_000
-"""The last second of the year 9999, in microseconds: a node may claim any time."""
-
-
 def _whole(begin: float, end: float, width: int) -> tuple[int, int]:
     """The range widened to whole buckets."""
     return int(begin // width * width), int(-(-end // width) * width)
-
-
-def _node(row: Sequence[Any], latest: Mapping[str, Any]) -> dict[str, Any]:
-    _, node_id, address, implementation, version, gp_version, protocol, cores, flags, *seen = row
-    synced = latest.get("synced")
-    return {
-        "node_id": node_id,
-        "address": address,
-        "implementation": implementation,
-        "implementation_version": version,
-        "gp_version": gp_version,
-        "protocol_version": protocol,
-        "cores": cores,
-        "flags": flags,
-        "first_seen": _micros(seen[0]),
-        "last_seen": _micros(seen[1]),
-        "best": latest.get("best"),
-        "finalized": latest.get("finalized"),
-        "synced": synced["synced"] if synced else None,
-    }
-
-
-def _connection(
-    started: int, ended: int | None, address: str, reason: str | None
-) -> dict[str, Any]:
-    return {
-        "started": _micros(started),
-        "ended": None if ended is None else _micros(ended),
-        "address": address,
-        "reason": reason,
-    }
-
-
-def _state(bucket: int, best: int, finalized: int, synced: int, *figures: int) -> dict[str, Any]:
-    named = dict(zip(_STATE_COLUMNS[3:], figures, strict=True))
-    return {
-        "time": rfc3339(bucket),
-        "best": best,
-        "finalized": finalized,
-        "synced": None if synced is None else bool(synced),
-        **named,
-    }
-
-
-def _head(blocks: Iterable[tuple[int, str]]) -> dict[str, Any] | None:
-    """The block that a twentieth of those who report one have reached."""
-    ordered = sorted(blocks, reverse=True)
-    if not ordered:
-        return None
-    slot, block = ordered[len(ordered) // 20]
-    return {"slot": slot, "hash": block, "nodes": sum(one[0] >= slot for one in ordered)}
-
-
-def _grouped(
-    series: Mapping[int, Sequence[int]], group_of: Callable[[int], str | None]
-) -> dict[str, list[int]]:
-    groups: dict[str, list[int]] = {}
-    for kind, counts in sorted(series.items()):
-        name = group_of(kind) or "unknown"
-        before = groups.get(name)
-        groups[name] = (
-            list(counts) if before is None else [a + b for a, b in zip(before, counts, strict=True)]
-        )
-    return groups
-
-
-def _range(span: Span) -> dict[str, Any]:
-    return {
-        "from": rfc3339(span.begin),
-        "to": rfc3339(span.end),
-        "resolution_seconds": span.step,
-    }
-
-
-def _series(counts: Sequence[int]) -> dict[str, Any]:
-    return {"total": sum(counts), "counts": counts}
-
-
-def _spread(
-    first: int | None, nodes: int, p50: int | None, p95: int, p99: int, last: int
-) -> dict[str, Any]:
-    delays = zip(("p50_ms", "p95_ms", "p99_ms", "all_ms"), (p50, p95, p99, last), strict=True)
-    return {
-        "first": None if first is None else _micros(first),
-        "nodes": nodes,
-        **{name: None if delay is None else delay / 1000 for name, delay in delays},
-    }
-
-
-def _delays(histogram: Histogram) -> dict[str, float | None]:
-    shares = (("p50_ms", 0.5), ("p95_ms", 0.95), ("p99_ms", 0.99), ("all_ms", 1.0))
-    found = {name: histogram.percentile(share) for name, share in shares}
-    return {name: None if delay is None else delay / 1000 for name, delay in found.items()}
-
-
-def _fault(
-    node_id: str | None,
-    kind: str,
-    discriminator: int,
-    reason: str,
-    count: int,
-    last_seen: int,
-    offset: int | None,
-    excerpt: bytes | None,
-) -> dict[str, Any]:
-    return {
-        "node_id": node_id,
-        "kind": kind,
-        "event_type": None if discriminator < 0 else discriminator,
-        "name": event_name(discriminator),
-        "reason": reason,
-        "count": count,
-        "last_seen": _micros(last_seen),
-        "offset": offset,
-        "excerpt": None if excerpt is None else excerpt.hex(),
-    }

@@ -20,6 +20,7 @@ from telemetry_twisted.clock import Now
 from telemetry_twisted.errors import InternalErrors
 from telemetry_twisted.interfaces import IServerReactor
 from telemetry_twisted.jip3.encoder import encode_event, frame
+from telemetry_twisted.jip3.moment import COMMON_ERA
 from telemetry_twisted.jip3.table import TABLE
 from telemetry_twisted.store.database import Database, open_database
 from telemetry_twisted.store.policy import Policy
@@ -100,7 +101,6 @@ def until() -> Callable[..., Any]:
 NOW = 1_795_506_120
 """Unix time at which tests begin: a whole minute."""
 
-COMMON_ERA = 1_735_732_800
 CORES = 2
 ZERO = "0x" + 64 * "0"
 
@@ -173,7 +173,7 @@ class Feed:
         self, slot: int, event: str, at: float, stamp: float, /, **fields: object
     ) -> None:
         """A message read ``at`` a time, with another ``stamp`` of the node's own clock."""
-        time = round((stamp - COMMON_ERA) * 1_000_000)
+        time = round(stamp * 1_000_000) - COMMON_ERA
         content = frame(encode_event(event, time, fields, cores=CORES))
         received = round(at * 1_000_000)
         self.take(records.FACTS, _body(records.Facts(received, ((slot, content),)).encode()))

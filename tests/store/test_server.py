@@ -20,13 +20,13 @@ import pytest
 from attrs import define
 from pytest_twisted import ensureDeferred
 
+from telemetry_twisted.jip3.moment import COMMON_ERA
 from telemetry_twisted.jip3.table import TABLE
 from telemetry_twisted.store.counts import add_up
 from telemetry_twisted.store.database import Database
 from telemetry_twisted.store.spread import nearest_rank
 
 HOST = "127.0.0.1"
-COMMON_ERA = 1_735_732_800_000_000
 DEADLINE = 60.0
 _PORT = re.compile(r"--(telemetry|api)-endpoint: .*:(\d+)$", re.MULTILINE)
 _NAMES = {event.discriminator: event.name for event in TABLE.events.values()}
