@@ -29,7 +29,7 @@ class Thresholds:
 
 
 @define
-class Condition:
+class Alert:
     """Something that holds now. ``kind`` and ``subject`` say what it is the same as before."""
 
     kind: str
@@ -98,7 +98,7 @@ class AlertBook:
             )
         return bool(begun or self.ended)
 
-    def _conditions(self, situation: Situation) -> Iterator[Condition]:
+    def _conditions(self, situation: Situation) -> Iterator[Alert]:
         nodes = list(situation.nodes)
         yield from self._gone(nodes, situation.now)
         yield from self._not_synced(nodes, situation.now)
@@ -107,11 +107,11 @@ class AlertBook:
         yield from self._rates(situation)
         yield from self._store(situation)
 
-    def _gone(self, nodes: list[Node], now: float) -> Iterator[Condition]:
+    def _gone(self, nodes: list[Node], now: float) -> Iterator[Alert]:
         self._missed.look((node.node_id for node in nodes), now)
         for node_id, seconds in self._missed.gone(now):
             if 0 < self._thresholds.node_gone <= seconds:
-                yield Condition(
+                yield Alert(
                     "node_gone",
                     node_id,
                     int(seconds),
@@ -119,13 +119,13 @@ class AlertBook:
                     f"node {node_id} has been gone for {seconds:.0f} s",
                 )
 
-    def _not_synced(self, nodes: list[Node], now: float) -> Iterator[Condition]:
+    def _not_synced(self, nodes: list[Node], now: float) -> Iterator[Alert]:
         unsynced = {node.node_id for node in nodes if node.synced is False}
         self._unsynced = {node_id: self._unsynced.get(node_id, now) for node_id in unsynced}
         for node_id, since in self._unsynced.items():
             seconds = now - since
             if 0 < self._thresholds.not_synced <= seconds:
-                yield Condition(
+                yield Alert(
                     "not_synced",
                     node_id,
                     int(seconds),
@@ -133,14 +133,14 @@ class AlertBook:
                     f"node {node_id} has not been in sync for {seconds:.0f} s",
                 )
 
-    def _behind(self, nodes: list[Node]) -> Iterator[Condition]:
+    def _behind(self, nodes: list[Node]) -> Iterator[Alert]:
         slots = {node.node_id: node.best["slot"] for node in nodes if node.best is not None}
         if not slots or not self._thresholds.behind:
             return
         best = _network_slot(slots.values())
         for node_id, slot in slots.items():
             if best - slot > self._thresholds.behind:
-                yield Condition(
+                yield Alert(
                     "behind",
                     node_id,
                     best - slot,
@@ -148,7 +148,7 @@ class AlertBook:
                     f"node {node_id} is {best - slot} slots behind the network's best block",
                 )
 
-    def _finality(self, nodes: list[Node], now: float) -> Iterator[Condition]:
+    def _finality(self, nodes: list[Node], now: float) -> Iterator[Alert]:
         slots = [node.finalized["slot"] for node in nodes if node.finalized is not None]
         if not slots:
             self._finalized = (-1, now)
@@ -158,7 +158,7 @@ class AlertBook:
             self._finalized = (newest, now)
         seconds = now - self._finalized[1]
         if 0 < self._thresholds.finality <= seconds:
-            yield Condition(
+            yield Alert(
                 "finality_stalled",
                 None,
                 int(seconds),
@@ -166,14 +166,14 @@ class AlertBook:
                 f"no block after slot {newest} has been finalized for {seconds:.0f} s",
             )
 
-    def _rates(self, situation: Situation) -> Iterator[Condition]:
+    def _rates(self, situation: Situation) -> Iterator[Alert]:
         self._minute.append((situation.now, situation.decode_errors, dict(situation.lagged)))
         while situation.now - self._minute[0][0] > 60:
             del self._minute[0]
         _, errors_before, lagged_before = self._minute[0]
         errors = situation.decode_errors - errors_before
         if 0 < self._thresholds.decode_errors <= errors:
-            yield Condition(
+            yield Alert(
                 "decode_errors",
                 None,
                 errors,
@@ -183,7 +183,7 @@ class AlertBook:
         for peer, total in situation.lagged.items():
             events = total - lagged_before.get(peer, 0)
             if 0 < self._thresholds.lagging <= events:
-                yield Condition(
+                yield Alert(
                     "subscriber_lagging",
                     peer,
                     events,
@@ -191,10 +191,10 @@ class AlertBook:
                     f"subscriber {peer} missed {events} events in the last minute",
                 )
 
-    def _store(self, situation: Situation) -> Iterator[Condition]:
+    def _store(self, situation: Situation) -> Iterator[Alert]:
         seconds = situation.store_trouble
         if 0 < self._thresholds.store <= seconds:
-            yield Condition(
+            yield Alert(
                 "store_behind",
                 None,
                 int(seconds),

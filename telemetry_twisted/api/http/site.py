@@ -81,7 +81,7 @@ class ApiSite(Site):
         client = client_at(addr)
         refusal = self.connections.enter(client)
         if refusal is not None:
-            return Refused(refusal, self.clock)
+            return RefusedConnection(refusal, self.clock)
         channel: ApiChannel = super().buildProtocol(addr)
         channel.client = client
         return channel
@@ -108,7 +108,7 @@ class ApiSite(Site):
             )
 
 
-class Refused(Protocol):
+class RefusedConnection(Protocol):
     """A connection that is told why it is not let in, and closed.
 
     Over TLS it could be told only after a handshake, which it is not worth.

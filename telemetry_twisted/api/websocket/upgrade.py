@@ -7,10 +7,10 @@ from collections.abc import Sequence
 from http import HTTPStatus
 from typing import Any
 
-from attrs import frozen
 from twisted.web.resource import Resource
 from twisted.web.server import NOT_DONE_YET
 
+from telemetry_twisted.api.access.refused import Refused
 from telemetry_twisted.api.answers import json_error
 from telemetry_twisted.api.http.request import ApiRequest
 
@@ -23,15 +23,6 @@ VERSION = b"13"
 """The version of the WebSocket protocol that RFC 6455 describes."""
 
 _KEY_BYTES = 16
-
-
-@frozen
-class Refusal(Exception):
-    """Why a request is not upgraded; ``headers`` say what would be."""
-
-    code: int
-    message: str
-    headers: Sequence[tuple[bytes, bytes]] = ()
 
 
 class WebSocketUpgrade(Resource):
@@ -48,10 +39,10 @@ class WebSocketUpgrade(Resource):
         try:
             check_handshake(request)
             self._check_wishes(request)
-        except Refusal as refusal:
-            for name, value in refusal.headers:
+        except Refused as refused:
+            for name, value in refused.headers.items():
                 request.setHeader(name, value)
-            return json_error(request, refusal.code, refusal.message)
+            return json_error(request, refused.status, str(refused))
         protocol: Any = self.factory.buildProtocol(request.channel.getPeer())
         protocol.client = request.channel.client
         # Autobahn reads the handshake once more; what the client has sent since follows it.
@@ -63,10 +54,10 @@ class WebSocketUpgrade(Resource):
         try:
             parse_batch(batches, self._subscribers.ring.batch)
         except BadRequest as error:
-            raise Refusal(HTTPStatus.BAD_REQUEST, error.message) from None
+            raise Refused(HTTPStatus.BAD_REQUEST, error.message) from None
         if self._subscribers.full:
             most = self._subscribers.max_subscribers
-            raise Refusal(
+            raise Refused(
                 HTTPStatus.SERVICE_UNAVAILABLE,
                 f"{most} subscribers are connected, as many as --max-subscribers allows",
             )
@@ -82,23 +73,21 @@ def _handshake(request: ApiRequest) -> bytes:
 def check_handshake(request: ApiRequest) -> None:
     """Let only an opening handshake of a WebSocket client pass.
 
-    :raises Refusal: with what is missing or wrong (RFC 6455, 4.2.1).
+    :raises Refused: with what is missing or wrong (RFC 6455, 4.2.1).
     """
     if request.method != b"GET":
-        raise Refusal(
-            HTTPStatus.METHOD_NOT_ALLOWED, "expected GET, to upgrade", [(b"allow", b"GET")]
-        )
+        raise Refused(HTTPStatus.METHOD_NOT_ALLOWED, "expected GET, to upgrade", {b"allow": b"GET"})
     if b"websocket" not in _tokens(request, b"upgrade"):
         raise _upgrade_required("expected a WebSocket client (Upgrade: websocket)")
     if request.clientproto != b"HTTP/1.1":
         # An Upgrade header of an older version does not count (RFC 9110, 7.8).
         raise _upgrade_required("expected HTTP/1.1, which is what can be upgraded")
     if b"upgrade" not in _tokens(request, b"connection"):
-        raise Refusal(HTTPStatus.BAD_REQUEST, "expected Connection: Upgrade")
+        raise Refused(HTTPStatus.BAD_REQUEST, "expected Connection: Upgrade")
     _check_key(request.requestHeaders.getRawHeaders(b"sec-websocket-key", ()))
     _check_version(request.requestHeaders.getRawHeaders(b"sec-websocket-version", ()))
     if request.unread:
-        raise Refusal(HTTPStatus.BAD_REQUEST, "expected no body in a request to upgrade")
+        raise Refused(HTTPStatus.BAD_REQUEST, "expected no body in a request to upgrade")
 
 
 def _check_key(keys: Sequence[bytes]) -> None:
@@ -108,7 +97,7 @@ def _check_key(keys: Sequence[bytes]) -> None:
             return
     except ValueError:
         pass
-    raise Refusal(
+    raise Refused(
         HTTPStatus.BAD_REQUEST, f"expected one Sec-WebSocket-Key, {_KEY_BYTES} bytes in base64"
     )
 
@@ -117,15 +106,15 @@ def _check_version(versions: Sequence[bytes]) -> None:
     if list(versions) == [VERSION]:
         return
     given = b", ".join(versions).decode("utf-8", "replace") or "missing"
-    raise Refusal(
+    raise Refused(
         HTTPStatus.UPGRADE_REQUIRED if versions else HTTPStatus.BAD_REQUEST,
         f"Sec-WebSocket-Version is {given}; expected {VERSION.decode()}",
-        [(b"upgrade", b"websocket"), (b"sec-websocket-version", VERSION)],
+        {b"upgrade": b"websocket", b"sec-websocket-version": VERSION},
     )
 
 
-def _upgrade_required(message: str) -> Refusal:
-    return Refusal(HTTPStatus.UPGRADE_REQUIRED, message, [(b"upgrade", b"websocket")])
+def _upgrade_required(message: str) -> Refused:
+    return Refused(HTTPStatus.UPGRADE_REQUIRED, message, {b"upgrade": b"websocket"})
 
 
 def _tokens(request: ApiRequest, header: bytes) -> set[bytes]:
