@@ -171,7 +171,9 @@ class Subscriber(Protocol):
             (code,) = struct.unpack_from("!H", payload) if payload else (0,)
             if code != (1000 if self._closing else 1001):
                 self._wrong(f"closed with {code} {payload[2:]!r}")
-            self._closing = True
+            if not self._closing:
+                self._closing = True
+                self._send(_CLOSE, payload)
 
     def _message(self, message: Mapping[str, Any]) -> None:
         kind, data = message["type"], message["data"]
