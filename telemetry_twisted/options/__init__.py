@@ -25,7 +25,7 @@ class Options(usage.Options):
         "IPv6 ones. For an alert option, 0 means never."
     )
     optParameters: ClassVar[list[list[Any]]] = [
-        [name, None, default, text] for name, default, _, text in PARAMETERS
+        [name, None, default or None, text] for name, default, _, text in PARAMETERS
     ]
     optFlags: ClassVar[list[list[Any]]] = [
         ["no-database", None, "Keep no history: only /api/ws and /api/health."],
@@ -47,7 +47,7 @@ class Options(usage.Options):
             self._read(name, read)
 
     def _read(self, name: str, read: Read) -> None:
-        given = self[name]
+        given = self[name] or ""
         try:
             self[name] = read(given)
         except ValueError as error:

@@ -28,7 +28,10 @@ _COUNT = whole_number(0, 1_000_000_000)
 
 
 class Parameter(NamedTuple):
-    """An option: its name, its default as it would be typed, what reads it, and its help."""
+    """An option: its name, its default as it would be typed, what reads it, and its help.
+
+    Where the default is empty, the option is off until it is given.
+    """
 
     name: str
     default: str
@@ -239,4 +242,4 @@ _ACCESS: list[Parameter] = [
 ]
 
 PARAMETERS = [*_NODES, *_SUBSCRIBERS, *_ACCESS, *_HISTORY, *_ALERTS]
-"""All of them, in the order in which ``--help`` lists them."""
+"""All of them; ``--help`` lists them by name."""

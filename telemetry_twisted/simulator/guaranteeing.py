@@ -115,11 +115,6 @@ def guarantee_as_secondary(random: Random, package: Package, peer_id: bytes) -> 
     yield Event(time + delay(random, 1_000), "WorkReportSignatureSent", {"share_id": share_id})
 
 
-def _duplicate(time: int, this: dict[str, int], package: Package) -> Event:
-    fields = {**this, "core": package.report.core, "hash": package.report.package}
-    return Event(time, "DuplicateWorkPackage", fields)
-
-
 def _received(time: int, this: dict[str, int], package: Package) -> Event:
     fields = {**this, "core": package.report.core, "outline": package.outline}
     return Event(time, "WorkPackageReceived", fields)
