@@ -7,6 +7,7 @@ from collections import deque
 from types import BuiltinFunctionType, FunctionType, ModuleType
 from typing import Any, cast
 
+import pytest
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -155,6 +156,7 @@ class InventedNodesTests(SynchronousTestCase):
             )
         )
 
+    @pytest.mark.end_to_end
     def test_a_hundred_thousand_of_them_take_no_more_room_than_a_few_thousand(self) -> None:
         self.come_and_go(40)
         few = reachable(self.hub, self.book, self.archive)

@@ -101,9 +101,11 @@ class MemoryTests(SynchronousTestCase):
     def test_without_filters(self) -> None:
         self.assert_accounted([ALL], 24)
 
+    @pytest.mark.end_to_end
     def test_a_thousand_filters_of_two_nodes(self) -> None:
         self.assert_accounted(of_two_nodes(), 20)
 
+    @pytest.mark.end_to_end
     def test_a_hundred_filters_of_1024_nodes(self) -> None:
         self.assert_accounted(of_nearly_all_nodes(), 60, 800)
 
