@@ -60,12 +60,17 @@ class HistoryService(MultiService):
 def check_writable(url: str) -> None:
     """Make sure that an SQLite file may be written by the user that this process is now.
 
-    :raises CannotStart: if not. What is not there yet may come, and is not complained of.
+    :raises CannotStart: if not, or if it is a directory. What is not there yet may come, and is
+        not complained of.
     """
     address = parse_database(url)
     if address.kind != "sqlite":
         return
     file = Path(address.path).absolute()
+    if file.is_dir():
+        raise CannotStart(
+            f"--database {url}: {file} is a directory; give the path of a file with --database."
+        )
     for path in (file, file.parent):
         if path.exists() and not os.access(path, os.W_OK, effective_ids=True):
             user = os.geteuid()

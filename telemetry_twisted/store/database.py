@@ -132,6 +132,11 @@ def parse_database(url: str) -> DatabaseAddress:
     :raises ValueError: if it is neither; the message repeats nothing that may be a password.
     """
     kind, _, rest = url.partition(":")
+    if (kind, rest) == ("sqlite", ":memory:"):
+        raise ValueError(
+            "history in memory could not be read by the process that serves it: give sqlite:PATH, "
+            "or --no-database to keep none"
+        )
     if kind == "sqlite" and rest:
         return DatabaseAddress("sqlite", path=rest)
     if kind in ("postgresql", "postgres"):

@@ -8,6 +8,8 @@ import struct
 import sys
 import termios
 
+from twisted.protocols.policies import ProtocolWrapper
+
 _INFO_SIZE = 128
 _BYTES_ACKNOWLEDGED = struct.Struct("=120xQ")
 """``tcpi_bytes_acked`` in ``struct tcp_info`` of Linux."""
@@ -45,3 +47,10 @@ def _acknowledged_bytes(handle: socket.socket) -> int | None:
         return int(_BYTES_ACKNOWLEDGED.unpack(info)[0])
     except (OSError, struct.error):
         return None
+
+
+def socket_under(transport: object) -> socket.socket | None:
+    """The socket that a transport, which may be wrapped in others, ends in; None in memory."""
+    while isinstance(transport, ProtocolWrapper):
+        transport = transport.transport
+    return getattr(transport, "socket", None)

@@ -53,6 +53,11 @@ def test_wrong_address_is_refused_without_its_password(url: str) -> None:
     assert "geheim" not in str(refused.value)
 
 
+def test_history_in_memory_is_refused() -> None:
+    with pytest.raises(ValueError, match="--no-database"):
+        parse_database("sqlite::memory:")
+
+
 @ensureDeferred
 async def test_schema_is_created_once(database: Database) -> None:
     await database.open()

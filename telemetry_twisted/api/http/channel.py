@@ -13,6 +13,7 @@ from twisted.web.http import HTTPChannel
 
 from telemetry_twisted.api.answers import error_answer
 from telemetry_twisted.deadline import Deadline
+from telemetry_twisted.transport.progress import accepted_bytes, socket_under
 
 from .request import ApiRequest, BodyTooLarge
 
@@ -53,7 +54,10 @@ SECONDS = {
     Phase.BODY: 15.0,
     Phase.LINGER: 15.0,
 }
-"""How long a phase may last in all, however much comes; the others have no end of their own."""
+"""How long a phase may last in all, however much comes; the others have no end of their own.
+
+The last one begins anew while the client reads what it was sent.
+"""
 
 
 class ApiChannel(HTTPChannel):
@@ -81,6 +85,7 @@ class ApiChannel(HTTPChannel):
         self._full = False
         self._ahead: list[bytes] = []
         self._thrown_away = 0
+        self._accepted: int | None = None
         self._answered: ApiRequest | None = None
         self._upgraded: IProtocol | None = None
 
@@ -189,8 +194,22 @@ class ApiChannel(HTTPChannel):
             self._refuse(408, f"the {what} of the request did not come within {seconds:.0f} s")
         elif self.phase is Phase.IDLE:
             self.loseConnection()
+        elif self._reads_on():
+            self._enter(Phase.LINGER)
         else:
             self._abort()
+
+    def _reads_on(self) -> bool:
+        """Whether the client has read some of what the system still has for it.
+
+        That may be all of an answer, which a slow client takes its time for.
+        """
+        before, self._accepted = self._accepted, self._accepted_bytes()
+        return self._accepted is not None and self._accepted != before
+
+    def _accepted_bytes(self) -> int | None:
+        handle = socket_under(self.transport)
+        return None if handle is None else accepted_bytes(handle)
 
     def _respondToBadRequestAndDisconnect(self) -> None:
         # Twisted's answer to what is not HTTP has no body, and there is no other way to give it.
@@ -207,6 +226,7 @@ class ApiChannel(HTTPChannel):
         Were it closed with something unread, the connection would be reset instead.
         """
         self._enter(Phase.LINGER)
+        self._accepted = self._accepted_bytes()
         self.clearLineBuffer()
         in_stages = ITCPTransport.providedBy(self.transport) and not self.isSecure()
         if in_stages:

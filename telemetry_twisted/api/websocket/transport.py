@@ -22,10 +22,9 @@ from twisted.internet.interfaces import (
     IReactorTime,
     ITransport,
 )
-from twisted.protocols.policies import ProtocolWrapper
 from zope.interface import implementer
 
-from telemetry_twisted.transport.progress import accepted_bytes
+from telemetry_twisted.transport.progress import accepted_bytes, socket_under
 from telemetry_twisted.transport.sender import Piece, Sender, Sink, State
 
 TURN_BYTES = 1 << 20
@@ -171,7 +170,7 @@ class _Sink(Sink):
     def __init__(self, front: SubscriberTransport, transport: StreamTransport) -> None:
         self._front = front
         self._transport = transport
-        self._handle = _socket_under(transport)
+        self._handle = socket_under(transport)
         if self._handle is not None:
             _hold_little(self._handle)
 
@@ -273,10 +272,3 @@ def _hold_little(handle: socket.socket) -> None:
     if option is not None and handle.family in (socket.AF_INET, socket.AF_INET6):
         with suppress(OSError):  # the client is gone, or the system has no such option
             handle.setsockopt(socket.IPPROTO_TCP, option, UNSENT_BYTES)
-
-
-def _socket_under(transport: object) -> socket.socket | None:
-    """The socket that a transport, which may be wrapped in others, ends in; None in memory."""
-    while isinstance(transport, ProtocolWrapper):
-        transport = transport.transport
-    return getattr(transport, "socket", None)

@@ -20,6 +20,7 @@ from werkzeug.exceptions import HTTPException
 from zope.interface import directlyProvides, implementer
 
 from telemetry_twisted.api.answers import json_answer, json_error
+from telemetry_twisted.api.http import channel as channel_module
 from telemetry_twisted.api.http.channel import READ_AHEAD_BYTES, SECONDS, UNREAD_SECONDS, Phase
 from telemetry_twisted.api.http.connections import Connections
 from telemetry_twisted.api.http.request import MOST_BODY_BYTES, PIECE_BYTES
@@ -164,6 +165,32 @@ class BeforeRoutingTests(ChannelTestCase):
         self.assert_refused(transport, "500 Internal Server Error")
         self.assertEqual(self.site.errors.counts["request"], 1)
         self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
+
+
+class SlowReaderTests(ChannelTestCase):
+    """A client that has been answered, and takes its time to read that."""
+
+    def test_it_is_waited_for_while_it_reads_what_the_system_has_for_it(self) -> None:
+        waiting: list[int | None] = [1000]
+        self.patch(channel_module, "socket_under", lambda _transport: object())
+        self.patch(channel_module, "accepted_bytes", lambda _handle: waiting[-1])
+        channel, transport = self.connect()
+        self.send(channel, head("GET", "/small/a", "Connection: close"))
+        self.assertTrue(transport.disconnecting)
+        for left in (900, 500, 1):
+            waiting.append(left)
+            self.clock.advance(SECONDS[Phase.LINGER])
+            self.assertFalse(transport.aborted)
+        self.clock.advance(SECONDS[Phase.LINGER])  # it has read nothing since
+        self.assertTrue(transport.aborted)
+
+    def test_it_is_not_waited_for_when_it_has_all(self) -> None:
+        self.patch(channel_module, "socket_under", lambda _transport: object())
+        self.patch(channel_module, "accepted_bytes", lambda _handle: None)
+        channel, transport = self.connect()
+        self.send(channel, head("GET", "/small/a", "Connection: close"))
+        self.clock.advance(SECONDS[Phase.LINGER])
+        self.assertTrue(transport.aborted)
 
 
 class HeadTests(ChannelTestCase):
