@@ -39,7 +39,7 @@ class SubscriberProtocol(WebSocketServerProtocol):
     client = ""
     factory: SubscriberFactory
     # Below this level it tells of each thing that a client gets wrong.
-    log = txaio.make_logger("error")  # type: ignore[attr-defined]
+    log = txaio.make_logger("critical")  # type: ignore[attr-defined]
     _subscriber: Subscriber | None = None
     _pings: Pings | None = None
 

@@ -3,15 +3,23 @@
 from __future__ import annotations
 
 import socket
+from typing import Any
 from unittest import skipUnless
 
+from twisted.internet.error import ConnectionDone
 from twisted.internet.protocol import Protocol
 from twisted.internet.tcp import Connection
 from twisted.internet.testing import MemoryReactorClock
+from twisted.logger import LogLevel, capturedLogs
 from twisted.trial.unittest import SynchronousTestCase
 
+from telemetry_twisted.api.websocket.protocol import SubscriberFactory
 from telemetry_twisted.api.websocket.transport import UNSENT_BYTES, SubscriberTransport
+from telemetry_twisted.testing import MemoryTransport
 from telemetry_twisted.transport.sender import State
+from tests.api.websocket.stage import Stage
+from tests.api.websocket.test_protocol import UPGRADE
+from tests.api.websocket.tls import TlsTransport
 
 WINDOW = 1 << 16
 """What the client's system takes before the client reads it, about."""
@@ -40,3 +48,20 @@ class SlowClientTests(SynchronousTestCase):
             reactor.advance(0)
         # What goes ahead of what waits in the sender, a pong, is behind that much alone.
         self.assertLess(sender.sent, UNSENT_BYTES + 8 * WINDOW)
+
+
+class BrokenTlsTests(SynchronousTestCase):
+    """A client whose TLS breaks."""
+
+    def test_it_fills_no_log(self) -> None:
+        stage = Stage()
+        factory: Any = SubscriberFactory(stage)
+        wire = TlsTransport(factory.buildProtocol(None), stage.time)
+        wire.connect()
+        wire.deliver(UPGRADE)
+        with capturedLogs() as events:
+            MemoryTransport.deliver(wire, b"\x17\x03\x03\x00\x20" + bytes(32))
+            if wire.ended is None:
+                wire.lose(ConnectionDone())
+        self.assertEqual(len(stage.gone), 1)
+        self.assertEqual([e for e in events if e["log_level"] >= LogLevel.warn], [])
