@@ -219,3 +219,17 @@ class PlaceTests(SynchronousTestCase):
     def test_a_path_is_text(self) -> None:
         self.assertEqual(place(UNIXAddress(b"/run/api")), "/run/api")
         self.assertEqual(place(UNIXAddress(b"\0telemetry")), "@telemetry")
+
+
+class CannotListenTests(SynchronousTestCase):
+    def test_who_uses_it_is_to_be_stopped_only_where_somebody_does(self) -> None:
+        for reason, used in (
+            ("[Errno 98] Address already in use.", True),
+            ("Couldn't listen on any:b'api.sock': Cannot acquire lock.", True),
+            ("AF_UNIX path too long", False),
+            ("[Errno 99] Cannot assign requested address.", False),
+        ):
+            said = str(CannotListen("--api-endpoint", "here", reason))
+            self.assertEqual("Stop what uses it, or give another" in said, used, said)
+            self.assertNotIn("..", said)
+            self.assertTrue(said.endswith("ive another one with --api-endpoint."), said)

@@ -41,9 +41,12 @@ class CannotListen(CannotStart):
     """An endpoint cannot be listened on."""
 
     def __init__(self, option: str, endpoint: str, reason: object) -> None:
+        why = str(reason).rstrip(".")
+        # A socket in the file system is in use while somebody holds its lock.
+        used = "in use" in why or "acquire lock" in why
+        give = "Stop what uses it, or give" if used else "Give"
         super().__init__(
-            f"{option} {endpoint} cannot be listened on: {str(reason).rstrip('.')}. "
-            f"Stop what uses it, or give another one with {option}."
+            f"{option} {endpoint} cannot be listened on: {why}. {give} another one with {option}."
         )
 
 
