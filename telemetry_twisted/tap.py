@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import sys
 import time
 from typing import cast
 
@@ -59,6 +60,9 @@ OWN_DESCRIPTORS = 64
 DESCRIPTORS_OF_A_CHILD = 8
 """Those that it needs for a child process, while it starts another as well."""
 
+SWITCH_SECONDS = 0.001
+"""How soon a thread that answers from history gives way to the reactor, where the stream is."""
+
 __all__ = ["Options", "makeService"]
 
 _LEEWAY = 64
@@ -71,6 +75,7 @@ def makeService(options: Options) -> IService:
 
     core = cast(ReactorBase, installed)
     use_monotonic_timers(core)
+    sys.setswitchinterval(SWITCH_SECONDS)
     reactor = cast(IServerReactor, installed)
     errors = InternalErrors(reactor)
     reloads = Reloads()

@@ -7,6 +7,7 @@ of its hash. So whoever receives it can tell whether one is missing, doubled or 
 from __future__ import annotations
 
 import struct
+import sys
 import time
 from collections import Counter
 
@@ -85,6 +86,7 @@ class Account:
         self.done["mistakes"] += 1
         if len(self.mistakes) < 100:
             self.mistakes.append(what)
+            print(f"wrong: {what}", file=sys.stderr)
 
     def excuse(self, seconds: float) -> None:
         """From now on, for so long, a process may take what it has read with it."""
