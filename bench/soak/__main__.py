@@ -26,7 +26,7 @@ from bench.machine import describe
 from telemetry_twisted.transport.limits import raise_descriptor_limit
 
 from .account import Account
-from .check import Ledger, Told, check, unsettled
+from .check import Ledger, Told, check, disagreement, unsettled
 from .network import Network, Size
 from .server import Server, server
 
@@ -85,11 +85,11 @@ async def settle(reactor: Any, network: Network) -> None:
 
 
 async def hear(reactor: Any, network: Network) -> Told:
-    """What the server tells of itself when it has admitted the nodes that are connected."""
+    """What the server tells of itself, when that agrees with what was seen here or long after."""
     end = time.monotonic() + SETTLE_SECONDS
     while True:
         told = await deferToThread(Told.by, network.server)
-        if told.live["nodes"] == len(network.nodes) or time.monotonic() > end:
+        if disagreement(network, told) is None or time.monotonic() > end:
             return told
         await deferLater(reactor, 0.1)
 

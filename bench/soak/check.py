@@ -55,20 +55,29 @@ class Told:
         return cls(server.get("/api/metrics/live"), server.get("/metrics"))
 
 
-def check(network: Network, told: Told) -> None:
-    """Hold the server's counts to the account's, where all has come that will."""
-    account, metrics = network.account, told.live
-    if metrics["nodes"] != len(network.nodes):
-        account.wrong(f"{metrics['nodes']} nodes are connected, {len(network.nodes)} here")
-    total = metrics["broadcaster"]["total_events_broadcast"]
+def disagreement(network: Network, told: Told) -> str | None:
+    """What the server tells otherwise than it was seen here, which may be on its way still."""
+    live = told.live
+    if live["nodes"] != len(network.nodes):
+        return f"{live['nodes']} nodes are connected, {len(network.nodes)} here"
+    total = live["broadcaster"]["total_events_broadcast"]
     for checker in network.checkers:
         assert checker.greeting is not None
         before = checker.greeting["broadcaster_stats"]["total_events_broadcast"]
         if before + checker.received + checker.skipped != total:
-            account.wrong(
+            return (
                 f"{total} events were broadcast; a checker that came after {before} received "
                 f"{checker.received} and was told that it missed {checker.skipped}"
             )
+    return None
+
+
+def check(network: Network, told: Told) -> None:
+    """Hold the server's counts to the account's, where all has come that will."""
+    account = network.account
+    if (what := disagreement(network, told)) is not None:
+        account.wrong(what)
+    total = told.live["broadcaster"]["total_events_broadcast"]
     if total > account.done["events sent"]:
         account.wrong(f"{total} events were broadcast, {account.done['events sent']} were sent")
     for line in told.exposed.splitlines():
