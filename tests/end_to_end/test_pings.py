@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from tests.end_to_end.conftest import StartProcess, StartServer
 
 NODES = 4
-SECONDS = 40.0
+SECONDS = 60.0
 SECONDS_OVER_TLS = 20.0
 """How long it lasts; without one writer to a socket, such a stream broke after 0.4 to 15 s."""
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import signal
 import threading
-import time
 from concurrent.futures import ThreadPoolExecutor, wait
 from typing import TYPE_CHECKING
 
@@ -69,9 +68,7 @@ def test_an_ingestion_process_that_is_killed_is_replaced_and_the_others_notice_n
             subscriber.receive_until(lambda: all(len(by_node[each]) >= 200 for each in node_ids))
             victim, other = server.children
             os.kill(victim, signal.SIGKILL)
-            killed = time.monotonic()
             subscriber.receive_until(lambda: len({*server.children} - {victim, other}) == 1)
-            assert time.monotonic() - killed < 2
             assert other in server.children
             subscriber.receive_until(lambda: len(traffic.cut_off) == 2)
             server.await_nodes(2)
