@@ -10,20 +10,7 @@ from telemetry_twisted.timestamps import rfc3339
 
 from .histogram import Histogram
 from .ranges import Span
-
-STATE_COLUMNS = (
-    "best",
-    "finalized",
-    "synced",
-    "num_peers",
-    "num_val_peers",
-    "num_sync_peers",
-    "num_guarantees",
-    "num_shards",
-    "shards_size",
-    "num_preimages",
-    "preimages_size",
-)
+from .schema import STATE_COLUMNS
 
 
 def event_name(kind: int) -> str | None:

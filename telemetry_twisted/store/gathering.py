@@ -26,6 +26,7 @@ from .schema import (
     NODES,
     RAW_SHARE,
     SLOTS,
+    STATE_COLUMNS,
     STATES,
     WHOLE_NETWORK,
     Row,
@@ -35,8 +36,6 @@ from .spread import Slot
 
 MOST_NUMBERS = 100_000
 """Numbers of nodes that are remembered; the database has those of all others."""
-
-_STATE_COLUMNS = tuple(STATES.columns)[3:]
 
 
 @define
@@ -325,7 +324,7 @@ def _latest_row(item: tuple[tuple[str, int], tuple[int, dict[str, Any]]], number
 
 def _state_row(item: tuple[Place, str, dict[str, int]], numbers: Numbers) -> Row:
     (stretch, bucket), node_id, state = item
-    return (bucket, numbers.nodes[node_id], numbers.runs[stretch], *map(state.get, _STATE_COLUMNS))
+    return (bucket, numbers.nodes[node_id], numbers.runs[stretch], *map(state.get, STATE_COLUMNS))
 
 
 def _slot_row(item: tuple[int, int, Slot], numbers: Numbers) -> Row:

@@ -26,7 +26,7 @@ from .histogram import BOUNDS, Histogram
 from .in_turns import InTurns
 from .policy import DAY, Policy
 from .ranges import Span, span_of
-from .schema import COUNTS, FAILURES, FAULTS, WHOLE_NETWORK
+from .schema import COUNTS, FAILURES, FAULTS, STATE_COLUMNS, WHOLE_NETWORK
 
 MOST_BUCKETS = 1500
 """Buckets that an answer reads, at most."""
@@ -236,7 +236,7 @@ class History:
         if not buckets:
             return []
         rows = await self.database.query(
-            f"SELECT bucket, {', '.join(answers.STATE_COLUMNS)} FROM states "
+            f"SELECT bucket, {', '.join(STATE_COLUMNS)} FROM states "
             f"WHERE node = ? AND bucket IN ({_marks(buckets)}) ORDER BY bucket",
             (number, *buckets),
         )

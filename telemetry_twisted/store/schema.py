@@ -162,6 +162,9 @@ STATES = Table(
     },
     ("bucket", "node", "run"),
 )
+
+STATE_COLUMNS = tuple(STATES.columns)[3:]
+"""What is known of a node's state, beside the bucket, the node and the run."""
 """What a node's state was at the end of each 10 s in which it said something of it."""
 
 SLOTS = Table(

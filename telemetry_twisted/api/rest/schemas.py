@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from telemetry_twisted.jip3.table import TABLE
+from telemetry_twisted.store.schema import STATE_COLUMNS
 
 Schema = dict[str, Any]
 
@@ -69,16 +70,7 @@ _NODE = {
 _CONNECTION = record(
     {"started": TIME, "ended": optional(TIME), "address": TEXT, "reason": optional(TEXT)}
 )
-_FIGURES = (
-    "num_peers",
-    "num_val_peers",
-    "num_sync_peers",
-    "num_guarantees",
-    "num_shards",
-    "shards_size",
-    "num_preimages",
-    "preimages_size",
-)
+_FIGURES = STATE_COLUMNS[3:]  # those of Status
 _STATE = record(
     {
         "time": TIME,
