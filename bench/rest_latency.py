@@ -31,13 +31,13 @@ from telemetry_twisted.api.site import api_site
 from telemetry_twisted.errors import InternalErrors
 from telemetry_twisted.interfaces import IServerReactor
 from telemetry_twisted.jip3.table import TABLE
-from telemetry_twisted.store.counts import pack
-from telemetry_twisted.store.database import Database, Transaction, open_database
+from telemetry_twisted.store.database.interface import Database, Transaction
+from telemetry_twisted.store.database.opening import open_database
 from telemetry_twisted.store.histogram import Histogram
-from telemetry_twisted.store.policy import DAY, HOUR, Policy
-from telemetry_twisted.store.queries import History
-from telemetry_twisted.store.raw import Waiting, make_batch
-from telemetry_twisted.store.schema import (
+from telemetry_twisted.store.packed import pack
+from telemetry_twisted.store.read.history import History
+from telemetry_twisted.store.schema.policy import DAY, HOUR, Policy
+from telemetry_twisted.store.schema.tables import (
     CONNECTIONS,
     COUNTS,
     FAILURES,
@@ -52,7 +52,8 @@ from telemetry_twisted.store.schema import (
     Table,
 )
 from telemetry_twisted.store.testing import ThrowawayPostgresql
-from telemetry_twisted.store.writer import write_batch
+from telemetry_twisted.store.write.raw import Waiting, make_batch
+from telemetry_twisted.store.write.writer import write_batch
 from telemetry_twisted.timestamps import rfc3339
 from telemetry_twisted.transport.records import Chunk, encode_runs
 from telemetry_twisted.turns import Turns

@@ -26,13 +26,13 @@ from telemetry_twisted.errors import InternalErrors
 from telemetry_twisted.hub.admission import AdmissionRules
 from telemetry_twisted.hub.alerts import AlertBook, Thresholds
 from telemetry_twisted.hub.allowed import AllowedNodes
-from telemetry_twisted.hub.archive import Archive
 from telemetry_twisted.hub.backlog import Backlog
 from telemetry_twisted.hub.figures import HubFigures, HubGauges
 from telemetry_twisted.hub.hub import Hub
 from telemetry_twisted.hub.ingestion import IngestionServer
 from telemetry_twisted.hub.permits import Permits
 from telemetry_twisted.hub.ring import Ring
+from telemetry_twisted.hub.store.client import StoreClient
 from telemetry_twisted.hub.supervisor import Supervisor
 from telemetry_twisted.hub.watch import Watch
 from telemetry_twisted.ingestion.settings import Settings
@@ -46,10 +46,10 @@ from telemetry_twisted.services.ingestion import AcceptedElsewhere, IngestionSer
 from telemetry_twisted.services.listening import Listening, NamedEndpoint, named_endpoint
 from telemetry_twisted.services.starting import Terminal
 from telemetry_twisted.signals import OperatorSignals
-from telemetry_twisted.store.database import open_database
-from telemetry_twisted.store.policy import Policy
-from telemetry_twisted.store.process import Settings as StoreSettings
-from telemetry_twisted.store.queries import History
+from telemetry_twisted.store.database.opening import open_database
+from telemetry_twisted.store.read.history import History
+from telemetry_twisted.store.schema.policy import Policy
+from telemetry_twisted.store.write.process import Settings as StoreSettings
 from telemetry_twisted.transport.limits import descriptor_limit
 from telemetry_twisted.transport.tls import Certificates
 from telemetry_twisted.turns import Turns
@@ -83,7 +83,9 @@ def makeService(options: Options) -> IService:
     if log is not None:
         reloads.add("log file", log.reopen)
     policy = _policy(options)
-    archive = None if options["no-database"] else _archive(options, policy, reactor, errors)
+    store_client = (
+        None if options["no-database"] else _store_client(options, policy, reactor, errors)
+    )
     ring = Ring(
         options["ring-events"],
         options["ring-mib"] * MIB,
@@ -91,21 +93,21 @@ def makeService(options: Options) -> IService:
         options["ws-batch"],
     )
     allowed = None if options["allow-nodes"] is None else AllowedNodes(options["allow-nodes"])
-    hub = Hub(ring, _admission(options, allowed), reactor, time.time, errors, archive)
+    hub = Hub(ring, _admission(options, allowed), reactor, time.time, errors, store_client)
     if allowed is not None:
         reloads.add("nodes that may connect", lambda: _reload(allowed, hub))
     # Each process may accept one more than can stay, which makes room for itself.
     each = _most_silent(options) + 1
     permits = Permits(options["max-nodes"] + options["ingestion-procs"] * each)
     servers = _ingestion_servers(options, hub, permits, errors)
-    store = None if archive is None else archive.condition
+    store = None if store_client is None else store_client.condition
     figures = HubFigures(
         hub, servers, store, lambda: len(subscribers), lambda: subscribers.events_missed
     )
     book = AlertBook(_thresholds(options))
     gauges = None
-    if archive is not None:
-        gauges = HubGauges(figures, lambda: subscribers.frames, archive, book, reactor)
+    if store_client is not None:
+        gauges = HubGauges(figures, lambda: subscribers.frames, store_client, book, reactor)
     turns = Turns(reactor)
     subscribers = Subscribers(
         ring,
@@ -121,16 +123,18 @@ def makeService(options: Options) -> IService:
     connections = _connections(options, reactor)
     routes = basic_routes(subscribers, figures.problems)
     history = None
-    if archive is not None and gauges is not None:
+    if store_client is not None and gauges is not None:
         database = open_database(options["database"], reactor)
         reached = never_set_back(time.time, reactor)
         found = History(database, policy, time.time, turns, reached)
         base = str(next(iter(options["public-url"]), HERE))
         history_routes(routes, found, gauges, reactor, time.time, errors, connections, base)
         changed = subscribers.alerts_changed
-        watch = Watch(book, hub, gauges, archive, subscribers.lagged, changed, reactor, time.time)
-        store_process = Supervisor(reactor, archive, time.time, errors)
-        history = HistoryService(options["database"], archive, store_process, watch, database)
+        watch = Watch(
+            book, hub, gauges, store_client, subscribers.lagged, changed, reactor, time.time
+        )
+        store_process = Supervisor(reactor, store_client, time.time, errors)
+        history = HistoryService(options["database"], store_client, store_process, watch, database)
     rules = _rules(options, reactor, reloads)
     site = api_site(
         routes,
@@ -238,11 +242,11 @@ def _policy(options: Options) -> Policy:
     )
 
 
-def _archive(
+def _store_client(
     options: Options, policy: Policy, reactor: IServerReactor, errors: InternalErrors
-) -> Archive:
+) -> StoreClient:
     settings = StoreSettings(options["database"], policy)
-    return Archive(settings.encode(), policy.raw_seconds > 0, reactor, time.time, errors)
+    return StoreClient(settings.encode(), policy.raw_seconds > 0, reactor, time.time, errors)
 
 
 def _thresholds(options: Options) -> Thresholds:

@@ -50,7 +50,7 @@ class Channel:
     """The chunks of the ring that match ``filter``, as far as the ring still holds them.
 
     ``total`` is the number of matching events published since the channel was opened, ``bytes``
-    what its entries take. ``slots`` has a bit for each connected node that the filter names.
+    what its entries take. ``handles`` has a bit for each connected node that the filter names.
 
     :param chunks: those that the ring holds.
     :param batch: most events in a frame.
@@ -63,7 +63,7 @@ class Channel:
         self.total = 0
         self.bytes = 0
         self.readers = 0
-        self.slots = 0
+        self.handles = 0
         self._chunks = chunks
         self._render = render
         self._batch = batch

@@ -7,8 +7,9 @@ from typing import Any
 
 from twisted.internet.interfaces import IReactorTime
 
+from telemetry_twisted.hub.store.client import StoreClient
+
 from .alerts import AlertBook
-from .archive import Archive
 from .child import Condition
 from .histogram import Histogram
 from .hub import Hub
@@ -87,13 +88,13 @@ class HubGauges:
         self,
         figures: HubFigures,
         frames: Callable[[], Histogram],
-        archive: Archive,
+        store_client: StoreClient,
         book: AlertBook,
         clock: IReactorTime,
     ) -> None:
         self._figures = figures
         self._frames = frames
-        self._archive = archive
+        self._store_client = store_client
         self._book = book
         self._clock = clock
         self._started = clock.seconds()
@@ -115,7 +116,7 @@ class HubGauges:
         """The data of ``stats``, but for the subscriber's own part."""
         nodes = [node.node_id for node in self._figures.hub.nodes]
         return {
-            "database": dict(self._archive.status),
+            "database": dict(self._store_client.status),
             "broadcaster": self._figures.broadcaster(),
             "connections": {"total": len(nodes), "nodes": nodes},
         }
@@ -157,7 +158,7 @@ class HubGauges:
                 {"pid": server.condition.pid, "connections": server.connections, **server.pulse}
                 for server in self._figures.servers
             ],
-            "store": dict(self._archive.status),
+            "store": dict(self._store_client.status),
             "delivered_events": int(self._frames().sum),
             "histograms": {
                 "frame_events": self._frames().as_json(),

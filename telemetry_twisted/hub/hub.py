@@ -104,8 +104,8 @@ class Hub:
             self._history.record(kind, bytes(body))
 
     def _note_states(self, states: dict[str, dict[str, Any]]) -> None:
-        for slot, state in states.items():
-            node = self.nodes.at_slot(int(slot))
+        for handle, state in states.items():
+            node = self.nodes.at_handle(int(handle))
             if node is not None:
                 node.best = state.get("best", node.best)
                 node.finalized = state.get("finalized", node.finalized)
@@ -131,7 +131,7 @@ class Hub:
 
     def node_connected(self, node: Node) -> None:
         with self.errors.kept_at("node"):
-            self.ring.node_connected(node.node_id, node.slot)
+            self.ring.node_connected(node.node_id, node.handle)
         if self._history is not None:
             with self.errors.kept_at("history"):
                 self._history.node_connected(node)

@@ -29,8 +29,8 @@ class ChannelIndex:
         self._whole: Shelf = {}
         self._of_type: dict[int, Shelf] = {}
         self._of_node: dict[str, Shelf] = {}
-        self._of_slot: dict[int, Shelf] = {}
-        self._slots: dict[str, int] = {}
+        self._of_handle: dict[int, Shelf] = {}
+        self._handles: dict[str, int] = {}
 
     @property
     def nodes(self) -> int:
@@ -49,8 +49,8 @@ class ChannelIndex:
     def add(self, channel: Channel) -> None:
         """Find ``channel`` from now on."""
         for node_id in channel.filter.node_ids or ():
-            if node_id in self._slots:
-                channel.slots |= 1 << self._slots[node_id]
+            if node_id in self._handles:
+                channel.handles |= 1 << self._handles[node_id]
         for shelf in self._shelves(channel):
             shelf[channel] = None
 
@@ -62,7 +62,7 @@ class ChannelIndex:
             for node_id in channel.filter.node_ids:
                 if not self._of_node[node_id]:
                     del self._of_node[node_id]
-                    self._of_slot.pop(self._slots.get(node_id, -1), None)
+                    self._of_handle.pop(self._handles.get(node_id, -1), None)
         else:
             for discriminator in channel.filter.types or ():
                 if not self._of_type[discriminator]:
@@ -74,8 +74,8 @@ class ChannelIndex:
         if filter.node_ids is not None:
             for node_id in filter.node_ids:
                 shelf = self._of_node.setdefault(node_id, {})
-                if node_id in self._slots:
-                    self._of_slot[self._slots[node_id]] = shelf
+                if node_id in self._handles:
+                    self._of_handle[self._handles[node_id]] = shelf
                 yield shelf
         elif filter.types is not None:
             for discriminator in filter.types:
@@ -83,27 +83,27 @@ class ChannelIndex:
         else:
             yield self._whole
 
-    def node_connected(self, node_id: str, slot: int) -> None:
-        """Events of ``node_id`` will come under ``slot``."""
-        self._slots[node_id] = slot
+    def node_connected(self, node_id: str, handle: int) -> None:
+        """Events of ``node_id`` will come under ``handle``."""
+        self._handles[node_id] = handle
         shelf = self._of_node.get(node_id)
         if shelf is not None:
-            self._of_slot[slot] = shelf
+            self._of_handle[handle] = shelf
             for channel in shelf:
-                channel.slots |= 1 << slot
+                channel.handles |= 1 << handle
 
     def node_gone(self, node_id: str) -> None:
-        """No more events will come under the slot that ``node_id`` had."""
-        slot = self._slots.pop(node_id)
-        for channel in self._of_slot.pop(slot, ()):
-            channel.slots &= ~(1 << slot)
+        """No more events will come under the handle that ``node_id`` had."""
+        handle = self._handles.pop(node_id)
+        for channel in self._of_handle.pop(handle, ()):
+            channel.handles &= ~(1 << handle)
 
     def matches(self, chunk: Chunk) -> list[Match]:
         """The channels that ``chunk`` matches."""
         found: list[Match] = [(channel, None) for channel in self._whole]
         if self._of_type:
             found += self._of_types(chunk)
-        if self._of_slot:
+        if self._of_handle:
             found += self._of_nodes(chunk)
         return found
 
@@ -116,16 +116,16 @@ class ChannelIndex:
 
     def _of_nodes(self, chunk: Chunk) -> Iterator[Match]:
         runs = chunk.runs
-        slots = {slot for slot, _ in runs}
+        handles = {handle for handle, _ in runs}
         channels: Shelf = {}
-        for slot in self._of_slot.keys() & slots:
-            channels.update(self._of_slot[slot])
+        for handle in self._of_handle.keys() & handles:
+            channels.update(self._of_handle[handle])
         if not channels:
             return
-        wanted = sum(1 << slot for slot in slots)
+        wanted = sum(1 << handle for handle in handles)
         parts: dict[Channel, bytearray] = {}
         for channel in channels:
-            if channel.slots & wanted != wanted:
+            if channel.handles & wanted != wanted:
                 parts[channel] = bytearray()
             elif (spans := channel.filter.narrow(chunk.types)) != b"":
                 yield channel, spans
@@ -138,9 +138,9 @@ class ChannelIndex:
     def _collect(self, parts: dict[Channel, bytearray], runs: Iterable[tuple[int, int]]) -> None:
         """Fill ``parts`` with the spans of ``runs`` that are of nodes which the channels want."""
         begin = 0
-        for slot, count in runs:
+        for handle, count in runs:
             end = begin + count
-            for channel in self._of_slot.get(slot, ()):
+            for channel in self._of_handle.get(handle, ()):
                 part = parts.get(channel)
                 if part is None:
                     continue

@@ -214,8 +214,9 @@ class IngestionServer:
         if self._link is not None:
             self._link.send(records.encode_json(kind, message))
 
-    def admit(self, connection: int, slot: int, after_id: int) -> None:
-        self._send(records.ADMIT, {"connection": connection, "slot": slot, "after_id": after_id})
+    def admit(self, connection: int, handle: int, after_id: int) -> None:
+        admitted = {"connection": connection, "handle": handle, "after_id": after_id}
+        self._send(records.ADMIT, admitted)
 
     def dismiss(self, connection: int, kind: str, reason: str) -> None:
         self._send(records.DISMISS, {"connection": connection, "kind": kind, "reason": reason})

@@ -19,8 +19,8 @@ LIVE_SECONDS = 10.0
 class Server(Protocol):
     """The ingestion process of a node, as the table sees it."""
 
-    def admit(self, connection: int, slot: int, after_id: int) -> None:
-        """Let the node's events come, under ``slot``, with ids above ``after_id``."""
+    def admit(self, connection: int, handle: int, after_id: int) -> None:
+        """Let the node's events come, under ``handle``, with ids above ``after_id``."""
 
     def dismiss(self, connection: int, kind: str, reason: str) -> None:
         """Close the connection; its end will be reported."""
@@ -33,13 +33,13 @@ class Server(Protocol):
 class Node:
     """A connected node.
 
-    ``slot`` stands for it on the links, ``connected`` is Unix time, ``info`` what it said of itself
-    (JIP-3, node information). ``best``, ``finalized`` (``{slot, hash}``) and ``synced`` are the
-    newest that it reported, None before that.
+    ``handle`` stands for it on the links, ``connected`` is Unix time, ``info`` what it said of
+    itself (JIP-3, node information). ``best``, ``finalized`` (``{slot, hash}``) and ``synced`` are
+    the newest that it reported, None before that.
     """
 
     node_id: str
-    slot: int
+    handle: int
     server: Server
     connection: int
     address: str
@@ -103,8 +103,8 @@ class NodeTable:
         self._takeover_any = takeover_any
         self._nodes: dict[str, Node] = {}
         self._by_connection: dict[tuple[Server, int], Node] = {}
-        self._by_slot: dict[int, Node] = {}
-        self._free_slots: list[int] = []
+        self._by_handle: dict[int, Node] = {}
+        self._free_handles: list[int] = []
         self._waiting: dict[tuple[Server, int], _Applicant] = {}
         self._successors: dict[str, _Applicant] = {}
         self._contenders: dict[str, list[_Applicant]] = {}
@@ -119,9 +119,9 @@ class NodeTable:
         """The connected node of that ID."""
         return self._nodes.get(node_id)
 
-    def at_slot(self, slot: int) -> Node | None:
-        """The node that ``slot`` stands for."""
-        return self._by_slot.get(slot)
+    def at_handle(self, handle: int) -> Node | None:
+        """The node that ``handle`` stands for."""
+        return self._by_handle.get(handle)
 
     def apply(
         self,
@@ -187,10 +187,10 @@ class NodeTable:
         self._watcher.node_refused(applicant.node_id, reason)
 
     def _admit(self, applicant: _Applicant) -> None:
-        slot = self._free_slots.pop() if self._free_slots else len(self._by_slot)
+        handle = self._free_handles.pop() if self._free_handles else len(self._by_handle)
         node = Node(
             applicant.node_id,
-            slot,
+            handle,
             applicant.server,
             applicant.connection,
             applicant.address,
@@ -198,10 +198,10 @@ class NodeTable:
             applicant.info,
         )
         self._nodes[node.node_id] = node
-        self._by_slot[slot] = node
+        self._by_handle[handle] = node
         self._by_connection[node.server, node.connection] = node
         self._watcher.node_connected(node)
-        node.server.admit(node.connection, slot, self._watcher.last_id)
+        node.server.admit(node.connection, handle, self._watcher.last_id)
 
     def ended(self, server: Server, connection: int, kind: str, reason: str) -> None:
         """A connection has ended, whatever state it was in."""
@@ -210,8 +210,8 @@ class NodeTable:
             self._forget(server, connection)
             return
         del self._nodes[node.node_id]
-        del self._by_slot[node.slot]
-        self._free_slots.append(node.slot)
+        del self._by_handle[node.handle]
+        self._free_handles.append(node.handle)
         self._watcher.node_gone(node, kind, reason)
         contenders = self._contenders.pop(node.node_id, [])
         successor = self._successors.pop(node.node_id, None)

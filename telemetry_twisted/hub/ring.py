@@ -100,12 +100,12 @@ class Ring:
         self._filter_bytes -= channel.filter.size + CHANNEL_BYTES
         self._chunk_bytes -= channel.clear()
 
-    def node_connected(self, node_id: str, slot: int) -> None:
-        """Events of ``node_id`` will come under ``slot``."""
-        self._index.node_connected(node_id, slot)
+    def node_connected(self, node_id: str, handle: int) -> None:
+        """Events of ``node_id`` will come under ``handle``."""
+        self._index.node_connected(node_id, handle)
 
     def node_gone(self, node_id: str) -> None:
-        """No more events will come under the slot that ``node_id`` had."""
+        """No more events will come under the handle that ``node_id`` had."""
         self._index.node_gone(node_id)
 
     def publish(self, chunk: Chunk) -> None:

@@ -9,11 +9,11 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
 from telemetry_twisted.clock import Now
+from telemetry_twisted.hub.store.client import StoreClient
 from telemetry_twisted.rounds import Rounds
 from telemetry_twisted.timestamps import rfc3339
 
 from .alerts import AlertBook, Situation
-from .archive import Archive
 from .figures import HubGauges
 from .hub import Hub
 
@@ -34,7 +34,7 @@ class Watch(Service):
         book: AlertBook,
         hub: Hub,
         gauges: HubGauges,
-        archive: Archive,
+        store_client: StoreClient,
         lagged: Callable[[], Mapping[str, int]],
         changed: Callable[[], None],
         clock: IReactorTime,
@@ -43,7 +43,7 @@ class Watch(Service):
         self._book = book
         self._hub = hub
         self._gauges = gauges
-        self._archive = archive
+        self._store_client = store_client
         self._lagged = lagged
         self._changed = changed
         self._clock = clock
@@ -66,8 +66,8 @@ class Watch(Service):
             nodes=self._hub.nodes,
             decode_errors=self._hub.faults["decode_error"],
             lagged=dict(self._lagged()),
-            store_trouble=self._archive.trouble(),
-            store_state=str(self._archive.status["state"]),
+            store_trouble=self._store_client.trouble(),
+            store_state=str(self._store_client.status["state"]),
         )
         if self._book.look(situation):
             for alert in self._book.ended:

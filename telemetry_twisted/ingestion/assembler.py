@@ -20,14 +20,14 @@ from .faults import FaultLedger
 
 
 class Source:
-    """An admitted node: the ``slot`` that stands for it, its ``stream``, its ledger of ``faults``.
+    """An admitted node: the ``handle`` that stands for it, its ``stream``, its ``faults``.
 
     ``events`` counts those sent so far; ``latest`` holds the newest facts by discriminator, as
     message contents.
     """
 
-    def __init__(self, slot: int, stream: Stream, faults: FaultLedger) -> None:
-        self.slot = slot
+    def __init__(self, handle: int, stream: Stream, faults: FaultLedger) -> None:
+        self.handle = handle
         self.stream = stream
         self.faults = faults
         self.events = 0
@@ -104,7 +104,7 @@ class Assembler:
                 self._next_id += count * self._step
                 self._count += count
                 source.events += count
-                self._runs.append((source.slot, count))
+                self._runs.append((source.handle, count))
                 self._types.append(decoded.types)
                 self._lengths.append(decoded.lengths)
                 self._parts.append(decoded.events)
@@ -113,7 +113,7 @@ class Assembler:
                 if most is not None:
                     most -= count
             if decoded.facts:
-                self._facts.append((source.slot, decoded.facts))
+                self._facts.append((source.handle, decoded.facts))
                 for content in each_frame(decoded.facts):
                     source.latest[content[8]] = content
             if decoded.faults:

@@ -119,7 +119,7 @@ class IngestionProcess:
             return
         if kind == records.ADMIT:
             try:
-                self._admit(node, message["slot"], message["after_id"])
+                self._admit(node, message["handle"], message["after_id"])
             except Exception:
                 self.node_failed(node, Failure())
                 node.end(MISTAKE)
@@ -160,7 +160,7 @@ class IngestionProcess:
         }
         self._link.send(records.encode_json(records.HELLO, hello))
 
-    def _admit(self, node: NodeProtocol, slot: int, after_id: int) -> None:
+    def _admit(self, node: NodeProtocol, handle: int, after_id: int) -> None:
         information = self._information[node.connection]
         faults = FaultLedger(information.node_id)
         faults.enter(information.faults)
@@ -174,7 +174,7 @@ class IngestionProcess:
             information.layout is not None and information.cores is not None,
         )
         self._assembler.begin_after(after_id)
-        node.admit(Source(slot, self._codec.open(dialect), faults))
+        node.admit(Source(handle, self._codec.open(dialect), faults))
 
     def node_ended(self, node: NodeProtocol, ending: Ending) -> None:
         self._information.pop(node.connection, None)
@@ -230,10 +230,10 @@ class IngestionProcess:
             with self._errors.kept_at(NODE):
                 count = source.stream.take_counts()
                 if count:
-                    counts[source.slot] = count
+                    counts[source.handle] = count
                 if source.latest:
                     latest, source.latest = source.latest, {}
-                    states[source.slot] = _state(source, latest, newest_slot(self._reached()))
+                    states[source.handle] = _state(source, latest, newest_slot(self._reached()))
         if counts:
             body = {"received": self._now(), "counts": counts}
             self._link.send(records.encode_json(records.COUNTS, body))

@@ -16,7 +16,7 @@ from telemetry_twisted.hub.allowed import read_node_list
 from telemetry_twisted.jip3.codec import CodecUnavailable, load_codec
 from telemetry_twisted.networks import Networks
 from telemetry_twisted.reading import UNITS, one_of
-from telemetry_twisted.store.database import parse_database
+from telemetry_twisted.store.database.address import parse_database
 
 Read = Callable[[str], Any]
 """Makes an option's value of its text; raises ValueError with what was expected."""

@@ -10,10 +10,11 @@ from typing import Any
 from twisted.application.service import MultiService
 from twisted.internet.defer import Deferred, gatherResults
 
-from telemetry_twisted.hub.archive import Archive
+from telemetry_twisted.hub.store.client import StoreClient
 from telemetry_twisted.hub.supervisor import Supervisor
 from telemetry_twisted.hub.watch import Watch
-from telemetry_twisted.store.database import Database, parse_database
+from telemetry_twisted.store.database.address import parse_database
+from telemetry_twisted.store.database.interface import Database
 
 from .starting import CannotStart
 
@@ -26,12 +27,17 @@ class HistoryService(MultiService):
     """
 
     def __init__(
-        self, url: str, archive: Archive, supervisor: Supervisor, watch: Watch, database: Database
+        self,
+        url: str,
+        store_client: StoreClient,
+        supervisor: Supervisor,
+        watch: Watch,
+        database: Database,
     ) -> None:
         super().__init__()
         self.setName("history")
         self._url = url
-        self._archive = archive
+        self._store_client = store_client
         self._supervisor = supervisor
         self._database = database
         supervisor.setServiceParent(self)
@@ -48,7 +54,7 @@ class HistoryService(MultiService):
     def stopService(self) -> Deferred[Any]:
         """Have what is left written; fires when the store process is gone."""
         stored = super().stopService()
-        self._archive.drain()
+        self._store_client.drain()
         closed = Deferred.fromCoroutine(self._database.close())
         return gatherResults([stored, closed])
 

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import os
 
+from telemetry_twisted.store.write.process import StoreProcess
 from telemetry_twisted.transport.child import run_child
-
-from .process import StoreProcess
 
 NICENESS = 10
 """How far history stands back: when the machine is busy, the stream comes first."""

@@ -12,22 +12,22 @@ record                direction       body
 ``ACTIVITY``          child to hub    JSON ``{connection, silent}``, the latter in seconds
 ``GONE``              child to hub    JSON ``{connection, kind, reason}``: every connection's end
 ``FACTS``             child to hub    see :class:`Facts`
-``COUNTS``            child to hub    JSON ``{received, counts: {slot: {type: n}}}``, every second
-``STATE``             child to hub    JSON ``{slot: {cores, best, finalized, synced}}`` of nodes
+``COUNTS``            child to hub    JSON ``{received, counts: {handle: {type: n}}}``, every second
+``STATE``             child to hub    JSON ``{handle: {cores, best, finalized, synced}}`` of nodes
                                       of which something changed: the core count, null while it is
                                       unknown, and what changed
 ``FAULTS``            child to hub    JSON list of faults by node, discriminator and reason
 ``PULSE``             child to hub    JSON counters of the process, every second, the first at once;
                                       ``internal_errors`` among them, by place
-``ADMIT``             hub to child    JSON ``{connection, slot, after_id}``
+``ADMIT``             hub to child    JSON ``{connection, handle, after_id}``
 ``DISMISS``           hub to child    JSON ``{connection, kind, reason}``
 ``PERMIT``            hub to child    JSON ``{count}``: accept so many connections more
 ``CHALLENGE``         hub to child    JSON ``{connection}``: asks for ``ACTIVITY``
 ``DRAIN``             hub to child    empty: read no more, send what was read, end
 ``SETTINGS``          hub to store    JSON of what the store process is to do, its first record
-``NODE_CONNECTED``    hub to store    JSON ``{slot, node_id, connection, address, info, cores,
+``NODE_CONNECTED``    hub to store    JSON ``{handle, node_id, connection, address, info, cores,
                                       version, connected}``, the last in microseconds of Unix time
-``NODE_GONE``         hub to store    JSON ``{slot, node_id, connection, disconnected, reason}``
+``NODE_GONE``         hub to store    JSON ``{handle, node_id, connection, disconnected, reason}``
 ``SAMPLED``           hub to store    JSON ``{received, seen, kept}``: events since the last one,
                                       and how many of them the store was given
 ``STORE_STATUS``      store to hub    JSON of how the store fares, every half second and before a
@@ -38,7 +38,7 @@ record                direction       body
 Each is a little-endian ``u32`` length of what follows, one byte of kind, and the body.
 The store is also given ``CHUNK``, ``FACTS``, ``COUNTS``, ``STATE`` and ``FAULTS`` as they come, and
 ``DRAIN``.
-A *slot* is the small integer that stands for a connected node on the links.
+A *handle* is the small integer that stands for a connected node on the links.
 """
 
 from __future__ import annotations
@@ -109,7 +109,7 @@ def decode_json(body: bytes | memoryview) -> Any:
 
 
 def encode_runs(runs: Iterable[tuple[int, int]]) -> bytes:
-    """The run table of a chunk: ``(slot, number of events)`` in order."""
+    """The run table of a chunk: ``(handle, number of events)`` in order."""
     return b"".join(_RUN.pack(*run) for run in runs)
 
 
@@ -141,7 +141,7 @@ class Chunk:
 
     @property
     def runs(self) -> tuple[tuple[int, int], ...]:
-        """``(slot, number of events)`` in order."""
+        """``(handle, number of events)`` in order."""
         return tuple(_RUN.iter_unpack(self.run_table))
 
     def encode(self) -> list[bytes]:
@@ -186,7 +186,7 @@ class Facts:
     """Messages of nodes, verbatim, that history reads fields from.
 
     ``received`` is when they were read, in microseconds of Unix time; ``runs`` holds
-    ``(slot, frames)`` in order, each frame a u32 length and a message's content (JIP-3).
+    ``(handle, frames)`` in order, each frame a u32 length and a message's content (JIP-3).
     """
 
     received: int
@@ -194,14 +194,14 @@ class Facts:
 
     @property
     def messages(self) -> Iterator[tuple[int, bytes]]:
-        """``(slot, content)`` of each message in order."""
-        return ((slot, content) for slot, frames in self.runs for content in each_frame(frames))
+        """``(handle, content)`` of each message in order."""
+        return ((handle, content) for handle, frames in self.runs for content in each_frame(frames))
 
     def encode(self) -> bytes:
         """The facts as a record."""
         parts = [_FACTS.pack(self.received)]
-        for slot, frames in self.runs:
-            parts += (_FACT_RUN.pack(slot, len(frames)), frames)
+        for handle, frames in self.runs:
+            parts += (_FACT_RUN.pack(handle, len(frames)), frames)
         return encode_record(FACTS, *parts)
 
     @classmethod
@@ -211,9 +211,9 @@ class Facts:
         runs = []
         at = _FACTS.size
         while at < len(body):
-            slot, length = _FACT_RUN.unpack_from(body, at)
+            handle, length = _FACT_RUN.unpack_from(body, at)
             at += _FACT_RUN.size
-            runs.append((slot, bytes(body[at : at + length])))
+            runs.append((handle, bytes(body[at : at + length])))
             at += length
         return cls(received, tuple(runs))
 

@@ -248,14 +248,14 @@ def test_where_no_descriptors_are_left_children_come_back(
 
 MISTAKES = """
 import sys
-from telemetry_twisted.hub.archive import Archive
+from telemetry_twisted.hub.store.client import StoreClient
 from telemetry_twisted.hub.hub import Hub
 from telemetry_twisted.hub.ingestion import IngestionServer
 
 def mistake(*_):
     raise KeyError("made on purpose")
 
-Archive.node_gone = Hub.faults_received = IngestionServer.process_started = mistake
+StoreClient.node_gone = Hub.faults_received = IngestionServer.process_started = mistake
 from twisted.scripts.twistd import run
 sys.argv[0] = "twistd"
 run()

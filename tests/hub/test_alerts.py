@@ -14,7 +14,7 @@ A, B = "a" * 64, "b" * 64
 
 
 class NoServer:
-    def admit(self, connection: int, slot: int, after_id: int) -> None:
+    def admit(self, connection: int, handle: int, after_id: int) -> None:
         raise AssertionError
 
     def dismiss(self, connection: int, kind: str, reason: str) -> None:

@@ -109,11 +109,11 @@ class Scene:
         gone = {"connection": connection, "kind": kind, "reason": reason}
         self.receive(server, records.GONE, gone)
 
-    def events(self, server: int, first_id: int, slot: int, count: int = 1) -> None:
+    def events(self, server: int, first_id: int, handle: int, count: int = 1) -> None:
         chunk = Chunk(
             first_id,
             count,
-            encode_runs([(slot, count)]),
+            encode_runs([(handle, count)]),
             b"\x0b" * count,
             b"\2\0\0\0" * count,
             b",".join([b"{}"] * count),
@@ -168,7 +168,7 @@ class HubTests(HubTestCase):
     def test_its_next_life_goes_on_above_the_ids_that_were_given(self) -> None:
         scene = self.scene
         scene.introduce(1, 1, A)
-        scene.events(1, first_id=42, slot=0, count=3)
+        scene.events(1, first_id=42, handle=0, count=3)
         scene.servers[1].process_ended("killed")
         self.assertEqual(next_settings(scene.servers[1]).first_id, 42 + 3 * 4)
         self.assertEqual(scene.hub.last_id, 42 + 2 * 4)
@@ -178,13 +178,13 @@ class HubTests(HubTestCase):
         scene.introduce(0, 1, A)
         self.assertEqual(
             scene.wires[0].messages(),
-            [(records.ADMIT, {"connection": 1, "slot": 0, "after_id": 0})],
+            [(records.ADMIT, {"connection": 1, "handle": 0, "after_id": 0})],
         )
-        scene.events(0, first_id=1, slot=0, count=5)
+        scene.events(0, first_id=1, handle=0, count=5)
         scene.introduce(1, 1, B)
         self.assertEqual(
             scene.wires[1].messages(),
-            [(records.ADMIT, {"connection": 1, "slot": 1, "after_id": 17})],
+            [(records.ADMIT, {"connection": 1, "handle": 1, "after_id": 17})],
         )
         self.assertEqual(scene.history.news, [("connected", A), ("chunk", 1), ("connected", B)])
 
@@ -199,7 +199,7 @@ class HubTests(HubTestCase):
         scene.introduce(0, 1, A)
         channel = scene.hub.ring.open(Filter(node_ids=frozenset({A})))
         channel.wait(Reader())
-        scene.events(0, first_id=1, slot=0)
+        scene.events(0, first_id=1, handle=0)
         self.assertEqual(woken, [True])
         self.assertEqual(channel.total, 1)
 
@@ -207,10 +207,10 @@ class HubTests(HubTestCase):
         scene = self.scene
         of_a, of_b = (scene.hub.ring.open(Filter(node_ids=frozenset({each}))) for each in (A, B))
         scene.introduce(0, 1, A)
-        scene.events(0, first_id=1, slot=0)
+        scene.events(0, first_id=1, handle=0)
         scene.end(0, 1)
         scene.introduce(0, 2, B)
-        scene.events(0, first_id=5, slot=0)
+        scene.events(0, first_id=5, handle=0)
         self.assertEqual((of_a.total, of_b.total), (1, 1))
 
     def test_a_process_that_dies_takes_its_nodes_along(self) -> None:
@@ -238,7 +238,7 @@ class HubTests(HubTestCase):
         scene.receive(0, records.PULSE, {"events": 1, "rate_limited": 2})
         scene.receive(1, records.PULSE, {"events": 1, "rate_limited": 1})
         scene.introduce(1, 1, B)
-        scene.events(1, first_id=2, slot=0, count=5)
+        scene.events(1, first_id=2, handle=0, count=5)
         scene.hub.ring.open(Filter(node_ids=frozenset({A, B})))
         scene.hub.ring.open(ALL)
         self.assertEqual(
@@ -438,7 +438,7 @@ class MistakesTests(HubTestCase):
     def test_events_that_history_cannot_take_reach_subscribers(self) -> None:
         channel = self.scene.hub.ring.open(ALL)
         with mock.patch.object(History, "chunk", side_effect=KeyError(7)):
-            self.scene.events(0, first_id=1, slot=0)
+            self.scene.events(0, first_id=1, handle=0)
         self.assertEqual(channel.total, 1)
         self.assertEqual(self.scene.errors.counts, {"history": 1})
 

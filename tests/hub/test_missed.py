@@ -14,10 +14,10 @@ from twisted.trial.unittest import SynchronousTestCase
 from telemetry_twisted.errors import InternalErrors
 from telemetry_twisted.hub.admission import AdmissionRules
 from telemetry_twisted.hub.alerts import AlertBook, Situation, Thresholds
-from telemetry_twisted.hub.archive import Archive
 from telemetry_twisted.hub.hub import Hub
 from telemetry_twisted.hub.missed import MISSED_SECONDS, MOST_MISSED, MissedNodes
 from telemetry_twisted.hub.ring import Ring
+from telemetry_twisted.hub.store.client import StoreClient
 from telemetry_twisted.transport import records
 from tests.hub.test_nodes import Process
 
@@ -108,12 +108,12 @@ class InventedNodesTests(SynchronousTestCase):
         self.clock = Clock()
         errors = InternalErrors(self.clock)
         now = self.clock.seconds
-        self.archive = Archive(b"", True, self.clock, now, errors)
+        self.client = StoreClient(b"", True, self.clock, now, errors)
         self.reader = Reader()
-        self.archive.link_made(cast(Any, self.reader))
+        self.client.link_made(cast(Any, self.reader))
         ring = Ring(1000, 1 << 20, lambda parts, _count: parts, 100)
         rules = AdmissionRules(1024, introductions=1000)
-        self.hub = Hub(ring, rules, self.clock, now, errors, self.archive)
+        self.hub = Hub(ring, rules, self.clock, now, errors, self.client)
         self.book = AlertBook(Thresholds())
         self.process = Process()
         self.last = 0
@@ -143,7 +143,7 @@ class InventedNodesTests(SynchronousTestCase):
         self.clock.advance(0.5)
         status = {"state": "ok", "raw_room": 0, "taken": self.reader.taken}
         body = records.encode_json(records.STORE_STATUS, status)[records.PREFIX.size :]
-        self.archive.record_received(records.STORE_STATUS, memoryview(body))
+        self.client.record_received(records.STORE_STATUS, memoryview(body))
         self.book.look(
             Situation(
                 now=self.clock.seconds(),
@@ -159,9 +159,9 @@ class InventedNodesTests(SynchronousTestCase):
     @pytest.mark.end_to_end
     def test_a_hundred_thousand_of_them_take_no_more_room_than_a_few_thousand(self) -> None:
         self.come_and_go(40)
-        few = reachable(self.hub, self.book, self.archive)
+        few = reachable(self.hub, self.book, self.client)
         self.come_and_go(60)
-        self.assertLess(reachable(self.hub, self.book, self.archive), few + 1000)
+        self.assertLess(reachable(self.hub, self.book, self.client), few + 1000)
         self.assertLessEqual(len(self.book.current), MOST_MISSED)
         self.assertEqual(len(self.hub.nodes), 0)
         self.assertEqual(self.process.dismissed, {})

@@ -20,9 +20,9 @@ class Process:
     dismissed: dict[int, tuple[str, str]] = field(factory=dict)
     challenged: list[int] = field(factory=list)
 
-    def admit(self, connection: int, slot: int, after_id: int) -> None:
+    def admit(self, connection: int, handle: int, after_id: int) -> None:
         assert connection not in self.admitted
-        self.admitted[connection] = slot, after_id
+        self.admitted[connection] = handle, after_id
 
     def dismiss(self, connection: int, kind: str, reason: str) -> None:
         self.dismissed[connection] = kind, reason
@@ -33,19 +33,19 @@ class Process:
 
 @define
 class Watcher:
-    """Notes who came, went and was refused, and checks that slots are not shared."""
+    """Notes who came, went and was refused, and checks that handles are not shared."""
 
     last_id: int = 0
     news: list[tuple[str, str]] = field(factory=list)
-    slots: dict[int, str] = field(factory=dict)
+    handles: dict[int, str] = field(factory=dict)
 
     def node_connected(self, node: Node) -> None:
-        assert node.slot not in self.slots
-        self.slots[node.slot] = node.node_id
+        assert node.handle not in self.handles
+        self.handles[node.handle] = node.node_id
         self.news.append(("connected", node.node_id))
 
     def node_gone(self, node: Node, kind: str, reason: str) -> None:
-        assert self.slots.pop(node.slot) == node.node_id
+        assert self.handles.pop(node.handle) == node.node_id
         self.news.append((kind, node.node_id))
 
     def node_refused(self, node_id: str, reason: str) -> None:
@@ -90,7 +90,7 @@ class NodeTableTests(SynchronousTestCase):
         self.assertEqual(
             (node.address, node.connected, node.info), ("10.0.0.7:1", 5.0, {"flags": 0})
         )
-        self.assertIs(scene.table.at_slot(0), node)
+        self.assertIs(scene.table.at_handle(0), node)
         self.assertEqual(list(scene.table), [node])
         self.assertEqual(len(scene.table), 1)
 
@@ -100,7 +100,7 @@ class NodeTableTests(SynchronousTestCase):
             scene.apply(0, connection, node_id)
         scene.end(0, 0)
         self.assertIsNone(scene.table.get(A))
-        self.assertIsNone(scene.table.at_slot(0))
+        self.assertIsNone(scene.table.at_handle(0))
         scene.apply(1, 7, C)
         self.assertEqual(self.second.admitted[7][0], 0)
         self.assertEqual(
@@ -339,9 +339,11 @@ class AnythingTests(SynchronousTestCase):
 
     def check(self, scene: Scene, open_connections: dict[tuple[int, int], str]) -> None:
         assert len(scene.table) <= 3
-        assert sorted(scene.watcher.slots.values()) == sorted(node.node_id for node in scene.table)
+        assert sorted(scene.watcher.handles.values()) == sorted(
+            node.node_id for node in scene.table
+        )
         for node in scene.table:
             key = (scene.processes.index(node.server), node.connection)
             assert open_connections[key] == node.node_id
-            assert scene.table.at_slot(node.slot) is node
-            assert node.slot < 3
+            assert scene.table.at_handle(node.handle) is node
+            assert node.handle < 3

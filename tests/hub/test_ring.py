@@ -17,20 +17,20 @@ from telemetry_twisted.hub.window import Window
 from telemetry_twisted.transport.records import Chunk, encode_runs
 
 A, B, C = "a" * 64, "b" * 64, "c" * 64
-SLOTS = {A: 0, B: 1, C: 2}
+HANDLES = {A: 0, B: 1, C: 2}
 
 Event = tuple[int, str, int]
 """Number, node and type of an event, which ``chunk`` writes as ``<number>``."""
 
 
-def chunk(events: Sequence[Event], slots: dict[str, int] = SLOTS) -> Chunk:
+def chunk(events: Sequence[Event], handles: dict[str, int] = HANDLES) -> Chunk:
     runs: list[tuple[int, int]] = []
     for _, node, _ in events:
-        slot = slots[node]
-        if runs and runs[-1][0] == slot:
-            runs[-1] = slot, runs[-1][1] + 1
+        handle = handles[node]
+        if runs and runs[-1][0] == handle:
+            runs[-1] = handle, runs[-1][1] + 1
         else:
-            runs.append((slot, 1))
+            runs.append((handle, 1))
     messages = [b"<%d>" % number for number, _, _ in events]
     return Chunk(
         events[0][0],
@@ -53,8 +53,8 @@ def numbers_in(frame: Frame) -> list[int]:
 
 def make_ring(max_events: int = 1000, max_bytes: int = 1 << 20, batch: int = 100) -> Ring:
     ring = Ring(max_events, max_bytes, render, batch)
-    for node, slot in SLOTS.items():
-        ring.node_connected(node, slot)
+    for node, handle in HANDLES.items():
+        ring.node_connected(node, handle)
     return ring
 
 
@@ -123,10 +123,10 @@ class RoutingTests(SynchronousTestCase):
         ring = Ring(1000, 1 << 20, render, 100)
         channel = ring.open(Filter(node_ids=frozenset({A})))
         cursor = channel.tail()
-        ring.node_connected(A, SLOTS[A])
+        ring.node_connected(A, HANDLES[A])
         ring.publish(chunk([(1, A, 11)]))
         ring.node_gone(A)
-        ring.node_connected(B, SLOTS[A])
+        ring.node_connected(B, HANDLES[A])
         ring.publish(chunk([(2, A, 11)]))
         self.assertEqual(drain(channel, cursor), [1])
 
@@ -376,7 +376,7 @@ class PropertyTests(SynchronousTestCase):
     def test_channels_come_and_go_and_leave_nothing(self, steps: list[Any], most: int) -> None:
         """Each gets what matched while it was open; what they took is free when they are gone."""
         ring = Ring(most, 1 << 20, render, 100)
-        slots: dict[str, int] = {}
+        handles: dict[str, int] = {}
         opened: list[tuple[Channel, Cursor, list[int]]] = []
         published: list[Chunk] = []
         number = 0
@@ -388,22 +388,22 @@ class PropertyTests(SynchronousTestCase):
                 case ("close", int(place)):
                     if place < len(opened):
                         ring.close(opened.pop(place)[0])
-                case ("move", str(node), int(slot)):
-                    if node in slots:
+                case ("move", str(node), int(handle)):
+                    if node in handles:
                         ring.node_gone(node)
-                        del slots[node]
-                    if slot not in slots.values():
-                        ring.node_connected(node, slot)
-                        slots[node] = slot
+                        del handles[node]
+                    if handle not in handles.values():
+                        ring.node_connected(node, handle)
+                        handles[node] = handle
                 case [*events]:
                     numbered = []
                     for node, kind in events:
-                        if node in slots:
+                        if node in handles:
                             numbered.append((number, node, kind))
                             number += 1
                     if not numbered:
                         continue
-                    published.append(chunk(numbered, slots))
+                    published.append(chunk(numbered, handles))
                     ring.publish(published[-1])
                     for channel, cursor, expected in opened:
                         filter = channel.filter

@@ -29,14 +29,14 @@ def chunks(number: int, length: int = 300) -> Iterator[Chunk]:
     """
     chance = random.Random(0)
     for index in range(number):
-        slots = chance.sample(range(len(NODES)), CHUNK_EVENTS // 2)
+        handles = chance.sample(range(len(NODES)), CHUNK_EVENTS // 2)
         first = index * CHUNK_EVENTS
         messages = [b"%d" % at for at in range(first, first + CHUNK_EVENTS)]
         messages = [message.ljust(length, b"x") for message in messages]
         yield Chunk(
             first,
             CHUNK_EVENTS,
-            encode_runs([(slot, 2) for slot in slots]),
+            encode_runs([(handle, 2) for handle in handles]),
             bytes([11]) * CHUNK_EVENTS,
             b"".join(struct.pack("<I", len(message)) for message in messages),
             b",".join(messages),
@@ -68,8 +68,8 @@ class MemoryTests(SynchronousTestCase):
         try:
             before, _ = tracemalloc.get_traced_memory()
             ring = Ring(1 << 30, max_bytes, event_renderer(lambda: 0.0), CHUNK_EVENTS)
-            for slot, node_id in enumerate(NODES):
-                ring.node_connected(node_id, slot)
+            for handle, node_id in enumerate(NODES):
+                ring.node_connected(node_id, handle)
             cursors: list[tuple[Channel, Cursor]] = []
             for filter in filters:
                 for _ in range(readers):

@@ -145,7 +145,7 @@ class IngestionProcessTests(ProcessTestCase):
         self.connect()
         (node,) = self.reactor.adopted
         node.dataReceived(hello())
-        self.tell(records.ADMIT, connection=1, slot=0, after_id=0)
+        self.tell(records.ADMIT, connection=1, handle=0, after_id=0)
         self.reactor.advance(5)
         self.tell(records.CHALLENGE, connection=1)
         node.dataReceived(best_block(1)[:5])  # not even a whole frame
@@ -234,7 +234,7 @@ class StateTests(ProcessTestCase):
         self.connect()
         (node,) = self.reactor.adopted
         node.dataReceived(first_message)
-        self.tell(records.ADMIT, connection=node.connection, slot=7, after_id=0)
+        self.tell(records.ADMIT, connection=node.connection, handle=7, after_id=0)
         return node
 
     def state(self) -> dict[str, Any]:
@@ -293,7 +293,7 @@ class MistakeTests(ProcessTestCase):
     def admit(self, count: int) -> list[Any]:
         nodes = self.introduce(count)
         for node in nodes:
-            self.tell(records.ADMIT, connection=node.connection, slot=node.connection, after_id=0)
+            self.tell(records.ADMIT, connection=node.connection, handle=node.connection, after_id=0)
         return nodes
 
     def mistakes(self) -> int:
@@ -331,7 +331,7 @@ class MistakeTests(ProcessTestCase):
     def test_a_node_that_cannot_be_admitted_does_not_wait_for_ever(self) -> None:
         (node,) = self.introduce(1)
         self.patch(self.process._codec, "open", self.mistake)
-        self.tell(records.ADMIT, connection=node.connection, slot=1, after_id=0)
+        self.tell(records.ADMIT, connection=node.connection, handle=1, after_id=0)
         self.assertTrue(node.transport.aborted)
         self.assertEqual(self.mistakes(), 1)
 

@@ -22,11 +22,12 @@ from telemetry_twisted.interfaces import IServerReactor
 from telemetry_twisted.jip3.encoder import encode_event, frame
 from telemetry_twisted.jip3.moment import COMMON_ERA
 from telemetry_twisted.jip3.table import TABLE
-from telemetry_twisted.store.database import Database, open_database
-from telemetry_twisted.store.policy import Policy
-from telemetry_twisted.store.raw import Waiting
+from telemetry_twisted.store.database.interface import Database
+from telemetry_twisted.store.database.opening import open_database
+from telemetry_twisted.store.schema.policy import Policy
 from telemetry_twisted.store.testing import PostgresqlMissing, ThrowawayPostgresql
-from telemetry_twisted.store.writer import COMMIT_SECONDS, Writer
+from telemetry_twisted.store.write.raw import Waiting
+from telemetry_twisted.store.write.writer import COMMIT_SECONDS, Writer
 from telemetry_twisted.timestamps import rfc3339
 from telemetry_twisted.transport import records
 
@@ -120,12 +121,12 @@ class Feed:
         self.take(kind, _body(records.encode_json(kind, value)))
 
     @staticmethod
-    def node_id(slot: int) -> str:
-        """The ID of the node that is always under ``slot``."""
-        return f"{slot:02x}" * 32
+    def node_id(handle: int) -> str:
+        """The ID of the node that is always under ``handle``."""
+        return f"{handle:02x}" * 32
 
     def connect(
-        self, slot: int, at: float = NOW, cores: int | None = CORES, **info: object
+        self, handle: int, at: float = NOW, cores: int | None = CORES, **info: object
     ) -> None:
         """A node comes."""
         known = {
@@ -137,10 +138,10 @@ class Feed:
         self._json(
             records.NODE_CONNECTED,
             {
-                "slot": slot,
-                "node_id": self.node_id(slot),
+                "handle": handle,
+                "node_id": self.node_id(handle),
                 "connection": 1,
-                "address": f"127.0.0.1:{5000 + slot}",
+                "address": f"127.0.0.1:{5000 + handle}",
                 "info": {**known, **info},
                 "cores": cores,
                 "version": 0,
@@ -148,13 +149,13 @@ class Feed:
             },
         )
 
-    def gone(self, slot: int, at: float = NOW, reason: str = "left") -> None:
+    def gone(self, handle: int, at: float = NOW, reason: str = "left") -> None:
         """It goes."""
         self._json(
             records.NODE_GONE,
             {
-                "slot": slot,
-                "node_id": self.node_id(slot),
+                "handle": handle,
+                "node_id": self.node_id(handle),
                 "connection": 1,
                 "disconnected": int(at * 1_000_000),
                 "reason": reason,
@@ -162,25 +163,25 @@ class Feed:
         )
 
     def counts(self, counts: dict[int, dict[int, int]], at: float = NOW) -> None:
-        """Counts by slot and type."""
+        """Counts by handle and type."""
         self._json(records.COUNTS, {"received": at, "counts": counts})
 
-    def fact(self, slot: int, event: str, at: float = NOW, /, **fields: object) -> None:
+    def fact(self, handle: int, event: str, at: float = NOW, /, **fields: object) -> None:
         """A message, stamped by the node and read by the server ``at`` the same time."""
-        self.fact_stamped(slot, event, at, at, **fields)
+        self.fact_stamped(handle, event, at, at, **fields)
 
     def fact_stamped(
-        self, slot: int, event: str, at: float, stamp: float, /, **fields: object
+        self, handle: int, event: str, at: float, stamp: float, /, **fields: object
     ) -> None:
         """A message read ``at`` a time, with another ``stamp`` of the node's own clock."""
         time = round(stamp * 1_000_000) - COMMON_ERA
         content = frame(encode_event(event, time, fields, cores=CORES))
         received = round(at * 1_000_000)
-        self.take(records.FACTS, _body(records.Facts(received, ((slot, content),)).encode()))
+        self.take(records.FACTS, _body(records.Facts(received, ((handle, content),)).encode()))
 
-    def state(self, slot: int, **state: object) -> None:
+    def state(self, handle: int, **state: object) -> None:
         """What the hub was told of a node within a second."""
-        self._json(records.STATE, {slot: state})
+        self._json(records.STATE, {handle: state})
 
     def faults(self, *faults: dict[str, object]) -> None:
         """Faults."""
@@ -191,19 +192,19 @@ class Feed:
         self._json(records.SAMPLED, {"received": at, "seen": seen, "kept": kept})
 
     def chunk(self, *events: tuple[int, int], at: float = NOW) -> None:
-        """A chunk of events, each ``(slot, type)``."""
+        """A chunk of events, each ``(handle, type)``."""
         messages = []
-        for number, (slot, kind) in enumerate(events, self.next_id):
+        for number, (handle, kind) in enumerate(events, self.next_id):
             name = TABLE.events[kind].name
             messages.append(
-                f'{{"type":"event","data":{{"id":{number},"node_id":"{self.node_id(slot)}",'
+                f'{{"type":"event","data":{{"id":{number},"node_id":"{self.node_id(handle)}",'
                 f'"event_id":{number},"event_type":{kind},"event":{{"{name}":{{"timestamp":1}}}}}},'
                 f'"timestamp":"{rfc3339(at)}"}}'.encode()
             )
         chunk = records.Chunk(
             self.next_id,
             len(events),
-            records.encode_runs((slot, 1) for slot, _ in events),
+            records.encode_runs((handle, 1) for handle, _ in events),
             bytes(kind for _, kind in events),
             struct.pack(f"<{len(messages)}I", *map(len, messages)),
             b",".join(messages),
@@ -262,14 +263,14 @@ def commit(clock: Clock, until: Callable[..., Any]) -> Callable[[Writer], Any]:
 
 @pytest.fixture
 def gather_chunks() -> Callable[..., list[Waiting]]:
-    """Chunks as they wait to be written, a second and a half apart, each of ``(slot, type)``."""
+    """Chunks as they wait to be written, a second and a half apart, each of ``(handle, type)``."""
 
     def gather(*chunks: list[tuple[int, int]]) -> list[Waiting]:
         gathered: list[Waiting] = []
 
         def take(_: int, body: bytes) -> None:
             chunk = records.Chunk.decode(body)
-            gathered.append(Waiting(chunk, tuple(Feed.node_id(slot) for slot, _ in chunk.runs)))
+            gathered.append(Waiting(chunk, tuple(Feed.node_id(handle) for handle, _ in chunk.runs)))
 
         feed = Feed(take)
         for number, events in enumerate(chunks):

@@ -26,9 +26,9 @@ from telemetry_twisted.api.websocket.subscribers import Subscribers
 from telemetry_twisted.errors import InternalErrors
 from telemetry_twisted.hub.ring import Ring
 from telemetry_twisted.jip3.table import TABLE
-from telemetry_twisted.store.database import Database
-from telemetry_twisted.store.policy import Policy
-from telemetry_twisted.store.queries import History
+from telemetry_twisted.store.database.interface import Database
+from telemetry_twisted.store.read.history import History
+from telemetry_twisted.store.schema.policy import Policy
 from telemetry_twisted.turns import Turns
 
 NOW = 1_795_506_120

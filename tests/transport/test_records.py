@@ -21,14 +21,14 @@ from telemetry_twisted.transport.records import (
     encode_runs,
 )
 
-slots = st.integers(0, 65_535)
+handles = st.integers(0, 65_535)
 times = st.integers(0, 2**64 - 1)
 
 
 @st.composite
 def chunks(draw: st.DrawFn) -> tuple[Chunk, list[bytes], list[tuple[int, int]]]:
     """A chunk, with its messages and the runs in it."""
-    runs = draw(st.lists(st.tuples(slots, st.integers(1, 9)), min_size=1, max_size=9))
+    runs = draw(st.lists(st.tuples(handles, st.integers(1, 9)), min_size=1, max_size=9))
     count = sum(number for _, number in runs)
     messages = draw(st.lists(st.binary(max_size=40), min_size=count, max_size=count))
     chunk = Chunk(
@@ -88,15 +88,15 @@ def test_the_runs_of_the_largest_chunk_fit() -> None:
 frames_of_messages = st.lists(st.binary(max_size=60), min_size=1, max_size=5)
 
 
-@given(times, st.lists(st.tuples(slots, frames_of_messages), max_size=6))
+@given(times, st.lists(st.tuples(handles, frames_of_messages), max_size=6))
 def test_facts(received: int, runs: list[tuple[int, list[bytes]]]) -> None:
     framed = tuple(
-        (slot, b"".join(struct.pack("<I", len(each)) + each for each in contents))
-        for slot, contents in runs
+        (handle, b"".join(struct.pack("<I", len(each)) + each for each in contents))
+        for handle, contents in runs
     )
     read = Facts.decode(memoryview(body_of(Facts(received, framed).encode(), FACTS)))
     assert read == Facts(received, framed)
-    assert list(read.messages) == [(slot, each) for slot, contents in runs for each in contents]
+    assert list(read.messages) == [(handle, each) for handle, contents in runs for each in contents]
 
 
 @given(frames_of_messages)

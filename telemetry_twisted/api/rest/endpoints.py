@@ -12,8 +12,8 @@ from telemetry_twisted import __version__
 from telemetry_twisted.api.websocket.context import Gauges
 from telemetry_twisted.api.websocket.frames import recent_event
 from telemetry_twisted.jip3.table import TABLE
-from telemetry_twisted.store.browse import Wanted
-from telemetry_twisted.store.queries import History
+from telemetry_twisted.store.read.browse import Wanted
+from telemetry_twisted.store.read.history import History
 from telemetry_twisted.timestamps import rfc3339
 
 from . import schemas

@@ -11,7 +11,7 @@ from attrs import evolve, frozen
 
 from telemetry_twisted.jip3.table import TABLE
 from telemetry_twisted.reading import UNITS, one_of, whole_number
-from telemetry_twisted.store.browse import NEWEST, Place
+from telemetry_twisted.store.read.browse import NEWEST, Place
 
 from .schemas import NODE_ID, Schema
 

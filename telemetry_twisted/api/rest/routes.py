@@ -19,8 +19,8 @@ from telemetry_twisted.api.websocket.context import Gauges
 from telemetry_twisted.api.websocket.frames import encode
 from telemetry_twisted.clock import Now
 from telemetry_twisted.errors import InternalErrors
-from telemetry_twisted.store.database import DatabaseError
-from telemetry_twisted.store.queries import History
+from telemetry_twisted.store.database.interface import DatabaseError
+from telemetry_twisted.store.read.history import History
 from telemetry_twisted.turns import Turns
 
 from . import schemas

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from telemetry_twisted.jip3.table import TABLE
-from telemetry_twisted.store.schema import STATE_COLUMNS
+from telemetry_twisted.store.schema.tables import STATE_COLUMNS
 
 Schema = dict[str, Any]
 

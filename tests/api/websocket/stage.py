@@ -90,8 +90,8 @@ class Stage:
         self.turns = Turns(self.clock)
         self.ping_seconds = 10.0
         self.ring = Ring(max_events, 1 << 30, event_renderer(self.time.seconds), batch)
-        for slot, node in enumerate(NODES):
-            self.ring.node_connected(node, slot)
+        for handle, node in enumerate(NODES):
+            self.ring.node_connected(node, handle)
         self.figures: Figures = self
         self.gauges: Gauges | None = None
         self.members: list[Subscriber] = []

@@ -1,0 +1,1 @@
+"""Where history is kept: SQLite or PostgreSQL, behind one interface."""

@@ -1,0 +1,100 @@
+"""What history needs of a database.
+
+All writing is done by :meth:`Database.transact`, one transaction at a time, in a thread of its own;
+all reading by :meth:`Database.query`. SQL is written once for both databases, with ``?`` for each
+parameter.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, Protocol, TypeVar
+
+from telemetry_twisted.store.schema.tables import Row, Table
+
+T = TypeVar("T")
+
+TRANSACTION_SECONDS = 30.0
+"""How long a transaction may take before the database counts as gone."""
+
+QUERY_SECONDS = 5.0
+"""How long a query may take before it is given up."""
+
+
+class DatabaseError(Exception):
+    """The database could not do what it was asked; the message never holds a password."""
+
+
+class DatabaseUnavailable(DatabaseError):
+    """The database cannot be reached, or was lost on the way: a commit may or may not be in it."""
+
+
+class DatabaseFull(DatabaseError):
+    """There is no room left where the database keeps its files; nothing was written."""
+
+
+class SchemaTooNew(DatabaseError):
+    """The database was made by a later release."""
+
+    def __init__(self, found: int, known: int) -> None:
+        super().__init__(
+            f"the database has schema version {found}, and this release knows versions up to "
+            f"{known}: upgrade telemetry_twisted, or name another database with --database"
+        )
+
+
+class Transaction(Protocol):
+    """What can be done inside :meth:`Database.transact`; used in its thread only."""
+
+    def execute(self, sql: str, parameters: Sequence[Any] = ()) -> int:
+        """Run a statement; return the number of rows it changed."""
+
+    def query(self, sql: str, parameters: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
+        """The rows of a query."""
+
+    def upsert(self, table: Table, rows: Sequence[Row]) -> None:
+        """Write rows of ``table``, no two with the same key, replacing those that are there."""
+
+    def append(self, table: Table, rows: Iterable[Row]) -> None:
+        """Write new rows of ``table`` the fastest way there is."""
+
+
+class Readable(Protocol):
+    """What can be read from."""
+
+    async def query(self, sql: str, parameters: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
+        """The rows of a query, read beside the writer.
+
+        :raises DatabaseError: the query failed, or took longer than :data:`QUERY_SECONDS`.
+        """
+
+
+class Database(Readable, Protocol):
+    """A place where history is kept.
+
+    ``kind`` is ``sqlite`` or ``postgresql``; ``name`` says which one it is, without a password.
+    """
+
+    kind: str
+    name: str
+
+    async def open(self) -> None:
+        """Connect for writing, and create the schema or bring it up to date.
+
+        Called again to connect anew after a failure.
+
+        :raises DatabaseUnavailable: if it cannot be reached.
+        :raises SchemaTooNew: if a later release made it.
+        """
+
+    async def transact(self, work: Callable[[Transaction], T]) -> T:
+        """What ``work`` returns, run in a transaction that commits if it returns.
+
+        :raises DatabaseError: the transaction did not commit, or, if unavailable, may not have.
+        """
+
+    def abort(self) -> None:
+        """Make a transaction that is under way fail soon, whatever the database does."""
+
+    async def close(self) -> None:
+        """Let go of the database."""

@@ -1,0 +1,244 @@
+"""History in an SQLite file: one thread writes, a few read beside it (WAL)."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any, TypeVar
+
+from twisted.logger import Logger
+
+from telemetry_twisted.interfaces import IServerReactor
+from telemetry_twisted.store.schema.tables import (
+    AUTOMATIC,
+    BLOB,
+    INTEGER,
+    RAW_CHUNKS,
+    TEXT,
+    VERSIONS,
+    Dialect,
+    Row,
+    Table,
+    changes_since,
+)
+
+from .address import DatabaseAddress
+from .interface import (
+    QUERY_SECONDS,
+    DatabaseError,
+    DatabaseFull,
+    DatabaseUnavailable,
+    SchemaTooNew,
+    Transaction,
+)
+from .threads import Threads
+
+T = TypeVar("T")
+
+READERS = 3
+"""Threads that read, each with a connection of its own."""
+
+BUSY_SECONDS = 5.0
+"""How long to wait for another server that writes to the same file."""
+
+PROGRESS_INSTRUCTIONS = 100_000
+"""How often a query looks whether its time is up, in instructions of SQLite's machine."""
+
+PAGE_BYTES = 16384
+"""Size of a page: a chunk fits in one, which makes writing them a third faster than with 4 KiB."""
+
+
+def _options(table: Table) -> str:
+    by_key = AUTOMATIC not in table.columns.values() and table is not RAW_CHUNKS
+    return " WITHOUT ROWID" if by_key else ""
+
+
+DIALECT = Dialect(
+    {INTEGER: "INTEGER", TEXT: "TEXT", BLOB: "BLOB", AUTOMATIC: "INTEGER PRIMARY KEY"}, _options
+)
+
+
+class SqliteTransaction:
+    """A transaction of the writing connection."""
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self._connection = connection
+
+    def execute(self, sql: str, parameters: Sequence[Any] = ()) -> int:
+        return self._connection.execute(sql, parameters).rowcount
+
+    def query(self, sql: str, parameters: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
+        return self._connection.execute(sql, parameters).fetchall()
+
+    def upsert(self, table: Table, rows: Sequence[Row]) -> None:
+        self._connection.executemany(f"{_insert(table)} {table.conflict}", rows)
+
+    def append(self, table: Table, rows: Iterable[Row]) -> None:
+        self._connection.executemany(_insert(table), rows)
+
+
+def _insert(table: Table) -> str:
+    marks = ", ".join("?" * len(table.written))
+    return f"INSERT INTO {table.name} ({', '.join(table.written)}) VALUES ({marks})"
+
+
+class SqliteDatabase:
+    """A :class:`~.interface.Database` in the file at ``address.path``."""
+
+    kind = "sqlite"
+    _log = Logger()
+
+    def __init__(self, address: DatabaseAddress, reactor: IServerReactor) -> None:
+        self.name = address.name
+        self._path = Path(address.path)
+        self._reactor = reactor
+        self._writing = Threads(reactor, 1, "store-writer")
+        self._reading = Threads(reactor, READERS, "store-reader")
+        self._closed = False
+        self._writer: sqlite3.Connection | None = None
+        self._readers = threading.local()
+        self._reader_connections: list[sqlite3.Connection] = []
+
+    async def open(self) -> None:
+        await self._writing.run(self._open)
+
+    def _open(self) -> None:
+        self._forget_writer()
+        with _translated():
+            self._make_private()
+            connection = sqlite3.connect(
+                self._path,
+                timeout=BUSY_SECONDS,
+                isolation_level=None,
+                check_same_thread=False,
+            )
+            try:
+                connection.execute(f"PRAGMA page_size = {PAGE_BYTES}")
+                _write_ahead(connection)
+                connection.execute("PRAGMA synchronous = NORMAL")
+                connection.execute("PRAGMA cache_size = -65536")
+                connection.execute("PRAGMA journal_size_limit = 67108864")
+                self._upgrade(connection)
+            except BaseException:
+                connection.close()
+                raise
+        self._writer = connection
+
+    def _make_private(self) -> None:
+        """Make the file if there is none, for its owner alone.
+
+        SQLite gives the files that it puts beside it the same mode.
+        """
+        with suppress(OSError):  # SQLite says better what is wrong.
+            os.close(os.open(self._path, os.O_RDWR | os.O_CREAT, 0o600))
+
+    def _upgrade(self, connection: sqlite3.Connection) -> None:
+        with _committed(connection):
+            (version,) = connection.execute("PRAGMA user_version").fetchone()
+            if version > len(VERSIONS):
+                raise SchemaTooNew(version, len(VERSIONS))
+            for statement in changes_since(version, DIALECT):
+                connection.execute(statement)
+            connection.execute(f"PRAGMA user_version = {len(VERSIONS)}")
+
+    async def transact(self, work: Callable[[Transaction], T]) -> T:
+        return await self._writing.run(self._transact, work)
+
+    def _transact(self, work: Callable[[Transaction], T]) -> T:
+        if self._writer is None:
+            raise DatabaseUnavailable(f"{self.name} is not open")
+        with _translated(), _committed(self._writer):
+            return work(SqliteTransaction(self._writer))
+
+    async def query(self, sql: str, parameters: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
+        return await self._reading.run(self._query, sql, parameters)
+
+    def _query(self, sql: str, parameters: Sequence[Any]) -> list[tuple[Any, ...]]:
+        with _translated():
+            connection: sqlite3.Connection | None = getattr(self._readers, "connection", None)
+            if connection is None:
+                connection = sqlite3.connect(
+                    f"{self._path.absolute().as_uri()}?mode=ro",
+                    uri=True,
+                    timeout=QUERY_SECONDS,
+                    isolation_level=None,
+                    check_same_thread=False,
+                )
+                self._readers.connection = connection
+                self._reader_connections.append(connection)
+            deadline = time.monotonic() + QUERY_SECONDS
+            connection.set_progress_handler(
+                lambda: self._closed or time.monotonic() > deadline, PROGRESS_INSTRUCTIONS
+            )
+            return connection.execute(sql, parameters).fetchall()
+
+    def abort(self) -> None:
+        if self._writer is not None:
+            self._writer.interrupt()
+
+    async def close(self) -> None:
+        if self._closed:
+            return
+        self._closed = True
+        await self._writing.run(self._forget_writer)
+        await self._writing.stop()
+        await self._reading.stop()
+        for connection in self._reader_connections:
+            connection.close()
+
+    def _forget_writer(self) -> None:
+        if self._writer is not None:
+            self._writer.close()
+            self._writer = None
+
+
+def _write_ahead(connection: sqlite3.Connection) -> None:
+    """Have the file written ahead (WAL), though others do the same at this moment.
+
+    SQLite does not wait for a lock here as it does elsewhere.
+    """
+    deadline = time.monotonic() + BUSY_SECONDS
+    while not _is_written_ahead(connection, last_try=time.monotonic() > deadline):
+        time.sleep(0.01)
+
+
+def _is_written_ahead(connection: sqlite3.Connection, last_try: bool) -> bool:
+    try:
+        connection.execute("PRAGMA journal_mode = WAL")
+    except sqlite3.OperationalError:
+        if last_try:
+            raise
+        return False
+    return True
+
+
+@contextmanager
+def _committed(connection: sqlite3.Connection) -> Iterator[None]:
+    """A transaction that holds the write lock from its beginning."""
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        yield
+        connection.execute("COMMIT")
+    except BaseException:
+        if connection.in_transaction:
+            connection.execute("ROLLBACK")
+        raise
+
+
+@contextmanager
+def _translated() -> Iterator[None]:
+    """SQLite's errors as the store's."""
+    try:
+        yield
+    except sqlite3.Error as error:
+        reason = str(error)
+        if "disk is full" in reason:
+            raise DatabaseFull(reason) from error
+        if isinstance(error, (sqlite3.OperationalError, sqlite3.InterfaceError)):
+            raise DatabaseUnavailable(reason) from error
+        raise DatabaseError(reason) from error

@@ -1,0 +1,1 @@
+"""Answers questions about history; each beside the SQL that answers it."""

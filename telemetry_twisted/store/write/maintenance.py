@@ -1,0 +1,165 @@
+"""What is done now and then: old history goes, windows are merged, dead runs are closed."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from functools import partial
+
+from attrs import define, field
+
+from telemetry_twisted.store.database.interface import Database, Transaction
+from telemetry_twisted.store.histogram import Histogram
+from telemetry_twisted.store.schema.policy import DAY, Policy
+from telemetry_twisted.store.schema.tables import COUNTS, FAILURES, FAULTS, SPREADS
+
+SPREAD_WIDTHS = (600, 3600)
+"""Windows into which the spread of slots is merged, in seconds."""
+
+LATE_SECONDS = 7200
+"""How long a slot may still change after its first report."""
+
+DEAD_SECONDS = 120
+"""A run that wrote nothing for so long has been killed: a living one writes every two seconds."""
+
+KILLED = "the server was killed"
+
+STEP_SECONDS = 600
+"""How much of a table's past is deleted in one transaction."""
+
+
+class Maintenance:
+    """Removes what ``policy`` keeps no longer, a little in each transaction."""
+
+    def __init__(self, database: Database, policy: Policy) -> None:
+        self._database = database
+        self._policy = policy
+
+    async def run(self, now: float, own_run: int) -> None:
+        """Do all that is due at ``now``, in seconds of Unix time, as the server of ``own_run``."""
+        seconds = int(now)
+        await self._database.transact(
+            partial(_close_dead_runs, now=seconds * 1_000_000, own_run=own_run)
+        )
+        await self._database.transact(partial(_merge_slots, now=seconds))
+        for table, column, scale, kept in self._limits():
+            work = partial(
+                _delete_step,
+                table=table,
+                column=column,
+                step=STEP_SECONDS * scale,
+                limit=(seconds - kept) * scale,
+            )
+            while await self._database.transact(work):
+                pass
+        policy = self._policy
+        await self._database.transact(
+            partial(
+                trim_raw,
+                most_events=policy.raw_events,
+                most_bytes=policy.raw_bytes,
+                oldest=(seconds - policy.raw_seconds) * 1_000_000,
+            )
+        )
+
+    def _limits(self) -> list[tuple[str, str, int, int]]:
+        """Table, column of time, its units in a second, and how many seconds are kept."""
+        policy = self._policy
+        return [
+            *((COUNTS[width].name, "bucket", 1, kept) for width, kept in policy.counts.items()),
+            ("states", "bucket", 1, policy.states),
+            ("raw_share", "bucket", 1, policy.states),
+            (FAILURES[60].name, "bucket", 1, policy.slots),
+            (FAILURES[3600].name, "bucket", 1, policy.yearly),
+            (FAILURES[DAY].name, "bucket", 1, policy.yearly),
+            *((table.name, "bucket", 1, policy.yearly) for table in FAULTS.values()),
+            ("spreads", "bucket", 1, policy.yearly),
+            ("slots", "first", 1_000_000, policy.slots),
+            ("connections", "ended", 1_000_000, policy.yearly),
+        ]
+
+
+def _delete_step(transaction: Transaction, table: str, column: str, step: int, limit: int) -> bool:
+    """Delete the oldest rows up to ``limit``, ``step`` at most; return whether more are left."""
+    ((oldest,),) = transaction.query(f"SELECT min({column}) FROM {table}")
+    if oldest is None or oldest >= limit:
+        return False
+    until = min(oldest + step, limit)
+    transaction.execute(f"DELETE FROM {table} WHERE {column} < ?", (until,))
+    return bool(until < limit)
+
+
+def _close_dead_runs(transaction: Transaction, now: int, own_run: int) -> None:
+    """Say when the connections of killed servers ended, as nearly as it is known.
+
+    One's own run is alive, whatever a clock that was set says of when it was last seen.
+    """
+    dead = transaction.query(
+        "SELECT run, seen FROM runs WHERE ended IS NULL AND seen < ? AND run <> ?",
+        (now - DEAD_SECONDS * 1_000_000, own_run),
+    )
+    for run, seen in dead:
+        transaction.execute(
+            "UPDATE connections SET ended = ?, reason = ? WHERE run = ? AND ended IS NULL",
+            (seen, KILLED, run),
+        )
+        transaction.execute(
+            "UPDATE nodes SET last_seen = ? WHERE last_seen < ? AND node IN "
+            "(SELECT node FROM connections WHERE run = ? AND ended = ?)",
+            (seen, seen, run, seen),
+        )
+        transaction.execute("UPDATE runs SET ended = ? WHERE run = ?", (seen, run))
+
+
+@define
+class _Window:
+    slots: int = 0
+    nodes: int = 0
+    histogram: Histogram = field(factory=Histogram)
+
+
+def _merge_slots(transaction: Transaction, now: int) -> None:
+    """Recompute the windows in which slots may have changed."""
+    begin = (now - LATE_SECONDS) // max(SPREAD_WIDTHS) * max(SPREAD_WIDTHS)
+    windows: defaultdict[tuple[int, int, int], _Window] = defaultdict(_Window)
+    for kind in (11, 12):
+        for first, nodes, histogram in transaction.query(
+            "SELECT first, nodes, histogram FROM slots WHERE type = ? AND first >= ?",
+            (kind, begin * 1_000_000),
+        ):
+            decoded = Histogram.decode(histogram)
+            for width in SPREAD_WIDTHS:
+                bucket = first // 1_000_000 // width * width
+                window = windows[width, kind, bucket]
+                window.slots += 1
+                window.nodes += nodes
+                window.histogram.update(decoded)
+    rows = [
+        (*key, window.slots, window.nodes, window.histogram.encode())
+        for key, window in windows.items()
+    ]
+    if rows:
+        transaction.upsert(SPREADS, rows)
+
+
+def trim_raw(transaction: Transaction, most_events: int, most_bytes: int, oldest: int = 0) -> None:
+    """Delete whole batches of raw events, the oldest first, until there are not too many.
+
+    :param oldest: also those whose events are all older than this, in microseconds.
+    """
+    ((events, size),) = transaction.query(
+        "SELECT CAST(coalesce(sum(events), 0) AS BIGINT), CAST(coalesce(sum(bytes), 0) AS BIGINT) "
+        "FROM raw_batches"
+    )
+    if events > most_events or size > most_bytes or oldest:
+        batches = transaction.query(
+            "SELECT batch, run, last, events, bytes FROM raw_batches ORDER BY batch, run"
+        )
+        for batch, run, last, its_events, its_bytes in batches:
+            if events <= most_events and size <= most_bytes and last >= oldest:
+                break
+            for table in ("raw_postings", "raw_chunks", "raw_batches"):
+                transaction.execute(
+                    f"DELETE FROM {table} WHERE batch = ? AND run = ?", (batch, run)
+                )
+            events -= its_events
+            size -= its_bytes

@@ -1,0 +1,126 @@
+"""The store process: it takes records from the hub and writes history."""
+
+from __future__ import annotations
+
+import time
+
+import ujson
+from attrs import asdict, field, frozen
+from twisted.internet.defer import Deferred
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+from telemetry_twisted.clock import Now
+from telemetry_twisted.errors import InternalErrors
+from telemetry_twisted.interfaces import IServerReactor
+from telemetry_twisted.rounds import Rounds
+from telemetry_twisted.store.database.opening import open_database
+from telemetry_twisted.store.schema.policy import Policy
+from telemetry_twisted.transport import records
+from telemetry_twisted.transport.link import Link
+
+from .writer import Writer
+
+STATUS_SECONDS = 0.5
+"""How often the hub is told how the store fares, and how many raw events it has room for."""
+
+FLUSH_SECONDS = 1.5
+"""How long writing what is left may take when the server ends."""
+
+
+@frozen
+class Settings:
+    """What the hub tells the store process first; never logged, for the password in it."""
+
+    database: str = field(repr=False)
+    policy: Policy
+
+    def encode(self) -> bytes:
+        """The body of a ``SETTINGS`` record."""
+        return ujson.dumps(asdict(self)).encode()
+
+    @classmethod
+    def decode(cls, body: bytes) -> Settings:
+        """The settings in the body of a ``SETTINGS`` record."""
+        value = ujson.loads(body)
+        policy = value["policy"]
+        policy["counts"] = {int(width): kept for width, kept in policy["counts"].items()}
+        return cls(value["database"], Policy(**policy))
+
+
+class StoreProcess:
+    """Feeds the writer from its end of the link, whose record handler it is.
+
+    ``ended`` fires when the link is gone and what was taken is written.
+    """
+
+    _log = Logger()
+
+    def __init__(
+        self, reactor: IServerReactor, errors: InternalErrors, now: Now = time.time
+    ) -> None:
+        self._reactor = reactor
+        self._errors = errors
+        self._now = now
+        self._writer: Writer | None = None
+        self._taken = 0
+        self._stopping: Deferred[None] | None = None
+        self.ended: Deferred[None] = Deferred()
+
+    def link_made(self, link: Link) -> None:
+        self._link = link
+
+    def record_received(self, kind: int, body: memoryview) -> None:
+        if kind == records.DRAIN:
+            self.drain()
+        elif kind == records.SETTINGS:
+            self._start(Settings.decode(bytes(body)))
+        elif self._writer is not None:
+            if kind != records.CHUNK:
+                self._taken += 1  # first, for what cannot be taken is not worth being sent again
+            self._writer.take(kind, bytes(body))
+
+    def _start(self, settings: Settings) -> None:
+        database = open_database(settings.database, self._reactor)
+        self._writer = writer = Writer(
+            database, self._reactor, settings.policy, self._now, self._errors
+        )
+
+        def report() -> None:
+            status = writer.status()
+            room = max(0, settings.policy.queue_events - status["queue_events"])
+            more = {
+                "raw_room": room,
+                "taken": self._taken,
+                "internal_errors": self._errors.counts,
+            }
+            self._link.send(records.encode_json(records.STORE_STATUS, {**status, **more}))
+
+        # Nothing is committed that the hub does not know to be taken: it would send it again to the
+        # process that follows this one.
+        writer.start(report)
+        self._reports = Rounds(report, "report of the store", self._reactor, self._errors)
+        self._reports.start(STATUS_SECONDS, now=True)
+
+    def records_done(self) -> None:
+        pass
+
+    def link_lost(self, reason: Failure) -> None:
+        self.drain().addCallback(self.ended.callback)
+
+    def drain(self) -> Deferred[None]:
+        """Write what was taken, then let go of the link; the Deferred fires when that is done."""
+        if self._stopping is None:
+            self._stopping = Deferred.fromCoroutine(self._stop())
+        done: Deferred[None] = Deferred()
+        self._stopping.addBoth(done.callback)
+        return done
+
+    async def _stop(self) -> None:
+        if self._writer is not None:
+            self._reports.stop()
+            try:
+                await self._writer.stop(FLUSH_SECONDS)
+            except Exception:
+                self._log.failure("the last of history was not written")
+        self._link.close()
