@@ -24,20 +24,30 @@ record                direction       body
 ``PERMIT``            hub to child    JSON ``{count}``: accept so many connections more
 ``CHALLENGE``         hub to child    JSON ``{connection}``: asks for ``ACTIVITY``
 ``DRAIN``             hub to child    empty: read no more, send what was read, end
-``SETTINGS``          hub to store    JSON of what the store process is to do, its first record
+``SETTINGS``          hub to store    JSON of what the store process is to do, its first record;
+                                      ``server`` is a token of this life of the server
+``RESUME``            hub to store    JSON ``{first, nodes, gap}``: the record that follows has the
+                                      number ``first``; ``nodes`` is every node that is connected
+                                      there, each as in ``NODE_CONNECTED``; ``gap`` is null, or
+                                      ``{began, ended, lost}``, the first two in microseconds of
+                                      Unix time, of records that were given up before it
 ``NODE_CONNECTED``    hub to store    JSON ``{handle, node_id, connection, address, info, cores,
                                       version, connected}``, the last in microseconds of Unix time
 ``NODE_GONE``         hub to store    JSON ``{handle, node_id, connection, disconnected, reason}``
-``SAMPLED``           hub to store    JSON ``{received, seen, kept}``: events since the last one,
-                                      and how many of them the store was given
-``STORE_STATUS``      store to hub    JSON of how the store fares, every half second and before a
-                                      commit; ``taken`` counts the records it has taken, but for
-                                      ``SETTINGS`` and ``CHUNK``
+``SAMPLED``           hub to store    JSON ``{received, seen, kept, lost}``: events since the last
+                                      one, how many of them the store was given, and how many that
+                                      it had been given before went with a store process
+``STORE_STATUS``      store to hub    JSON of how the store fares, every half second and around each
+                                      commit; ``taken`` is the number of the last record that it
+                                      holds, ``attempting`` the number up to which a commit is under
+                                      way or null, ``position`` the number of the last record that
+                                      is committed, null until the database has told
 ====================  ==============  ==========================================================
 
 Each is a little-endian ``u32`` length of what follows, one byte of kind, and the body.
 The store is also given ``CHUNK``, ``FACTS``, ``COUNTS``, ``STATE`` and ``FAULTS`` as they come, and
-``DRAIN``.
+``DRAIN``. What it is given is numbered by its order, from 1 for the first record of a server's
+life, but for ``SETTINGS``, ``RESUME``, ``CHUNK`` and ``DRAIN``.
 A *handle* is the small integer that stands for a connected node on the links.
 """
 
@@ -74,7 +84,8 @@ from attrs import define, frozen
     RETURNED,
     CHALLENGE,
     ACTIVITY,
-) = range(21)
+    RESUME,
+) = range(22)
 
 PREFIX = struct.Struct("<IB")
 _CHUNK = struct.Struct("<QQQHH")
