@@ -10,10 +10,16 @@ from attrs import frozen
 from twisted.internet.threads import deferToThread
 
 from telemetry_twisted.store.database.interface import Readable
-from telemetry_twisted.store.write.raw import CHUNK_SPAN, cut_events, node_term, type_term
+from telemetry_twisted.store.raw_layout import (
+    CHUNK_SPAN,
+    cut_events,
+    decode_positions,
+    node_term,
+    type_term,
+)
 from telemetry_twisted.turns import Turns
 
-from .matches import decode_positions, in_any, in_one, in_one_and_any
+from .matches import in_any, in_one, in_one_and_any
 
 FIRST_BATCHES, MORE_BATCHES = 2, 64
 """How many batches are looked at first, and then at a time, at most."""

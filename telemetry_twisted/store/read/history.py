@@ -13,6 +13,12 @@ from attrs import frozen
 
 from telemetry_twisted.clock import Now
 from telemetry_twisted.jip3.moment import newest_slot
+from telemetry_twisted.jip3.state_types import (
+    BEST_BLOCK,
+    FINALIZED_BLOCK,
+    STATUS,
+    SYNC_STATUS,
+)
 from telemetry_twisted.jip3.table import TABLE
 from telemetry_twisted.store.database.interface import Readable
 from telemetry_twisted.store.histogram import BOUNDS, Histogram
@@ -25,7 +31,6 @@ from telemetry_twisted.store.schema.tables import (
     STATE_COLUMNS,
     WHOLE_NETWORK,
 )
-from telemetry_twisted.store.write.facts import BEST_BLOCK, FINALIZED_BLOCK, STATUS, SYNC_STATUS
 from telemetry_twisted.timestamps import rfc3339
 from telemetry_twisted.turns import Turns
 

@@ -1,30 +1,23 @@
 """Which events of a batch match, the newest first, in steps that each take a millisecond or two.
 
-Postings are ascending (:mod:`.raw`), so the newest are at their ends: whoever wants few of them
-looks at no more than those.
+Postings are ascending (:mod:`.raw_layout`), so the newest are at their ends: whoever wants few of
+them looks at no more than those.
 """
 
 from __future__ import annotations
 
-from array import array
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterator, Sequence
 from heapq import merge
 from itertools import islice
+
+from telemetry_twisted.store.raw_layout import Positions
 
 STEP_POSITIONS = 2048
 """How many positions of a list are looked at in a step."""
 
 MUCH_LONGER = 8
 """A list so many times longer than another is searched for each position of the other."""
-
-Positions = Sequence[int]
-"""Where events are in a batch, ascending."""
-
-
-def decode_positions(encoded: bytes) -> Positions:
-    """The positions in a posting."""
-    return array("I", encoded)
 
 
 def in_one(positions: Positions, end: int) -> Iterator[list[int]]:

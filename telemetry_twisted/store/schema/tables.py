@@ -253,7 +253,7 @@ RAW_CHUNKS = Table(
     },
     ("batch", "run", "number"),
 )
-"""The chunks of a batch as they came, their events compressed; see :mod:`.raw`."""
+"""The chunks of a batch as they came, their events compressed; see :mod:`.raw_layout`."""
 
 RAW_POSTINGS = Table(
     "raw_postings",
@@ -261,7 +261,7 @@ RAW_POSTINGS = Table(
     ("term", "batch", "run"),
     indexes=(("batch", "run"),),
 )
-"""Where in a batch the events of a node or of a type are; see :mod:`.raw`."""
+"""Where in a batch the events of a node or of a type are; see :mod:`.raw_layout`."""
 
 Row = Sequence[object]
 """The values of a table's ``written`` columns, in their order."""

@@ -9,6 +9,7 @@ from attrs import frozen
 from twisted.logger import Logger
 
 from telemetry_twisted.jip3.moment import COMMON_ERA, newest_slot
+from telemetry_twisted.jip3.state_types import BEST_BLOCK, STATE_TYPES, STATUS, SYNC_STATUS
 from telemetry_twisted.jip3.values import DecodeError, Event, decode_event
 from telemetry_twisted.store.schema.tables import FAILURES
 
@@ -16,9 +17,6 @@ from .changes import Changes
 from .counts import Buckets, Sum
 from .reasons import read_reason
 from .spread import Spreads
-
-STATUS, BEST_BLOCK, FINALIZED_BLOCK, SYNC_STATUS = 10, 11, 12, 13
-_STATE_TYPES = frozenset({STATUS, BEST_BLOCK, FINALIZED_BLOCK, SYNC_STATUS})
 
 KIND = 8
 """Where in a message's content its discriminator is, a byte."""
@@ -92,7 +90,7 @@ class Facts:
         """Take a message's ``content``, read by the server at ``received`` (microseconds)."""
         kind = content[KIND]
         try:
-            if kind in _STATE_TYPES:
+            if kind in STATE_TYPES:
                 event = decode_event(content, origin.cores, origin.version)
                 self._take_state(origin.node_id, event, received)
             else:

@@ -1,27 +1,19 @@
 """Raw events, kept for browsing as the chunks they came in.
 
-A row for each event would cost more than all the rest of history: most of it goes into indexes.
-Instead the chunks of a moment are written together as a *batch*, their events compressed, with
-*postings* beside them: for each *term*, a node or a type, the positions of its events in the batch.
-A position is the number of the chunk in the batch times :data:`CHUNK_SPAN`, plus the index of the
-event in the chunk. Whoever looks for a node's or a type's events reads the postings of few batches
-and then just the chunks that hold them; both sides handle an event in a fraction of a microsecond.
+How they lie in the database is told in :mod:`~telemetry_twisted.store.raw_layout`.
 """
 
 from __future__ import annotations
 
-import zlib
 from array import array
 from collections import defaultdict, deque
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 from attrs import define, frozen
 
+from telemetry_twisted.store.raw_layout import CHUNK_SPAN, compress_events, node_term, type_term
 from telemetry_twisted.timestamps import microseconds
 from telemetry_twisted.transport.records import Chunk
-
-CHUNK_SPAN = 1 << 16
-"""More events than any chunk holds."""
 
 BATCH_EVENTS = 50_000
 BATCH_BYTES = 16 << 20
@@ -85,16 +77,6 @@ class RawQueue:
         return dropped
 
 
-def node_term(node: int) -> int:
-    """The term of a node, by its number (from 1)."""
-    return node
-
-
-def type_term(kind: int) -> int:
-    """The term of an event type."""
-    return -1 - kind
-
-
 @define
 class Batch:
     """Chunks made ready to be written: rows of the three tables without their key ``(batch, run)``.
@@ -126,7 +108,7 @@ def make_batch(waiting: Sequence[Waiting], nodes: Mapping[str, int]) -> Batch:
             positions[node_term(node)].extend(range(start, start + count))
             start += count
         received = microseconds(chunk.events[STAMP].decode())
-        events = zlib.compress(chunk.events, 1)
+        events = compress_events(chunk.events)
         chunks.append((number, received, chunk.lengths, events))
     postings = [(term, where.tobytes()) for term, where in positions.items()]
     times = [row[1] for row in chunks]
@@ -138,10 +120,3 @@ def make_batch(waiting: Sequence[Waiting], nodes: Mapping[str, int]) -> Batch:
         sum(item.chunk.count for item in waiting),
         sum(sum(map(len, row[2:])) for row in chunks) + sum(len(where) for _, where in postings),
     )
-
-
-def cut_events(lengths: bytes, events: bytes, indices: Iterable[int]) -> list[bytes]:
-    """The event messages of a chunk at ``indices``, from the columns of its row."""
-    messages = zlib.decompress(events)
-    bounds = Chunk(0, 0, b"", b"", lengths, b"").bounds()
-    return [messages[bounds[index] : bounds[index + 1] - 1] for index in indices]

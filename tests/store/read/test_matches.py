@@ -9,10 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
+from telemetry_twisted.store.raw_layout import Positions, decode_positions
 from telemetry_twisted.store.read.matches import (
     STEP_POSITIONS,
-    Positions,
-    decode_positions,
     in_any,
     in_one,
     in_one_and_any,

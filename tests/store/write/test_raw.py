@@ -5,16 +5,8 @@ from __future__ import annotations
 from array import array
 from collections.abc import Callable
 
-from telemetry_twisted.store.write.raw import (
-    BATCH_EVENTS,
-    CHUNK_SPAN,
-    RawQueue,
-    Waiting,
-    cut_events,
-    make_batch,
-    node_term,
-    type_term,
-)
+from telemetry_twisted.store.raw_layout import CHUNK_SPAN, cut_events, node_term, type_term
+from telemetry_twisted.store.write.raw import BATCH_EVENTS, RawQueue, Waiting, make_batch
 from telemetry_twisted.transport.records import Chunk
 
 

@@ -14,10 +14,10 @@ from twisted.internet.task import Clock
 from telemetry_twisted.jip3.moment import newest_slot
 from telemetry_twisted.store.database.interface import Database
 from telemetry_twisted.store.packed import add_up, pack
+from telemetry_twisted.store.raw_layout import cut_events
 from telemetry_twisted.store.write import gathering as gathering_module
 from telemetry_twisted.store.write import writer as writer_module
 from telemetry_twisted.store.write.maintenance import DEAD_SECONDS, KILLED
-from telemetry_twisted.store.write.raw import cut_events
 from telemetry_twisted.store.write.writer import Writer
 
 NOW = 1_795_506_120
