@@ -55,6 +55,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command with ``arguments``, those of the process if None; the exit code."""
     parser = make_parser()
     options = parser.parse_args(arguments)
+    if options.times > 1 and options.events is None:
+        parser.error("--times needs --events: say how many events a node sends each time")
     start = options.start_time or datetime.now(timezone.utc)
     network = Network(
         nodes=options.nodes,
@@ -65,6 +67,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         connect_rate=options.connect_rate,
         duration=options.duration,
         events=options.events,
+        mistakes=options.mistakes,
         gp=options.gp,
         version=options.protocol_version,
     )
@@ -82,6 +85,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         network=network,
         flood=options.profile == "flood",
         reconnect=options.reconnect,
+        times=options.times,
         keeps_times=options.json,
     )
     summary = run(reactor, fleet)
@@ -192,6 +196,22 @@ def make_parser() -> argparse.ArgumentParser:
         help="nodes that connect in a second (default: %(default)g)",
     )
     sending.add_argument(
+        "--times",
+        type=_within(int, 1, 1_000),
+        default=1,
+        metavar="N",
+        help="how often each node connects, one time after another; it sends --events each time "
+        "(default: %(default)s)",
+    )
+    sending.add_argument(
+        "--mistakes",
+        type=_within(float, 0, MAX_RATE),
+        default=0.0,
+        metavar="R",
+        help="messages per second of each node that are wrong: of no known type, cut short or too "
+        "long (default: %(default)g)",
+    )
+    sending.add_argument(
         "--reconnect",
         action="store_true",
         help="connect again after a connection was refused or lost; a node then begins anew, with "
@@ -202,7 +222,8 @@ def make_parser() -> argparse.ArgumentParser:
         action="store_true",
         help="print the summary as JSON: counts by event type and by node, failures by type and "
         "reason, and for each slot the times at which nodes reported the block as best and as "
-        "final, in microseconds of the JAM Common Era",
+        "final, in microseconds of the JAM Common Era; then the same for each connection, with "
+        "what it said it dropped, what was wrong in it, and whether the server has read all of it",
     )
     return parser
 

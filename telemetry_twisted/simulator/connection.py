@@ -26,7 +26,7 @@ class NodeConnection(Protocol):
     """The connection of ``node``, which closes it when it has finished.
 
     ``horizon`` says up to which simulated time the node may send, in microseconds of the JAM Common
-    Era. ``closed`` fires when it is over, with whether all that was sent went out.
+    Era. ``closed`` fires when it is over, with whether the server has read all that was sent.
     """
 
     transport: _Transport
@@ -56,11 +56,14 @@ class NodeConnection(Protocol):
                 break
 
     def end(self) -> None:
-        """Make no more, and close once everything has gone out."""
+        """Make no more, and say so once everything has gone out.
+
+        The server closes when it has read all of it, and so it is known that it has.
+        """
         if not self._ending:
             self._ending = True
             self.transport.unregisterProducer()
-            self.transport.loseConnection()
+            self.transport.loseWriteConnection()
 
     def abort(self) -> None:
         """Close at once; what has not gone out is lost."""
@@ -82,4 +85,5 @@ class NodeConnection(Protocol):
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         """Tell that it is over."""
         self.held = True
-        self.closed.callback(self._ending and reason.check(ConnectionDone) is not None)
+        self.node.tally.is_whole = self._ending and reason.check(ConnectionDone) is not None
+        self.closed.callback(self.node.tally.is_whole)

@@ -51,7 +51,8 @@ class Fleet:
 
     In a ``flood`` nodes send as fast as they can, otherwise as their events fall due. With
     ``reconnect`` a node whose connection is lost or refused tries again until the run ends, and
-    begins anew with event ID 0 (JIP-3, Event IDs). ``keeps_times`` is for the tallies.
+    begins anew with event ID 0 (JIP-3, Event IDs). Each connects ``times`` times, and again once
+    what it sends each time was sent. ``keeps_times`` is for the tallies.
 
     ``trouble`` says why a connection was refused first. ``refused`` counts attempts that failed,
     ``lost`` connections that ended before everything was sent.
@@ -62,6 +63,7 @@ class Fleet:
     network: Network
     flood: bool = False
     reconnect: bool = False
+    times: int = 1
     keeps_times: bool = True
 
     trouble: str | None = field(default=None, init=False)
@@ -139,7 +141,12 @@ class Fleet:
         node = Node(self.network, index)
         try:
             await self._sleep(index / self.network.connect_rate)
-            while not await self._send(index, node) and self.reconnect and not self._over:
+            left = self.times
+            while not self._over:
+                complete = await self._send(index, node)
+                left -= complete
+                if not left or not (complete or self.reconnect) or self._over:
+                    break
                 await self._sleep(RECONNECT_DELAY)
                 node = Node(self.network, index, max(node.now, min(self._now(), node.ends)))
         except (CancelledError, ConnectingCancelledError):

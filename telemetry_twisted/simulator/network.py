@@ -59,8 +59,9 @@ class Network:
     there are three validators to a core, or as many as nodes if that is more. ``rate`` is in events
     per second and node. ``start`` is when the first node begins, in microseconds of the JAM Common
     Era; the others follow, ``connect_rate`` in a second. A node goes on for ``duration`` seconds,
-    or until it has sent exactly ``events`` events; without either, for ever. ``gp`` is the version
-    of the Gray Paper that node information is laid out by, ``version`` the protocol version.
+    or until it has sent exactly ``events`` events; without either, for ever. ``mistakes`` is how
+    many messages in a second it gets wrong, on average. ``gp`` is the version of the Gray Paper
+    that node information is laid out by, ``version`` the protocol version.
 
     :raises ValueError: if a setting is out of range.
     """
@@ -73,6 +74,7 @@ class Network:
     connect_rate: float = field(default=500.0, validator=gt(0))
     duration: float | None = field(default=None, validator=optional(gt(0)))
     events: int | None = field(default=None, validator=optional(ge(1)))
+    mistakes: float = field(default=0.0, validator=[ge(0), le(MAX_RATE)])
     gp: str = field(default="0.7", validator=in_(("0.7", "0.8")))
     version: int = field(default=0, validator=in_((0, 1)))
 

@@ -9,6 +9,7 @@ from .agenda import NEVER, Agenda, Event, Exchange
 from .blocks import author, fail_to_author, finalize, import_block, serve_block
 from .chain import EPOCH_SLOTS, SECOND, SLOT, Block, digest
 from .guaranteeing import guarantee_as_primary, guarantee_as_secondary
+from .mistakes import MISTAKES, make_mistakes
 from .network import Network
 from .requests import delay
 from .tally import Tally
@@ -68,6 +69,9 @@ class Node:
             self._distribute_assurances(),
         ):
             self._agenda.begin(exchange)
+        if network.mistakes:
+            chance = Random(f"{network.seed}/mistakes/{index}")
+            self._agenda.begin(make_mistakes(chance, self.begins, network.mistakes))
 
     @property
     def information(self) -> bytes:
@@ -113,8 +117,19 @@ class Node:
         event = self._agenda.emit(self._next_id)
         self._next_id += event.fields["num"] if event.name == "Dropped" else 1
         self.now = event.time
+        if event.name in MISTAKES:
+            return self._take_mistake(event)
         message = self.network.encode(event)
         self.tally.add_event(event, len(message))
+        return message
+
+    def _take_mistake(self, event: Event) -> bytes:
+        mistake = MISTAKES[event.name]
+        meant = event._replace(name=mistake.event)
+        message = mistake.encode(self.network.encode(meant))
+        self.tally.faults[mistake.fault] += 1
+        if mistake.is_delivered:
+            self.tally.add_event(meant, len(message))
         return message
 
     def _take_passage(self, time: int) -> bytes:

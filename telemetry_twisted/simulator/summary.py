@@ -75,10 +75,7 @@ class Summary:
                 "lost": self.lost,
             },
             "counts": dict(sorted(self.names().items())),
-            "failures": [
-                {"event_type": name, "reason": reason, "count": count}
-                for (name, reason), count in sorted(self.failures().items())
-            ],
+            "failures": _failures(self.failures()),
             "node_events": self._node_events(),
             "slots": {
                 str(slot): {
@@ -87,6 +84,7 @@ class Summary:
                 }
                 for slot in sorted({*best, *finalized})
             },
+            "sent": [self._sent(index, tally) for index, tally in self.tallies],
         }
 
     def as_text(self) -> str:
@@ -105,6 +103,22 @@ class Summary:
         lines.append(f"{sum(self.failures().values()):>14,}  with a reason, most of them failures")
         return "\n".join(lines)
 
+    def _sent(self, index: int, tally: Tally) -> dict[str, Any]:
+        """What was sent on one connection."""
+        return {
+            "node_id": self.network.node_id(index),
+            "whole": tally.is_whole,
+            "counts": dict(sorted(tally.names().items())),
+            "failures": _failures(tally.failures()),
+            "best": {str(slot): time for slot, time in tally.best.items()},
+            "finalized": {str(slot): time for slot, time in tally.finalized.items()},
+            "dropped": dict(tally.dropped),
+            "faults": [
+                {"kind": fault.kind, "event_type": fault.discriminator, "count": count}
+                for fault, count in sorted(tally.faults.items())
+            ],
+        }
+
     def _node_events(self) -> dict[str, int]:
         counts: Counter[str] = Counter()
         for index, tally in self.tallies:
@@ -116,6 +130,13 @@ class Summary:
         for _, tally in self.tallies:
             together.absorb(tally)
         return together
+
+
+def _failures(counts: Mapping[Failure, int]) -> list[dict[str, Any]]:
+    return [
+        {"event_type": name, "reason": reason, "count": count}
+        for (name, reason), count in sorted(counts.items())
+    ]
 
 
 def _by_slot(times: Iterable[Mapping[int, int]]) -> dict[int, list[int]]:

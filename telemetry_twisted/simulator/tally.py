@@ -9,6 +9,7 @@ from typing import TypeVar
 from attrs import Factory, define
 
 from .agenda import Event
+from .mistakes import Fault
 from .passage import Failure, Passage, failure_of
 
 _T = TypeVar("_T")
@@ -21,7 +22,9 @@ class Tally:
     ``events`` and ``bytes`` count messages without node information. ``best`` and ``finalized``
     hold, for each slot, the time of ``BestBlockChanged`` and ``FinalizedBlockChanged`` in
     microseconds of the JAM Common Era, unless ``keeps_times`` is off, which a run without end needs
-    to be.
+    to be. ``dropped`` sums what the node said that it dropped, ``faults`` counts what it got wrong;
+    messages that are no events for that are not among ``events``. ``is_whole`` says that the
+    connection ended in peace, after the server had read all of it.
     """
 
     keeps_times: bool = True
@@ -29,6 +32,9 @@ class Tally:
     bytes: int = 0
     best: dict[int, int] = Factory(dict)
     finalized: dict[int, int] = Factory(dict)
+    dropped: Counter[str] = Factory(Counter)
+    faults: Counter[Fault] = Factory(Counter)
+    is_whole: bool = False
     _names: Counter[str] = Factory(Counter)
     _failures: Counter[Failure] = Factory(Counter)
     _passages: Counter[Passage] = Factory(Counter)
@@ -40,6 +46,8 @@ class Tally:
         self._names[event.name] += 1
         if (failure := failure_of(event)) is not None:
             self._failures[failure] += 1
+        if event.name == "Dropped":
+            self.dropped.update(events=event.fields["num"], spans=1)
         if not self.keeps_times:
             return
         if event.name == "BestBlockChanged":

@@ -70,6 +70,11 @@ class MemoryTransport(StringTransport):
         if not self.stuck:
             self.close(ConnectionDone())
 
+    def loseWriteConnection(self) -> None:
+        """The server has read everything at once, and closes."""
+        if not self.stuck:
+            self.close(ConnectionDone())
+
     def abortConnection(self) -> None:
         self.close(ConnectionAborted())
 

@@ -177,6 +177,28 @@ def test_a_node_reconnects_and_begins_anew(memory_server: MakeServer) -> None:
     }
 
 
+def test_a_node_connects_so_many_times(memory_server: MakeServer) -> None:
+    clock, server = Clock(), memory_server()
+    network = make_network(nodes=2, events=50)
+    running = start(Fleet(clock, server, network, times=3))
+    pass_time(clock, 2 * RECONNECT_DELAY + 4)
+    summary = outcome(running)
+    assert (summary.connected, summary.lost) == (6, 0)
+    assert [len(received.events) for received in server.received] == [50] * 6
+    sent = summary.as_json()["sent"]
+    assert [each["whole"] for each in sent] == [True] * 6
+    assert [sum(each["counts"].values()) for each in sent] == [50] * 6
+
+
+def test_what_the_server_has_not_read_is_not_whole(memory_server: MakeServer) -> None:
+    clock, server, network = Clock(), memory_server(), make_network(nodes=1, duration=2)
+    running = start(Fleet(clock, server, network))
+    pass_time(clock, 1)
+    server.transports[0].close(ConnectionLost())
+    (sent,) = outcome(running).as_json()["sent"]
+    assert not sent["whole"]
+
+
 def test_stopping_sends_what_is_held_and_ends(memory_server: MakeServer) -> None:
     clock, server = Clock(), memory_server()
     fleet = Fleet(clock, server, make_network(nodes=30))

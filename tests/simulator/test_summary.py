@@ -8,7 +8,7 @@ from collections import Counter, defaultdict
 import pytest
 
 from telemetry_twisted.jip3.node_information import decode_node_information
-from telemetry_twisted.jip3.values import decode_event
+from telemetry_twisted.jip3.values import DecodeError, decode_event
 from telemetry_twisted.simulator import Network, Node, Summary, messages, play
 
 FOREVER = 1 << 62
@@ -63,6 +63,49 @@ def test_the_json_holds_all_of_it() -> None:
     assert (
         sum(len(slot["finalized"]) for slot in slots) == figures["counts"]["FinalizedBlockChanged"]
     )
+
+
+def test_each_connection_is_told_of() -> None:
+    network = Network(nodes=3, seed=3, cores=20, rate=40, duration=60)
+    summary, _ = summary_of(network)
+    events = [event for event in play(network) if event.node == 1]
+    sent = json.loads(json.dumps(summary.as_json()))["sent"][1]
+    assert sent["node_id"] == network.node_id(1)
+    assert sent["counts"] == Counter(event.name for event in events)
+    assert sent["best"] == {
+        str(event.fields["slot"]): event.time
+        for event in events
+        if event.name == "BestBlockChanged"
+    }
+    dropped = [event.fields["num"] for event in events if event.name == "Dropped"]
+    assert Counter(sent["dropped"]) == Counter(events=sum(dropped), spans=len(dropped))
+    assert sent["faults"] == []
+
+
+def test_mistakes_are_counted_as_a_server_sees_them() -> None:
+    network = Network(nodes=1, seed=3, cores=20, rate=40, duration=60, mistakes=5)
+    node = Node(network, 0)
+    delivered: Counter[str] = Counter()
+    faults: Counter[tuple[str, int]] = Counter()
+    (information,) = messages(node.information)
+    cores = decode_node_information(information).cores
+
+    def take(content: bytes) -> None:
+        try:
+            event = decode_event(content, cores)
+        except DecodeError:
+            faults["decode_error", content[8]] += 1
+            return
+        delivered[event.name] += 1
+        if event.violations:
+            faults["violation", content[8]] += 1
+
+    for content in messages(node.advance(FOREVER)):
+        take(content)
+    assert len(faults) == 3
+    assert node.tally.faults == faults
+    assert node.tally.names() == delivered
+    assert node.tally.events == sum(delivered.values())
 
 
 def test_times_need_not_be_kept() -> None:
