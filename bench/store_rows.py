@@ -45,7 +45,7 @@ ROWS = Table(
     "raw_rows",
     {"seq": INTEGER, "received": INTEGER, "node": INTEGER, "type": INTEGER, "message": TEXT},
     ("seq",),
-    indexes=(("node", "seq"), ("type", "seq")),
+    indexes={("node", "seq"): 1, ("type", "seq"): 1},
 )
 
 

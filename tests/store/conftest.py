@@ -65,6 +65,15 @@ def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
 
 
 @pytest.fixture
+def another_url(database_url: str, request: pytest.FixtureRequest) -> str:
+    """The address of another empty database of the same kind."""
+    if database_url.startswith("sqlite:"):
+        return f"{database_url}-2"
+    server: ThrowawayPostgresql = request.getfixturevalue("postgresql_server")
+    return server.create_database(f"telemetry_{next(_numbers)}")
+
+
+@pytest.fixture
 def make_database() -> Iterator[Callable[[str], Database]]:
     """Makes databases that are closed when the test is over."""
     made: list[Database] = []

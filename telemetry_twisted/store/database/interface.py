@@ -26,7 +26,11 @@ class DatabaseError(Exception):
 
 
 class DatabaseUnavailable(DatabaseError):
-    """The database cannot be reached, or was lost on the way: a commit may or may not be in it."""
+    """The database cannot be reached, or was lost on the way; nothing was written."""
+
+
+class OutcomeUnknown(DatabaseUnavailable):
+    """The database was lost while it committed: the transaction is in it whole, or not at all."""
 
 
 class DatabaseFull(DatabaseError):
@@ -51,6 +55,12 @@ class Transaction(Protocol):
 
     def query(self, sql: str, parameters: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
         """The rows of a query."""
+
+    def insert(self, table: Table, row: Row) -> int:
+        """Write a new row of ``table``; return the number that the database gave it.
+
+        No two transactions, of whatever server, are given the same.
+        """
 
     def upsert(self, table: Table, rows: Sequence[Row]) -> None:
         """Write rows of ``table``, no two with the same key, replacing those that are there."""
@@ -90,7 +100,8 @@ class Database(Readable, Protocol):
     async def transact(self, work: Callable[[Transaction], T]) -> T:
         """What ``work`` returns, run in a transaction that commits if it returns.
 
-        :raises DatabaseError: the transaction did not commit, or, if unavailable, may not have.
+        :raises OutcomeUnknown: the transaction may have committed or not.
+        :raises DatabaseError: it did not.
         """
 
     def abort(self) -> None:

@@ -11,7 +11,7 @@ import io
 import os
 import socket
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any, TypeVar
 
 import psycopg2
@@ -23,17 +23,8 @@ from twisted.python.failure import Failure
 from txpostgres import txpostgres
 
 from telemetry_twisted.interfaces import IServerReactor
-from telemetry_twisted.store.schema.tables import (
-    AUTOMATIC,
-    BLOB,
-    INTEGER,
-    TEXT,
-    VERSIONS,
-    Dialect,
-    Row,
-    Table,
-    changes_since,
-)
+from telemetry_twisted.store.schema.tables import AUTOMATIC, BLOB, INTEGER, TEXT, Row, Table
+from telemetry_twisted.store.schema.versions import NEWEST, Dialect, changes_since
 
 from .address import DatabaseAddress
 from .interface import (
@@ -42,6 +33,7 @@ from .interface import (
     DatabaseError,
     DatabaseFull,
     DatabaseUnavailable,
+    OutcomeUnknown,
     SchemaTooNew,
     Transaction,
 )
@@ -90,6 +82,16 @@ class PostgresqlTransaction:
         self._cursor.execute(_format(sql), tuple(parameters))
         rows: list[tuple[Any, ...]] = self._cursor.fetchall()
         return rows
+
+    def insert(self, table: Table, row: Row) -> int:
+        (number,) = (name for name, kind in table.columns.items() if kind == AUTOMATIC)
+        marks = ", ".join("?" * len(table.written))
+        ((given,),) = self.query(
+            f"INSERT INTO {table.name} ({', '.join(table.written)}) VALUES ({marks}) "
+            f"RETURNING {number}",
+            row,
+        )
+        return int(given)
 
     def upsert(self, table: Table, rows: Sequence[Row]) -> None:
         columns = ", ".join(table.written)
@@ -167,8 +169,8 @@ class PostgresqlDatabase:
             psycopg2.extensions.register_type(_BYTES, connection)
             self._writer = connection
             try:
-                with connection, connection.cursor() as cursor:
-                    self._upgrade(PostgresqlTransaction(cursor))
+                with self._committed(connection) as transaction:
+                    self._upgrade(transaction)
             except BaseException:
                 self._forget_writer()
                 raise
@@ -178,12 +180,12 @@ class PostgresqlDatabase:
         transaction.execute("CREATE TABLE IF NOT EXISTS schema_version (version bigint NOT NULL)")
         found = transaction.query("SELECT version FROM schema_version")
         version = found[0][0] if found else 0
-        if version > len(VERSIONS):
-            raise SchemaTooNew(version, len(VERSIONS))
-        for statement in changes_since(version, DIALECT):
+        if version > NEWEST:
+            raise SchemaTooNew(version, NEWEST)
+        for statement in changes_since(version, NEWEST, DIALECT):
             transaction.execute(statement)
         transaction.execute("DELETE FROM schema_version")
-        transaction.execute("INSERT INTO schema_version VALUES (?)", (len(VERSIONS),))
+        transaction.execute("INSERT INTO schema_version VALUES (?)", (NEWEST,))
 
     async def transact(self, work: Callable[[Transaction], T]) -> T:
         return await self._limited(self._transact, work)
@@ -191,8 +193,29 @@ class PostgresqlDatabase:
     def _transact(self, work: Callable[[Transaction], T]) -> T:
         if self._writer is None:
             raise DatabaseUnavailable(f"{self.name} is not connected")
-        with self._translated(), self._writer, self._writer.cursor() as cursor:
-            return work(PostgresqlTransaction(cursor))
+        with self._translated(), self._committed(self._writer) as transaction:
+            return work(transaction)
+
+    @contextmanager
+    def _committed(self, connection: Any) -> Iterator[PostgresqlTransaction]:
+        """A transaction of ``connection``.
+
+        A commit has failed where the server said so and is still there; a connection that ended
+        instead may have done so before or after the server was done.
+        """
+        try:
+            with connection.cursor() as cursor:
+                yield PostgresqlTransaction(cursor)
+        except BaseException:
+            with suppress(psycopg2.Error):  # A lost connection has nothing to roll back.
+                connection.rollback()
+            raise
+        try:
+            connection.commit()
+        except psycopg2.Error as error:
+            if connection.closed:
+                raise OutcomeUnknown(self._reason(error)) from None
+            raise
 
     async def _limited(self, work: Callable[..., T], *arguments: Any) -> T:
         """Run ``work`` in the writing thread, for at most :data:`TRANSACTION_SECONDS`."""
@@ -288,14 +311,18 @@ class PostgresqlDatabase:
         try:
             yield
         except psycopg2.Error as error:
-            reason = " ".join(str(error).split()) or type(error).__name__
-            if self._address.password:
-                reason = reason.replace(self._address.password, "…")
+            reason = self._reason(error)
             if isinstance(error, psycopg2.errors.DiskFull):
                 raise DatabaseFull(reason) from None
             if isinstance(error, (psycopg2.OperationalError, psycopg2.InterfaceError)):
                 raise DatabaseUnavailable(reason) from None
             raise DatabaseError(reason) from None
+
+    def _reason(self, error: psycopg2.Error) -> str:
+        reason = " ".join(str(error).split()) or type(error).__name__
+        if self._address.password:
+            reason = reason.replace(self._address.password, "…")
+        return reason
 
 
 class _Reader(txpostgres.Connection):  # type: ignore[misc]  # txpostgres has no types

@@ -20,12 +20,10 @@ from telemetry_twisted.store.schema.tables import (
     INTEGER,
     RAW_CHUNKS,
     TEXT,
-    VERSIONS,
-    Dialect,
     Row,
     Table,
-    changes_since,
 )
+from telemetry_twisted.store.schema.versions import NEWEST, Dialect, changes_since
 
 from .address import DatabaseAddress
 from .interface import (
@@ -74,6 +72,11 @@ class SqliteTransaction:
 
     def query(self, sql: str, parameters: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
         return self._connection.execute(sql, parameters).fetchall()
+
+    def insert(self, table: Table, row: Row) -> int:
+        number = self._connection.execute(_insert(table), row).lastrowid
+        assert number is not None
+        return number
 
     def upsert(self, table: Table, rows: Sequence[Row]) -> None:
         self._connection.executemany(f"{_insert(table)} {table.conflict}", rows)
@@ -140,11 +143,11 @@ class SqliteDatabase:
     def _upgrade(self, connection: sqlite3.Connection) -> None:
         with _committed(connection):
             (version,) = connection.execute("PRAGMA user_version").fetchone()
-            if version > len(VERSIONS):
-                raise SchemaTooNew(version, len(VERSIONS))
-            for statement in changes_since(version, DIALECT):
+            if version > NEWEST:
+                raise SchemaTooNew(version, NEWEST)
+            for statement in changes_since(version, NEWEST, DIALECT):
                 connection.execute(statement)
-            connection.execute(f"PRAGMA user_version = {len(VERSIONS)}")
+            connection.execute(f"PRAGMA user_version = {NEWEST}")
 
     async def transact(self, work: Callable[[Transaction], T]) -> T:
         return await self._writing.run(self._transact, work)
@@ -219,7 +222,10 @@ def _is_written_ahead(connection: sqlite3.Connection, last_try: bool) -> bool:
 
 @contextmanager
 def _committed(connection: sqlite3.Connection) -> Iterator[None]:
-    """A transaction that holds the write lock from its beginning."""
+    """A transaction that holds the write lock from its beginning.
+
+    A commit that fails has failed: SQLite says so only where it has not written all of it.
+    """
     connection.execute("BEGIN IMMEDIATE")
     try:
         yield

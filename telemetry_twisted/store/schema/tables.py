@@ -11,7 +11,7 @@ microseconds everywhere else. ``node`` is the small integer that ``nodes`` gives
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 from attrs import field, frozen
 
@@ -31,7 +31,9 @@ class Table:
 
     When a row is written whose key is there already, all other columns are replaced, except those
     in ``kept``, and only where ``unless`` (SQL over the table's name and ``excluded``) does not
-    hold. ``indexes`` are further ones, by their columns.
+    hold. ``indexes`` are further ones: the columns of each, and the version of the schema that
+    brought it. ``since`` is the version that brought the table, and ``later`` says which of its
+    columns, the last ones, came with which version after that; they are null in older rows.
     """
 
     name: str
@@ -39,7 +41,9 @@ class Table:
     key: tuple[str, ...]
     kept: frozenset[str] = field(default=frozenset())
     unless: str = ""
-    indexes: tuple[tuple[str, ...], ...] = ()
+    indexes: Mapping[tuple[str, ...], int] = field(factory=dict)
+    since: int = 1
+    later: Mapping[str, int] = field(factory=dict)
 
     @property
     def written(self) -> tuple[str, ...]:
@@ -129,6 +133,7 @@ CONNECTIONS = Table(
         "reason": TEXT,
     },
     ("node", "started"),
+    indexes={("ended",): 2},
 )
 """Each connection of a node. ``ended`` and ``reason`` are null while it lasts."""
 
@@ -185,7 +190,7 @@ SLOTS = Table(
     },
     ("type", "slot", "run"),
     unless="excluded.nodes < slots.nodes",
-    indexes=(("first",),),
+    indexes={("first",): 1},
 )
 """How BestBlockChanged or FinalizedBlockChanged (``type``) of a slot spread over the nodes.
 
@@ -259,7 +264,7 @@ RAW_POSTINGS = Table(
     "raw_postings",
     {"term": INTEGER, "batch": INTEGER, "run": INTEGER, "positions": BLOB},
     ("term", "batch", "run"),
-    indexes=(("batch", "run"),),
+    indexes={("batch", "run"): 1},
 )
 """Where in a batch the events of a node or of a type are; see :mod:`.raw_layout`."""
 
@@ -282,35 +287,3 @@ TABLES = (
     RAW_CHUNKS,
     RAW_POSTINGS,
 )
-
-VERSIONS: tuple[tuple[Table | str, ...], ...] = (TABLES,)
-"""What each version of the schema adds to the one before it: tables, or SQL for both databases."""
-
-
-@frozen
-class Dialect:
-    """How a database wants its tables declared: the type of each kind of column, and what follows
-    the columns of a table."""
-
-    types: Mapping[str, str]
-    options: Callable[[Table], str]
-
-
-def changes_since(version: int, dialect: Dialect) -> Iterator[str]:
-    """The statements that bring a database of schema ``version`` (0 if empty) to the newest."""
-    for change in (change for step in VERSIONS[version:] for change in step):
-        if isinstance(change, str):
-            yield change
-        else:
-            yield from _create(change, dialect)
-
-
-def _create(table: Table, dialect: Dialect) -> Iterator[str]:
-    columns = [f"{name} {dialect.types[kind]}" for name, kind in table.columns.items()]
-    if table.columns[table.key[0]] != AUTOMATIC:
-        uniqueness = "UNIQUE" if AUTOMATIC in table.columns.values() else "PRIMARY KEY"
-        columns.append(f"{uniqueness} ({', '.join(table.key)})")
-    yield f"CREATE TABLE {table.name} ({', '.join(columns)}){dialect.options(table)}"
-    for index in table.indexes:
-        name = "_".join((table.name, *index))
-        yield f"CREATE INDEX {name} ON {table.name} ({', '.join(index)})"

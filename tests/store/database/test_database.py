@@ -16,8 +16,8 @@ from telemetry_twisted.store.database.interface import (
     SchemaTooNew,
     Transaction,
 )
-from telemetry_twisted.store.schema import tables as schema
-from telemetry_twisted.store.schema.tables import INTEGER, RAW_CHUNKS, RAW_SHARE, Table
+from telemetry_twisted.store.schema.tables import NODES, RAW_CHUNKS, RAW_SHARE
+from telemetry_twisted.store.schema.versions import NEWEST
 from telemetry_twisted.store.testing import PASSWORD
 
 Make = Callable[[str], Database]
@@ -77,32 +77,14 @@ async def test_servers_that_start_at_once_share_the_schema(
 
 
 @ensureDeferred
-async def test_older_schema_is_upgraded(
-    database_url: str, make_database: Make, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    older = make_database(database_url)
-    await older.open()
-    await older.transact(lambda t: t.upsert(RAW_SHARE, [(10, 1, 2, 3, 4)]))
-    added = Table("added", {"id": INTEGER, "value": INTEGER}, ("id",), indexes=(("value",),))
-    change = "ALTER TABLE raw_share ADD COLUMN more bigint"
-    monkeypatch.setattr(schema, "VERSIONS", (*schema.VERSIONS, (added, change)))
-    for module in ("sqlite", "postgresql"):
-        monkeypatch.setattr(f"telemetry_twisted.store.database.{module}.VERSIONS", schema.VERSIONS)
-    newer = make_database(database_url)
-    await newer.open()
-    await newer.transact(lambda t: t.upsert(added, [(1, 2)]))
-    assert await newer.query("SELECT seen, more FROM raw_share") == [(2, None)]
-
-
-@ensureDeferred
 async def test_newer_schema_is_refused(
     database_url: str, make_database: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     newer = make_database(database_url)
     await newer.open()
     for module in ("sqlite", "postgresql"):
-        monkeypatch.setattr(f"telemetry_twisted.store.database.{module}.VERSIONS", ())
-    with pytest.raises(SchemaTooNew, match=r"has schema version 1, .* upgrade"):
+        monkeypatch.setattr(f"telemetry_twisted.store.database.{module}.NEWEST", NEWEST - 1)
+    with pytest.raises(SchemaTooNew, match=rf"has schema version {NEWEST}, .* upgrade"):
         await make_database(database_url).open()
 
 
@@ -123,6 +105,23 @@ async def test_failed_work_is_rolled_back(database: Database) -> None:
     assert await database.query("SELECT bucket, run, seen, offered, dropped FROM raw_share") == [
         (10, 1, 2, 3, 4)
     ]
+
+
+@ensureDeferred
+async def test_rows_are_numbered_by_the_database(database_url: str, make_database: Make) -> None:
+    databases = [make_database(database_url) for _ in range(2)]
+
+    def insert(node_id: str) -> Callable[[Transaction], int]:
+        row = (node_id, *[None] * (len(NODES.written) - 1))
+        return lambda transaction: transaction.insert(NODES, row)
+
+    numbers = {}
+    for turn in range(4):
+        await databases[turn % 2].open()
+        node_id = f"{turn:064x}"
+        numbers[node_id] = await databases[turn % 2].transact(insert(node_id))
+    assert len(set(numbers.values())) == 4
+    assert dict(await databases[0].query("SELECT node_id, node FROM nodes")) == numbers
 
 
 @ensureDeferred

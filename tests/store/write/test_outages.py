@@ -349,7 +349,7 @@ async def test_database_of_a_later_release_is_left_alone(
 ) -> None:
     await make_database(database_url).open()
     for module in (sqlite, postgresql):
-        monkeypatch.setattr(module, "VERSIONS", ())
+        monkeypatch.setattr(module, "NEWEST", 0)
     writer = make_writer(make_database(database_url))
     await state(writer, "failed")
     assert "upgrade telemetry_twisted" in writer.status()["last_error"]

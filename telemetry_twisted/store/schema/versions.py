@@ -1,0 +1,59 @@
+"""The versions of the schema, and how a database gets from one to the next.
+
+Tables are declared as they are now (:mod:`.tables`), each of their parts with the version that
+brought it. A new database goes through all versions as an old one does, so the two end up alike.
+
+1. Release 1.0.0.
+2. Release 1.1.0.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+
+from attrs import frozen
+
+from .tables import AUTOMATIC, TABLES, Table
+
+NEWEST = 2
+"""The version that this release makes and knows."""
+
+
+@frozen
+class Dialect:
+    """How a database wants its tables declared: the type of each kind of column, and what follows
+    the columns of a table."""
+
+    types: Mapping[str, str]
+    options: Callable[[Table], str]
+
+
+def changes_since(
+    version: int, newest: int, dialect: Dialect, tables: Sequence[Table] = TABLES
+) -> Iterator[str]:
+    """The statements that bring a database of schema ``version`` (0 if empty) to ``newest``."""
+    for step in range(version + 1, newest + 1):
+        for table in tables:
+            yield from _changes_in(step, table, dialect)
+
+
+def _changes_in(step: int, table: Table, dialect: Dialect) -> Iterator[str]:
+    """What version ``step`` brings of ``table``."""
+    came = {name: table.later.get(name, table.since) for name in table.columns}
+    columns = [
+        f"{name} {dialect.types[kind]}"
+        for name, kind in table.columns.items()
+        if came[name] == step
+    ]
+    if table.since == step:
+        if table.columns[table.key[0]] != AUTOMATIC:
+            uniqueness = "UNIQUE" if AUTOMATIC in table.columns.values() else "PRIMARY KEY"
+            columns.append(f"{uniqueness} ({', '.join(table.key)})")
+        yield f"CREATE TABLE {table.name} ({', '.join(columns)}){dialect.options(table)}"
+    else:
+        for column in columns:
+            yield f"ALTER TABLE {table.name} ADD COLUMN {column}"
+    for index, since in table.indexes.items():
+        if since == step:
+            name = "_".join((table.name, *index))
+            yield f"CREATE INDEX {name} ON {table.name} ({', '.join(index)})"
