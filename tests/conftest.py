@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+import gc
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
+
+import tests.examples  # noqa: F401 (registers the profiles)
+
+settings.load_profile("quick")
 
 _HERE = Path(__file__).parent
 
@@ -24,3 +30,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         fixtures = set(getattr(item, "fixturenames", ()))
         if folder in _WITH_PROCESSES or fixtures & _STARTS_PROCESSES or "postgresql" in values:
             item.add_marker("end_to_end")
+
+
+def pytest_collection_finish() -> None:
+    """Keep the garbage collector from looking at thousands of tests that stay, again and again."""
+    gc.collect()
+    gc.freeze()

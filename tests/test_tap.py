@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import sys
 from pathlib import Path
-from typing import Any
 
 import pytest
 from twisted.application.service import IService, IServiceMaker
@@ -105,33 +104,26 @@ def test_a_number_within_its_bounds_is_accepted(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", NUMBERS)
-@pytest.mark.parametrize(
-    "value", ["", "many", "1.5", "1e3", "-1", "+5", " 7", "٣", "0x10", None, 1]
-)
-def test_what_is_no_such_number_is_refused(name: str, value: Any) -> None:
+def test_what_is_no_such_number_is_refused(name: str) -> None:
     least, most = NUMBERS[name]
-    if value is None:
-        value = str(least - 1)
-    elif value == 1:
-        value = str(most + 1)
-    assert refusal(name, value) == (
-        f"--{name} {value}: expected a whole number from {least} to {most}"
-    )
+    beyond = (str(least - 1), str(most + 1))
+    for value in ("", "many", "1.5", "1e3", "-1", "+5", " 7", "٣", "0x10", *beyond):
+        assert refusal(name, value) == (
+            f"--{name} {value}: expected a whole number from {least} to {most}"
+        )
 
 
 @pytest.mark.parametrize("name", DURATIONS)
-@pytest.mark.parametrize(
-    ("value", "seconds"), [("0", 0), ("90s", 90), ("15m", 900), ("2h", 7_200), ("3d", 259_200)]
-)
-def test_a_duration_is_accepted(name: str, value: str, seconds: int) -> None:
-    assert parse(f"--{name}", value)[name] == seconds
+def test_a_duration_is_accepted(name: str) -> None:
+    durations = {"0": 0, "90s": 90, "15m": 900, "2h": 7_200, "3d": 259_200}
+    assert {value: parse(f"--{name}", value)[name] for value in durations} == durations
 
 
 @pytest.mark.parametrize("name", DURATIONS)
-@pytest.mark.parametrize("value", ["", "90", "1w", "h", "1.5h", "-1h", "1h30m", "٣h"])
-def test_what_is_no_duration_is_refused(name: str, value: str) -> None:
-    said = refusal(name, value)
-    assert said.startswith(f"--{name} {value}: expected a number and one of s, m, h, d")
+def test_what_is_no_duration_is_refused(name: str) -> None:
+    for value in ("", "90", "1w", "h", "1.5h", "-1h", "1h30m", "٣h"):
+        said = refusal(name, value)
+        assert said.startswith(f"--{name} {value}: expected a number and one of s, m, h, d")
 
 
 @pytest.mark.parametrize(

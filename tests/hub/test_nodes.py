@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from attrs import define, field
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
 from telemetry_twisted.hub.nodes import LIVE_SECONDS, Node, NodeTable
+from tests.examples import examples
 
 A, B, C = "aa" * 32, "bb" * 32, "cc" * 32
 
@@ -278,7 +279,7 @@ class TakeoverTests(SynchronousTestCase):
 
 
 class AnythingTests(SynchronousTestCase):
-    @settings(max_examples=300, deadline=None)
+    @examples(300)
     @given(
         st.lists(
             st.tuples(

@@ -5,7 +5,6 @@ from __future__ import annotations
 import socket
 
 from attrs import define
-from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, invariant, rule
 from twisted.internet.task import Clock
@@ -18,6 +17,7 @@ from telemetry_twisted.hub.permits import (
     MOST_PERMITS,
     Permits,
 )
+from tests.examples import examples
 
 
 @define(eq=False)
@@ -223,7 +223,7 @@ class PermitsMachine(RuleBasedStateMachine):
 
 
 PermitsMachineTests = PermitsMachine.TestCase
-PermitsMachineTests.settings = settings(max_examples=60, stateful_step_count=40, deadline=None)
+PermitsMachineTests.settings = examples(60, stateful_step_count=40)
 
 
 class BacklogTests(SynchronousTestCase):

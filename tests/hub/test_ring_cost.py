@@ -136,4 +136,4 @@ class ClosingTests(SynchronousTestCase):
         return best
 
     def test_a_crowd_goes_as_cheaply_as_a_few(self) -> None:
-        self.assertLess(self.seconds_each(16000), 10 * self.seconds_each(200))
+        self.assertLess(self.seconds_each(4000), 8 * self.seconds_each(100))

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 import ujson
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from telemetry_twisted.jip3 import values
@@ -31,6 +31,7 @@ from telemetry_twisted.jip3.encoder import encode_event, frame
 from telemetry_twisted.jip3.moment import Moment
 from telemetry_twisted.jip3.natural import encode_natural
 from telemetry_twisted.jip3.table import TABLE, EventType, Fields
+from tests.examples import examples
 
 NODE_ID = "ab" * 32
 RECEIVED = Moment(b"2026-11-24T07:42:00.123456Z")
@@ -108,7 +109,7 @@ def test_vectors(
             assert decoded == Decoded(len(data), message, bytes([kind]), lengths, b"", [])
 
 
-@settings(max_examples=15, deadline=None)
+@examples(15)
 @given(data=st.data())
 def test_random_events(
     codec: Codec,
@@ -132,7 +133,7 @@ def test_random_events(
             assert shown == {event_type.name: {"timestamp": timestamp, **fields}}
 
 
-@settings(max_examples=3, deadline=None)
+@examples(3)
 @given(data=st.data())
 def test_every_cut(
     codec: Codec,
@@ -193,7 +194,7 @@ PIECES = (
 """Where the ranges of RFC 3629, section 4, begin and end."""
 
 
-@settings(max_examples=500, deadline=None)
+@examples(500)
 @given(reason=st.lists(st.sampled_from(PIECES), max_size=12).map(bytes))
 def test_ill_formed_utf8(codec: Codec, reason: bytes) -> None:
     decoded = decode(codec.open(dialect()), failed(reason))
@@ -517,7 +518,6 @@ def each_frame(data: bytes) -> list[bytes]:
     return frames
 
 
-@settings(deadline=None)
 @given(data=st.binary(max_size=400), start=st.integers(0, 400), room=st.integers(1, 9))
 def test_any_bytes(codec: Codec, reference: Reference, data: bytes, start: int, room: int) -> None:
     """No framing at all: what follows a length is what the length says."""

@@ -12,7 +12,7 @@ from random import Random
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from telemetry_twisted.jip3.codec import FACT_TYPES, Decoded, Dialect, Fault, FrameTooLong, Stream
@@ -27,6 +27,7 @@ pytest.importorskip("telemetry_twisted.jip3.compiled", exc_type=ImportError)
 from telemetry_twisted.jip3 import _kernel
 from telemetry_twisted.jip3._program import program_of
 from telemetry_twisted.jip3.compiled import CompiledCodec
+from tests.examples import examples
 
 NODE_ID = "ab" * 32
 RECEIVED = Moment(b"2026-11-24T07:42:00.123456Z")
@@ -70,7 +71,9 @@ LARGE = {
 
 
 class TestBounds:
-    @pytest.mark.parametrize("byte_arrays", [False, True])
+    @pytest.mark.parametrize(
+        "byte_arrays", [False, pytest.param(True, marks=pytest.mark.end_to_end)]
+    )
     def test_every_prefix_of_every_vector(
         self,
         contents: list[bytes],
@@ -157,7 +160,9 @@ class TestBounds:
 
 class TestMemory:
     @pytest.mark.parametrize("name", LARGE)
-    @pytest.mark.parametrize("byte_arrays", [False, True])
+    @pytest.mark.parametrize(
+        "byte_arrays", [False, pytest.param(True, marks=pytest.mark.end_to_end)]
+    )
     def test_messages_of_a_mebibyte(
         self, reference: Reference, name: str, byte_arrays: bool
     ) -> None:
@@ -184,6 +189,7 @@ class TestMemory:
         stream = CompiledCodec().open(dialect(fact_types=FACT_TYPES))
         assert sys.getsizeof(stream) < 1_500
 
+    @pytest.mark.end_to_end
     @pytest.mark.skipif(sys.platform != "linux", reason="needs a limit on memory that is kept")
     def test_no_memory(self) -> None:
         """A message that cannot be written raises; what comes after is written again."""
@@ -283,7 +289,7 @@ def mutated(content: bytes) -> st.SearchStrategy[bytes]:
     return st.just(content) | st.tuples(at, at, st.binary(max_size=9)).map(change)
 
 
-@settings(max_examples=400, deadline=None)
+@examples(400)
 @given(data=st.data())
 def test_identical_to_the_python_codec(random_fields: RandomFields, data: st.DataObject) -> None:
     cores = data.draw(st.sampled_from((0, 2, 9, 341)))

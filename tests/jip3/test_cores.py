@@ -8,7 +8,7 @@ from random import Random
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from telemetry_twisted.jip3.codec import DECODE_ERROR, VIOLATION, Codec, Decoded, Dialect, Stream
@@ -21,6 +21,7 @@ from telemetry_twisted.jip3.values import (
     TRAILING_BYTES,
     decode_event,
 )
+from tests.examples import examples
 
 NODE_ID = "ab" * 32
 MOMENT = Moment(b"2026-11-24T07:42:00.123456Z")
@@ -161,7 +162,7 @@ def test_a_message_alone_is_read_by_its_own_length() -> None:
     assert decode_event(best(), None) == decode_event(best(), 7)
 
 
-@settings(max_examples=300, deadline=None)
+@examples(300)
 @given(
     told=st.one_of(st.none(), st.sampled_from([0, 1, 2, 8, 9, 341])),
     known_layout=st.booleans(),

@@ -8,7 +8,7 @@ from datetime import datetime, timezone
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from telemetry_twisted.jip3.codec import DECODE_ERROR, VIOLATION, Codec, Decoded, Dialect, Stream
@@ -16,6 +16,7 @@ from telemetry_twisted.jip3.encoder import encode_event, frame
 from telemetry_twisted.jip3.moment import ANY_SLOT, ANY_TIME, COMMON_ERA, Moment, newest_slot
 from telemetry_twisted.jip3.table import TABLE
 from telemetry_twisted.jip3.values import SLOT_AHEAD, TIME_OFF_CLOCK, TRAILING_BYTES, UNIX_TIME
+from tests.examples import examples
 
 NODE_ID = "ab" * 32
 RECEIVED = b"2026-11-24T07:42:00.123456Z"
@@ -167,7 +168,7 @@ NEAR = st.sampled_from(
 )
 
 
-@settings(max_examples=300, deadline=None)
+@examples(300)
 @given(
     messages=st.lists(
         st.tuples(

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from attrs import evolve
-from hypothesis import assume, given, settings
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from telemetry_twisted.jip3.codec import VIOLATION, Fault
@@ -25,6 +25,7 @@ from telemetry_twisted.jip3.node_information import (
 )
 from telemetry_twisted.jip3.table import TABLE, Fields
 from telemetry_twisted.jip3.values import INVALID_UTF8, STRING_TOO_LONG
+from tests.examples import examples
 
 PARAMETERS = {"gp-0.7": 134, "gp-0.8": 122}
 STRINGS = 32 + 32 + 16 + 2 + 4
@@ -69,7 +70,7 @@ def _printed(value: Any) -> Any:
 
 
 @pytest.mark.parametrize("layout", TABLE.parameters)
-@settings(max_examples=50, deadline=None)
+@examples(50)
 @given(data=st.data(), version=st.integers(0, 1), patch=st.integers(0, 99))
 def test_round_trip(
     layout: str, random_fields: RandomFields, data: st.DataObject, version: int, patch: int
@@ -227,7 +228,7 @@ told = st.fixed_dictionaries(
 )
 
 
-@settings(max_examples=500, deadline=None)
+@examples(500)
 @given(
     sizes=st.one_of(
         st.sampled_from([0, 1, 2, 24, 25, 26, 27, 121, 122, 123, 133, 134, 135, 136, 4096]),
@@ -273,7 +274,7 @@ def test_what_is_recognised_is_right(
         assert reasons == [NO_KNOWN_LAYOUT.format(len(parameters))]
 
 
-@settings(max_examples=200, deadline=None)
+@examples(200)
 @given(st.integers(0, 6000), st.integers(0, 2**32), st.sampled_from([256, 128, 33, 3]))
 def test_any_bytes_are_read_or_refused(size: int, seed: int, up_to: int) -> None:
     random = Random(seed)
@@ -339,7 +340,7 @@ def test_the_address_is_text() -> None:
     assert decode_node_information(bytes(raw)).address == ("2001:db8::1", 9000)
 
 
-@settings(max_examples=300, deadline=None)
+@examples(300)
 @given(data=st.data())
 def test_mutated_node_information_is_read_or_refused(
     vectors: list[dict[str, Any]], data: st.DataObject

@@ -6,13 +6,14 @@ from ipaddress import IPv6Address, ip_address
 from typing import Any
 
 import pytest
-from hypothesis import assume, given, settings
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from telemetry_twisted.jip3 import values
 from telemetry_twisted.jip3.encoder import encode_event
 from telemetry_twisted.jip3.table import EventType, Fields
 from telemetry_twisted.jip3.values import DecodeError, Violation, address_text, decode_event
+from tests.examples import examples
 
 CORES = 9
 HASH = bytes(range(32))
@@ -41,7 +42,7 @@ def test_vectors(vectors: list[dict[str, Any]], form: str, byte_arrays: bool) ->
     assert decoded == 377
 
 
-@settings(max_examples=20, deadline=None)
+@examples(20)
 @given(data=st.data(), timestamp=st.integers(0, 2**64 - 1))
 def test_round_trip(
     event_type: EventType,
@@ -59,7 +60,7 @@ def test_round_trip(
     assert again == raw
 
 
-@settings(max_examples=5, deadline=None)
+@examples(5)
 @given(data=st.data())
 def test_every_cut_is_an_error_at_the_read_that_fails(
     event_type: EventType, version: int, random_fields: RandomFields, data: st.DataObject

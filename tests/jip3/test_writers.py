@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from telemetry_twisted.jip3.encoder import encode_event
@@ -14,6 +14,7 @@ from telemetry_twisted.jip3.moment import ANY_SLOT, ANY_TIME
 from telemetry_twisted.jip3.table import EventType, Fields
 from telemetry_twisted.jip3.values import decode_event
 from telemetry_twisted.jip3.writers import UNUSUAL, Writers
+from tests.examples import examples
 
 CORES = 9
 ANY = (0, ANY_TIME, ANY_SLOT)
@@ -23,7 +24,7 @@ RandomFields = Callable[[Fields, int], st.SearchStrategy[dict[str, Any]]]
 EventMessage = Callable[..., bytes]
 
 
-@settings(max_examples=5, deadline=None)
+@examples(5)
 @given(data=st.data(), byte_arrays=st.booleans())
 def test_nothing_that_obeys_the_rules_is_left_to_the_reference_decoder(
     event_type: EventType,

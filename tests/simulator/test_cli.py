@@ -63,6 +63,7 @@ async def until(condition: Any) -> None:
     await loop.start(0.02)
 
 
+@pytest.mark.end_to_end
 @ensureDeferred
 async def test_the_json_says_what_was_sent(sink: Any) -> None:
     command = Command(
@@ -83,6 +84,7 @@ async def test_the_json_says_what_was_sent(sink: Any) -> None:
     }
 
 
+@pytest.mark.end_to_end
 @ensureDeferred
 async def test_the_same_options_send_the_same_bytes(sink: Any) -> None:
     sent = []
@@ -99,6 +101,7 @@ async def test_the_same_options_send_the_same_bytes(sink: Any) -> None:
     assert sent[0] == sent[1]
 
 
+@pytest.mark.end_to_end
 @ensureDeferred
 async def test_ctrl_c_ends_with_the_summary(sink: Any) -> None:
     command = Command(["--nodes", "5", sink.address])
@@ -110,6 +113,7 @@ async def test_ctrl_c_ends_with_the_summary(sink: Any) -> None:
     assert command.out.startswith(f"{sent:,} events".encode())
 
 
+@pytest.mark.end_to_end
 @ensureDeferred
 async def test_connections_that_the_server_closes_are_told(sink: Any) -> None:
     sink.most = 0
@@ -119,6 +123,7 @@ async def test_connections_that_the_server_closes_are_told(sink: Any) -> None:
     assert b"--max-nodes" in command.err
 
 
+@pytest.mark.end_to_end
 @ensureDeferred
 async def test_a_server_that_is_not_there_is_told(sink: Any) -> None:
     address = sink.address

@@ -16,6 +16,7 @@ from telemetry_twisted.simulator import Network, Node, NodeEvent, messages, play
 from telemetry_twisted.simulator.chain import EPOCH_SLOTS, SECOND, SLOT, Chain
 
 FOREVER = 1 << 62
+MANY = 24
 
 REQUESTS = ("Block", "Shard", "BundleShard", "Bundle", "SegmentShard", "Segment", "Preimage")
 TRANSFERRED = {
@@ -69,13 +70,13 @@ NOT_EVENT_IDS = {"peer_id", "audit_id", "service_id"}
 @cache
 def quiet() -> list[NodeEvent]:
     """Some minutes of many nodes with little more than what slots bring about."""
-    return list(play(Network(nodes=48, seed=11, cores=20, rate=9, duration=240, version=1)))
+    return list(play(Network(nodes=MANY, seed=11, cores=20, rate=9, duration=240, version=1)))
 
 
 @cache
 def busy() -> list[NodeEvent]:
     """Some seconds of a few nodes at work."""
-    return list(play(Network(nodes=6, seed=12, rate=600, duration=14)))
+    return list(play(Network(nodes=6, seed=12, rate=600, duration=8)))
 
 
 @pytest.fixture(params=["quiet", "busy"])
@@ -176,11 +177,11 @@ def test_one_node_authors_a_slot_and_the_others_import_it() -> None:
             authored[event.fields["slot"]].append(event.node)
         elif event.name == "Importing" and event.node not in imported[event.fields["slot"]]:
             imported[event.fields["slot"]].append(event.node)
-    first = Network(nodes=48).start // SLOT
+    first = Network(nodes=MANY).start // SLOT
     for slot in range(first + 1, first + 39):
         assert len(authored[slot]) == 1
         nodes = authored[slot] + imported[slot]
-        assert sorted(nodes) == list(range(48)) or not imported[slot]
+        assert sorted(nodes) == list(range(MANY)) or not imported[slot]
     assert sum(not imported[slot] for slot in range(first + 1, first + 39)) < 8
 
 
@@ -221,7 +222,7 @@ def test_guarantors_agree_on_their_package() -> None:
 
 def test_a_node_never_meets_itself(events: list[NodeEvent]) -> None:
     seed = 11 if events is quiet() else 12
-    network = Network(nodes=48, seed=seed)
+    network = Network(nodes=MANY, seed=seed)
     fields = ("peer", "sender", "recipient", "assurer", "guarantor", "auditor", "peer_id")
     for event in events:
         own = f"0x{network.node_id(event.node)}"

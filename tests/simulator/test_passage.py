@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from random import Random
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from telemetry_twisted.simulator.agenda import Event
@@ -14,6 +14,7 @@ from telemetry_twisted.simulator.network import Network
 from telemetry_twisted.simulator.passage import Passage, make_deck
 from telemetry_twisted.simulator.requests import SHARD
 from telemetry_twisted.simulator.traffic import KINDS, Moment, Scene
+from tests.examples import examples
 
 NETWORK = Network(nodes=2, seed=5, cores=20)
 
@@ -71,14 +72,14 @@ PASSAGE = Passage(REHEARSAL.play, NETWORK.encode)
 
 
 @given(moments)
-@settings(max_examples=50, deadline=None)
+@examples(50)
 def test_stamping_equals_encoding(moment: Moment) -> None:
     expected = b"".join(map(NETWORK.encode, REHEARSAL.play(moment)))
     assert PASSAGE.at(moment) == expected
 
 
 @given(moments, moments)
-@settings(max_examples=20, deadline=None)
+@examples(20)
 def test_stamping_does_not_depend_on_what_was_stamped_before(one: Moment, other: Moment) -> None:
     first = PASSAGE.at(one)
     PASSAGE.at(other)

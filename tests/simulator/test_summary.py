@@ -129,7 +129,7 @@ def test_the_text_adds_up() -> None:
 @pytest.mark.parametrize("gp", ["0.7", "0.8"])
 @pytest.mark.parametrize("version", [0, 1])
 def test_every_message_keeps_to_the_rules(gp: str, version: int) -> None:
-    network = Network(nodes=2, seed=8, rate=300, duration=20, gp=gp, version=version)
+    network = Network(nodes=2, seed=8, rate=300, duration=7, gp=gp, version=version)
     for index in range(2):
         node = Node(network, index)
         (content,) = messages(node.information)

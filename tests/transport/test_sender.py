@@ -7,13 +7,14 @@ import struct
 from collections.abc import Sequence
 from typing import Any
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from telemetry_twisted.testing import CLOSE, PING, PONG, TEXT, FrameParser, ReceivedFrame
 from telemetry_twisted.transport.sender import PIECES_AT_ONCE, Piece, Sender, State
+from tests.examples import examples
 
 TURN_BYTES = 700
 
@@ -353,7 +354,7 @@ class Account:
 
 
 class OrderTests(SynchronousTestCase):
-    @settings(max_examples=500, deadline=None)
+    @examples(500)
     @given(st.lists(steps, min_size=10, max_size=60))
     def test_frames_arrive_whole_and_in_order_whatever_the_sink_does(
         self, steps: list[tuple[Any, ...]]

@@ -7,7 +7,6 @@ import struct
 from typing import Any
 from unittest.mock import patch
 
-from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
     RuleBasedStateMachine,
@@ -36,6 +35,7 @@ from telemetry_twisted.transport.sender import State
 from tests.api.websocket.stage import NODES, Stage, event_message
 from tests.api.websocket.test_protocol import UPGRADE
 from tests.api.websocket.tls import TlsTransport
+from tests.examples import examples
 
 BATCH = 5
 BOUND = 20_000
@@ -230,10 +230,8 @@ class OverTls(Outgoing):
 
 
 class OutgoingTests(SynchronousTestCase):
-    def run_machine(self, machine: type[Outgoing], examples: int) -> None:
-        run_state_machine_as_test(
-            machine, settings=settings(max_examples=examples, stateful_step_count=60, deadline=None)
-        )
+    def run_machine(self, machine: type[Outgoing], number: int) -> None:
+        run_state_machine_as_test(machine, settings=examples(number, stateful_step_count=60))
 
     def test_over_a_plain_socket(self) -> None:
         self.run_machine(OverPlainSocket, 60)

@@ -7,7 +7,7 @@ from functools import partial
 from typing import Any
 
 import ujson
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from twisted.internet.error import ConnectionAborted
 from twisted.trial.unittest import SynchronousTestCase
@@ -17,6 +17,7 @@ from telemetry_twisted.api.websocket.recent import RecentEvents
 from telemetry_twisted.api.websocket.subscriber import Subscriber
 from telemetry_twisted.testing import MemoryTransport, StreamTransport
 from tests.api.websocket.stage import NODES, FakeGauges, Message, Stage, messages_in
+from tests.examples import examples
 
 
 def ids_in(messages: list[Message]) -> list[int]:
@@ -291,7 +292,7 @@ publications = st.tuples(
 class AccountTests(SynchronousTestCase):
     """Whatever happens, the books balance."""
 
-    @settings(max_examples=200, deadline=None)
+    @examples(200)
     @given(
         st.sampled_from([MemoryTransport, StreamTransport]),
         st.lists(

@@ -120,10 +120,9 @@ async def longest_hold(ask: Callable[[], Awaitable[object]], times: int) -> floa
     return longest
 
 
+@pytest.mark.end_to_end
 @ensureDeferred
-async def test_no_answer_holds_the_reactor(
-    database: Database, request: pytest.FixtureRequest
-) -> None:
+async def test_no_answer_holds_the_reactor(database: Database) -> None:
     await database.open()
     await database.transact(write_nodes)
     for batch in range(BATCHES):
@@ -148,7 +147,6 @@ async def test_no_answer_holds_the_reactor(
     # What the test has left behind is no answer's.
     gc.collect()
     gc.freeze()
-    request.addfinalizer(gc.unfreeze)
     held = {name: await longest_hold(ask, 10) for name, ask in asked.items()}
     assert {name: hold for name, hold in held.items() if hold > MOST_CPU_SECONDS} == {}
     found = await history.browse(Wanted(1, set(OTHER_TYPES), **EVER), NEWEST, 500)
