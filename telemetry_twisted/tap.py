@@ -129,9 +129,17 @@ def makeService(options: Options) -> IService:
         found = History(database, policy, time.time, turns, reached)
         base = str(next(iter(options["public-url"]), HERE))
         history_routes(routes, found, gauges, reactor, time.time, errors, connections, base)
-        changed = subscribers.alerts_changed
         watch = Watch(
-            book, hub, gauges, store_client, subscribers.lagged, changed, reactor, time.time
+            book,
+            hub,
+            gauges,
+            store_client,
+            subscribers.lagged,
+            subscribers.alerts_changed,
+            reactor,
+            time.time,
+            reached,
+            turns,
         )
         store_process = Supervisor(reactor, store_client, time.time, errors)
         history = HistoryService(options["database"], store_client, store_process, watch, database)

@@ -8,7 +8,8 @@ when the time is up: then links and subscribers have theirs.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Iterable, Iterator
+from itertools import islice
 from typing import TypeVar
 
 from twisted.internet.defer import Deferred
@@ -21,6 +22,9 @@ TURN_SECONDS = 0.004
 
 STEP_SECONDS = 0.002
 """How long one of them goes on before the others have their turn."""
+
+PIECE = 256
+"""Of how many items a step consists where each takes a few microseconds."""
 
 
 class Turns:
@@ -63,3 +67,10 @@ class Turns:
                 break
         if self._waiting and self._next is None:
             self._next = self._clock.callLater(0, self._go)
+
+
+def pieces(items: Iterable[T]) -> Iterator[list[T]]:
+    """``items`` in lists of :data:`PIECE`."""
+    rest = iter(items)
+    while piece := list(islice(rest, PIECE)):
+        yield piece

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -41,3 +42,24 @@ class RoundsTests(SynchronousTestCase):
         self.rounds.stop()
         self.clock.advance(10)
         self.assertEqual(self.done, [])
+
+    def test_a_round_that_takes_longer_puts_off_the_next(self) -> None:
+        begun: list[Deferred[None]] = []
+        cancelled: list[Deferred[None]] = []
+
+        async def work() -> None:
+            begun.append(Deferred(cancelled.append))
+            await begun[-1]
+
+        rounds = Rounds(work, "work", self.clock, self.errors)
+        rounds.start(2.0, now=True)
+        self.clock.pump([2.0] * 3)
+        self.assertEqual(len(begun), 1)
+        begun[0].errback(KeyError(1))
+        self.assertEqual(self.errors.counts, {"work": 1})
+        self.assertEqual(len(self.flushLoggedErrors(KeyError)), 1)
+        self.clock.advance(2)
+        self.assertEqual(len(begun), 2)
+        rounds.stop()
+        self.assertEqual(cancelled, begun[1:])
+        self.assertEqual(self.errors.counts, {"work": 1})

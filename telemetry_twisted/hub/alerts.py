@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
-from attrs import define, frozen
+from attrs import frozen
 
+from telemetry_twisted.jip3.moment import SLOTS_AHEAD
+from telemetry_twisted.majority import majority_slot
+from telemetry_twisted.turns import pieces
+
+from . import kinds
+from .kinds import KINDS, Found, Group, Kind
 from .missed import MissedNodes
 from .nodes import Node
+
+MARK_SECONDS = 5.0
+"""How often it is noted what was counted so far, of which alerts take the last minute."""
 
 
 @frozen
@@ -16,7 +25,8 @@ class Thresholds:
     """When each kind of alert begins; 0 means never.
 
     ``node_gone``, ``not_synced`` and ``finality`` are in seconds, ``behind`` in slots,
-    ``decode_errors`` and ``lagging`` in events per minute, ``store`` in seconds of trouble.
+    ``decode_errors`` and ``lagging`` in events per minute, ``store`` in seconds of trouble. Where
+    there are alerts of nodes that are behind, there are some of nodes ahead of the clock.
     """
 
     node_gone: int = 30
@@ -28,28 +38,19 @@ class Thresholds:
     store: int = 30
 
 
-@define
-class Alert:
-    """Something that holds now. ``kind`` and ``subject`` say what it is the same as before."""
-
-    kind: str
-    subject: str | None
-    value: float
-    threshold: float
-    message: str
-
-
 @frozen
 class Situation:
     """What alerts are made of at a moment, ``now`` by the clock of durations, ``time`` as shown.
 
-    ``decode_errors`` and ``lagged`` are counted from the server's start in events, the latter by
-    subscriber; ``store_trouble`` is for how many seconds history has not been written as it should.
+    ``newest_slot`` is the last slot that a node may be at. ``decode_errors`` and ``lagged`` are
+    counted from the server's start in events, the latter by subscriber; ``store_trouble`` is for
+    how many seconds history has not been written as it should.
     """
 
     now: float
     time: str
-    nodes: Iterable[Node]
+    newest_slot: int
+    nodes: Sequence[Node]
     decode_errors: int
     lagged: dict[str, int]
     store_trouble: float
@@ -57,153 +58,154 @@ class Situation:
 
 
 class AlertBook:
-    """Keeps the alerts that hold, and knows since when."""
+    """Keeps the alerts that hold, one of a kind, and knows since when each subject is among them.
+
+    What it remembers is of nodes that are connected or missed, and of subscribers: of each there is
+    a bound. After each look, ``current`` are the alerts that hold, and ``begun`` and ``ended`` tell
+    of the subjects that were not among them, or are not any more.
+    """
 
     def __init__(self, thresholds: Thresholds) -> None:
-        self._thresholds = thresholds
-        self._open: dict[tuple[str, str | None], dict[str, Any]] = {}
+        self.current: list[dict[str, Any]] = []
+        self.begun: list[dict[str, Any]] = []
         self.ended: list[dict[str, Any]] = []
+        self._thresholds = thresholds
+        self._open: dict[Kind, tuple[Found, dict[str | None, str]]] = {}
         self._missed = MissedNodes()
         self._unsynced: dict[str, float] = {}
         self._finalized: tuple[int, float] = (-1, 0.0)
         self._minute: list[tuple[float, int, dict[str, int]]] = []
 
     @property
-    def current(self) -> list[dict[str, Any]]:
-        """The alerts that hold now, oldest first."""
-        return list(self._open.values())
+    def changed(self) -> bool:
+        """Whether the last look found that anything has begun or ended."""
+        return bool(self.begun or self.ended)
 
-    def look(self, situation: Situation) -> bool:
-        """Begin and end alerts; True if the set of them has changed.
+    def look(self, situation: Situation) -> Iterator[None]:
+        """Begin and end alerts, in steps; one look at a time."""
+        found: dict[Kind, Found] = {}
+        for steps in (self._nodes, self._rates, self._store):
+            yield from steps(situation, found)
+        kept, current, begun, ended = {}, [], [], []
+        for kind in KINDS:
+            held = found.get(kind, Found(0))
+            before, since = self._open.get(kind, (held, {}))
+            holding: dict[str | None, str] = {}
+            whole, new, over = Group(), Group(), Group()
+            for piece in pieces(held.values.items()):
+                for subject, value in piece:
+                    holding[subject] = started = since.get(subject, situation.time)
+                    whole.add(subject, value, started)
+                    if subject not in since:
+                        new.add(subject, value, started)
+                yield
+            for subjects in pieces(since):
+                for subject in subjects:
+                    if subject not in holding:
+                        over.add(subject, before.values[subject], since[subject])
+                yield
+            if whole.count:
+                kept[kind] = held, holding
+                current.append(whole.alert(kind, held))
+            if new.count:
+                begun.append(new.alert(kind, held))
+            if over.count:
+                ended.append(over.alert(kind, before, situation.time))
+        self._open, self.current, self.begun, self.ended = kept, current, begun, ended
 
-        Those that ended are in ``ended`` until the next call.
-        """
-        holding = {(each.kind, each.subject): each for each in self._conditions(situation)}
-        time = situation.time
-        self.ended = [
-            {**self._open.pop(key), "ended": situation.time}
-            for key in self._open.keys() - holding.keys()
-        ]
-        begun = holding.keys() - self._open.keys()
-        for key, condition in holding.items():
-            alert = self._open.setdefault(
-                key,
-                {"kind": condition.kind, "subject": condition.subject, "started": time},
-            )
-            alert.update(
-                value=condition.value,
-                threshold=condition.threshold,
-                message=condition.message,
-                ended=None,
-            )
-        return bool(begun or self.ended)
+    def _nodes(self, situation: Situation, found: dict[Kind, Found]) -> Iterator[None]:
+        """What holds of nodes, and of the network that they make."""
+        now = situation.now
+        present: set[str] = set()
+        unsynced: dict[str, float] = {}
+        best: dict[str, int] = {}
+        finalized: list[int] = []
+        ahead = Found(SLOTS_AHEAD)
+        for piece in pieces(situation.nodes):
+            for node in piece:
+                node_id = node.node_id
+                present.add(node_id)
+                if node.synced is False:
+                    unsynced[node_id] = self._unsynced.get(node_id, now)
+                slots = [
+                    block["slot"] for block in (node.best, node.finalized) if block is not None
+                ]
+                if slots and max(slots) > situation.newest_slot:
+                    ahead.values[node_id] = max(slots) - situation.newest_slot + SLOTS_AHEAD
+                    continue
+                if node.best is not None:
+                    best[node_id] = node.best["slot"]
+                if node.finalized is not None:
+                    finalized.append(node.finalized["slot"])
+            yield
+        self._unsynced = unsynced
+        if self._thresholds.behind:
+            found[kinds.AHEAD] = ahead
+            yield from self._behind(best, found)
+        yield from self._gone(present, now, found)
+        yield from self._not_synced(now, found)
+        self._finality(finalized, now, found)
 
-    def _conditions(self, situation: Situation) -> Iterator[Alert]:
-        nodes = list(situation.nodes)
-        yield from self._gone(nodes, situation.now)
-        yield from self._not_synced(nodes, situation.now)
-        yield from self._behind(nodes)
-        yield from self._finality(nodes, situation.now)
-        yield from self._rates(situation)
-        yield from self._store(situation)
+    def _behind(self, best: dict[str, int], found: dict[Kind, Found]) -> Iterator[None]:
+        behind = found[kinds.BEHIND] = Found(self._thresholds.behind)
+        newest = majority_slot(best.values())
+        for piece in pieces(best.items()):
+            for node_id, slot in piece:
+                if newest is not None and newest - slot > behind.threshold:
+                    behind.values[node_id] = newest - slot
+            yield
 
-    def _gone(self, nodes: list[Node], now: float) -> Iterator[Alert]:
-        self._missed.look((node.node_id for node in nodes), now)
+    def _gone(self, present: set[str], now: float, found: dict[Kind, Found]) -> Iterator[None]:
+        yield from self._missed.look(present, now)
+        gone = found[kinds.NODE_GONE] = Found(self._thresholds.node_gone)
         for node_id, seconds in self._missed.gone(now):
-            if 0 < self._thresholds.node_gone <= seconds:
-                yield Alert(
-                    "node_gone",
-                    node_id,
-                    int(seconds),
-                    self._thresholds.node_gone,
-                    f"node {node_id} has been gone for {seconds:.0f} s",
-                )
+            if 0 < gone.threshold <= seconds:
+                gone.values[node_id] = seconds
 
-    def _not_synced(self, nodes: list[Node], now: float) -> Iterator[Alert]:
-        unsynced = {node.node_id for node in nodes if node.synced is False}
-        self._unsynced = {node_id: self._unsynced.get(node_id, now) for node_id in unsynced}
-        for node_id, since in self._unsynced.items():
-            seconds = now - since
-            if 0 < self._thresholds.not_synced <= seconds:
-                yield Alert(
-                    "not_synced",
-                    node_id,
-                    int(seconds),
-                    self._thresholds.not_synced,
-                    f"node {node_id} has not been in sync for {seconds:.0f} s",
-                )
+    def _not_synced(self, now: float, found: dict[Kind, Found]) -> Iterator[None]:
+        not_synced = found[kinds.NOT_SYNCED] = Found(self._thresholds.not_synced)
+        for piece in pieces(self._unsynced.items()):
+            for node_id, since in piece:
+                if 0 < not_synced.threshold <= now - since:
+                    not_synced.values[node_id] = now - since
+            yield
 
-    def _behind(self, nodes: list[Node]) -> Iterator[Alert]:
-        slots = {node.node_id: node.best["slot"] for node in nodes if node.best is not None}
-        if not slots or not self._thresholds.behind:
-            return
-        best = _network_slot(slots.values())
-        for node_id, slot in slots.items():
-            if best - slot > self._thresholds.behind:
-                yield Alert(
-                    "behind",
-                    node_id,
-                    best - slot,
-                    self._thresholds.behind,
-                    f"node {node_id} is {best - slot} slots behind the network's best block",
-                )
-
-    def _finality(self, nodes: list[Node], now: float) -> Iterator[Alert]:
-        slots = [node.finalized["slot"] for node in nodes if node.finalized is not None]
-        if not slots:
+    def _finality(self, slots: list[int], now: float, found: dict[Kind, Found]) -> None:
+        newest = majority_slot(slots)
+        if newest is None:
             self._finalized = (-1, now)
             return
-        newest = _network_slot(slots)
         if newest > self._finalized[0]:
             self._finalized = (newest, now)
         seconds = now - self._finalized[1]
         if 0 < self._thresholds.finality <= seconds:
-            yield Alert(
-                "finality_stalled",
-                None,
-                int(seconds),
-                self._thresholds.finality,
-                f"no block after slot {newest} has been finalized for {seconds:.0f} s",
+            found[kinds.FINALITY_STALLED] = Found(
+                self._thresholds.finality, {None: seconds}, str(newest)
             )
 
-    def _rates(self, situation: Situation) -> Iterator[Alert]:
-        self._minute.append((situation.now, situation.decode_errors, dict(situation.lagged)))
-        while situation.now - self._minute[0][0] > 60:
-            del self._minute[0]
-        _, errors_before, lagged_before = self._minute[0]
+    def _rates(self, situation: Situation, found: dict[Kind, Found]) -> Iterator[None]:
+        now, minute = situation.now, self._minute
+        if not minute or now - minute[-1][0] >= MARK_SECONDS:
+            lagged = {peer: total for peer, total in situation.lagged.items() if total}
+            minute.append((now, situation.decode_errors, lagged))
+        while now - minute[0][0] > 60 and len(minute) > 1:
+            del minute[0]
+        _, errors_before, lagged_before = minute[0]
         errors = situation.decode_errors - errors_before
         if 0 < self._thresholds.decode_errors <= errors:
-            yield Alert(
-                "decode_errors",
-                None,
-                errors,
-                self._thresholds.decode_errors,
-                f"{errors} events of the last minute could not be decoded",
-            )
-        for peer, total in situation.lagged.items():
-            events = total - lagged_before.get(peer, 0)
-            if 0 < self._thresholds.lagging <= events:
-                yield Alert(
-                    "subscriber_lagging",
-                    peer,
-                    events,
-                    self._thresholds.lagging,
-                    f"subscriber {peer} missed {events} events in the last minute",
-                )
+            found[kinds.DECODE_ERRORS] = Found(self._thresholds.decode_errors, {None: errors})
+        lagging = found[kinds.SUBSCRIBER_LAGGING] = Found(self._thresholds.lagging)
+        for piece in pieces(situation.lagged.items()):
+            for peer, total in piece:
+                events = total - lagged_before.get(peer, 0)
+                if 0 < lagging.threshold <= events:
+                    lagging.values[peer] = events
+            yield
 
-    def _store(self, situation: Situation) -> Iterator[Alert]:
+    def _store(self, situation: Situation, found: dict[Kind, Found]) -> Iterator[None]:
         seconds = situation.store_trouble
         if 0 < self._thresholds.store <= seconds:
-            yield Alert(
-                "store_behind",
-                None,
-                int(seconds),
-                self._thresholds.store,
-                f"history has not been written for {seconds:.0f} s ({situation.store_state})",
+            found[kinds.STORE_BEHIND] = Found(
+                self._thresholds.store, {None: seconds}, situation.store_state
             )
-
-
-def _network_slot(slots: Iterable[int]) -> int:
-    """The slot that a twentieth of the nodes have reached, so that one liar does not set it."""
-    ordered = sorted(slots, reverse=True)
-    return ordered[len(ordered) // 20]
+        yield

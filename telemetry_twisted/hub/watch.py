@@ -10,21 +10,26 @@ from twisted.logger import Logger
 
 from telemetry_twisted.clock import Now
 from telemetry_twisted.hub.store.client import StoreClient
+from telemetry_twisted.jip3.moment import newest_slot
 from telemetry_twisted.rounds import Rounds
 from telemetry_twisted.timestamps import rfc3339
+from telemetry_twisted.turns import Turns
 
 from .alerts import AlertBook, Situation
 from .figures import HubGauges
 from .hub import Hub
+from .quiet import QuietLog
 
 LOOK_SECONDS = 1.0
 
 
 class Watch(Service):
-    """Takes stock every second.
+    """Takes stock every second, tells the log what has begun and ended, and subscribers of it.
 
     :param lagged: tells what each subscriber has missed in events, by its address.
     :param changed: called when the set of alerts has changed.
+    :param reached: tells the time that nodes may have reached, in Unix time.
+    :param turns: where it waits for others when there is much to look at.
     """
 
     _log = Logger()
@@ -39,6 +44,8 @@ class Watch(Service):
         changed: Callable[[], None],
         clock: IReactorTime,
         now: Now,
+        reached: Now,
+        turns: Turns,
     ) -> None:
         self._book = book
         self._hub = hub
@@ -48,6 +55,9 @@ class Watch(Service):
         self._changed = changed
         self._clock = clock
         self._now = now
+        self._reached = reached
+        self._turns = turns
+        self._quiet = QuietLog(self._log, clock)
         self._rounds = Rounds(self._look, "alerts", clock, hub.errors)
 
     def startService(self) -> None:
@@ -58,18 +68,23 @@ class Watch(Service):
         Service.stopService(self)
         self._rounds.stop()
 
-    def _look(self) -> None:
+    async def _look(self) -> None:
         self._gauges.tick()
         situation = Situation(
             now=self._clock.seconds(),
             time=rfc3339(self._now()),
-            nodes=self._hub.nodes,
+            newest_slot=newest_slot(self._reached()),
+            nodes=list(self._hub.nodes),
             decode_errors=self._hub.faults["decode_error"],
             lagged=dict(self._lagged()),
             store_trouble=self._store_client.trouble(),
             store_state=str(self._store_client.status["state"]),
         )
-        if self._book.look(situation):
-            for alert in self._book.ended:
-                self._log.info("alert ended: {message}", message=alert["message"])
+        async for _ in self._turns.steps(self._book.look(situation)):
+            pass
+        for alert in self._book.begun:
+            self._quiet.warn(f"{alert['kind']} alert: {{message}}; {{advice}}", **alert)
+        for alert in self._book.ended:
+            self._quiet.warn(f"{alert['kind']} alert ended: {{message}}", **alert)
+        if self._book.changed:
             self._changed()

@@ -6,9 +6,13 @@ from typing import Any
 
 import pytest
 
+from telemetry_twisted.api.websocket.frames import encode
 from telemetry_twisted.hub.alerts import AlertBook, Situation, Thresholds
+from telemetry_twisted.hub.missed import MOST_MISSED
 from telemetry_twisted.hub.nodes import Node
+from telemetry_twisted.jip3.moment import ANY_SLOT
 from telemetry_twisted.timestamps import rfc3339
+from telemetry_twisted.turns import PIECE
 
 A, B = "a" * 64, "b" * 64
 
@@ -56,9 +60,12 @@ class Server:
             "lagged": {},
             "store_trouble": 0.0,
             "store_state": "ok",
+            "newest_slot": 10_000,
             **what,
         }
-        self.changed = self.book.look(Situation(now=now, time=rfc3339(now), nodes=nodes, **whole))
+        situation = Situation(now=now, time=rfc3339(now), nodes=nodes, **whole)
+        self.steps = list(self.book.look(situation))
+        self.changed = self.book.changed
         return [(alert["kind"], alert["subject"]) for alert in self.book.current]
 
 
@@ -109,10 +116,88 @@ def test_a_node_behind_the_network() -> None:
     assert server.book.current[0]["value"] == 6
 
 
-def test_a_node_that_claims_to_be_far_ahead_does_not_put_the_others_behind() -> None:
+def test_a_node_ahead_of_the_clock_is_told_of_and_puts_no_other_behind() -> None:
     server = Server(behind=5)
-    others = [node(f"{number:064}", best=100) for number in range(30)]
-    assert server.at(0, node(A, best=4_000_000_000), *others) == []
+    liar, honest = node(A, best=ANY_SLOT), node(B, best=9_990)
+    assert server.at(0, liar, honest) == [("ahead", A)]
+    message = "reports a block 4294957305 slots ahead of the clock"
+    assert server.book.current[0]["message"] == f"node {A} {message}"
+    assert server.at(1, node(A, finalized=10_001), honest) == [("ahead", A)]
+    assert server.at(2, node(A, best=10_000), honest, node("c", best=9_990)) == []
+
+
+def test_what_a_node_ahead_of_the_clock_says_to_be_finalized_is_not() -> None:
+    server = Server(finality=60)
+    liar = node(A, finalized=ANY_SLOT)
+    server.at(0, liar, node(B, finalized=7))
+    assert server.at(60, liar, node(B, finalized=7)) == [("finality_stalled", None)]
+    assert "after slot 7 " in server.book.current[0]["message"]
+
+
+def test_what_most_nodes_have_reached_is_the_best_block() -> None:
+    server = Server(behind=5)
+    fast = [node(f"fast {number}", best=9_000) for number in range(49)]
+    slow = [node(f"slow {number}", best=100) for number in range(51)]
+    assert server.at(0, *fast, *slow) == []
+    assert server.at(1, *fast, *slow[:48]) == [("behind", None)]
+    assert server.book.current[0]["count"] == 48
+
+
+def test_many_of_a_kind_are_one_alert_that_names_a_few() -> None:
+    server = Server(node_gone=30, not_synced=60, behind=5)
+    honest = [node(f"honest {number}", best=500) for number in range(1025)]
+    stuck = [node(f"{number:064x}", best=1, synced=False) for number in range(1024)]
+    server.at(0, *honest, *stuck)
+    assert server.at(60, *honest, *stuck) == [("not_synced", None), ("behind", None)]
+    unsynced, behind = server.book.current
+    assert unsynced["count"] == behind["count"] == 1024
+    assert unsynced["examples"] == [f"{number:064x}" for number in range(3)]
+    assert behind["message"] == (
+        "1024 nodes are up to 499 slots behind the network's best block: "
+        f"{', '.join(unsynced['examples'])} and 1021 more"
+    )
+    server.at(61, *honest)
+    assert [alert["count"] for alert in server.book.ended] == [1024, 1024]
+    assert server.at(91, *honest) == [("node_gone", None)]
+    assert server.book.current[0]["count"] == 1024
+    assert server.book.current[0]["value"] == 30
+
+
+def test_alerts_of_a_hundred_thousand_nodes_are_short() -> None:
+    server = Server(node_gone=30, not_synced=60)
+    stuck = [node(f"{number:064x}", synced=False) for number in range(100_000)]
+    server.at(0, *stuck)
+    assert server.at(60, *stuck) == [("not_synced", None)]
+    server.at(61)
+    told = [*server.book.current, *server.book.begun, *server.book.ended]
+    assert server.at(91) == [("node_gone", None)]
+    assert server.book.current[0]["count"] == MOST_MISSED
+    assert len(encode(told + server.book.current)) < 4096
+
+
+def test_a_look_at_many_is_made_of_many_steps() -> None:
+    server = Server(node_gone=30, not_synced=60, behind=5)
+    few = [node(f"few {number}", best=500, synced=False) for number in range(10)]
+    server.at(0, *few)
+    some = len(server.steps)
+    server.at(1, *few, *(node(f"{number:064x}", best=1) for number in range(100 * PIECE)))
+    assert len(server.steps) >= some + 100
+
+
+def test_another_of_a_kind_is_a_change() -> None:
+    server = Server(not_synced=60)
+    first, second = node(A, synced=False), node(B, synced=False)
+    server.at(0, first)
+    assert server.at(60, first, second) == [("not_synced", A)]
+    assert server.at(119, first, second) == [("not_synced", A)]
+    assert not server.changed
+    assert server.at(120, first, second) == [("not_synced", None)]
+    assert server.changed
+    assert [alert["subject"] for alert in server.book.begun] == [B]
+    assert server.book.current[0]["started"] == "1970-01-01T00:01:00.000000Z"
+    assert server.at(121, node(A, synced=True), second) == [("not_synced", B)]
+    assert [alert["subject"] for alert in server.book.ended] == [A]
+    assert server.book.current[0]["started"] == "1970-01-01T00:02:00.000000Z"
 
 
 def test_finality_that_stalls() -> None:

@@ -1,0 +1,136 @@
+"""The kinds of alerts: how one of a kind is told, how many are in one line, and what to do."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from attrs import Factory, define, frozen
+
+EXAMPLES = 3
+"""How many subjects of an alert are named. With this, its size is bounded, whatever nodes do."""
+
+
+@frozen
+class Kind:
+    """A kind of alert: ``name`` is for machines, ``advice`` says what an operator may do.
+
+    ``one`` and ``many`` are formats for what holds of one ``{subject}``, or of ``{count}`` of them.
+    ``{value}`` is the subject's figure, or the largest of them, ``{note}`` what else there is to
+    say. What holds of the server or of the network has no subject, and is ``one``.
+    """
+
+    name: str
+    one: str
+    many: str
+    advice: str
+
+
+NODE_GONE = Kind(
+    "node_gone",
+    "node {subject} has been gone for {value:.0f} s",
+    "{count} nodes have been gone for up to {value:.0f} s",
+    "see whether it runs and can reach this server",
+)
+NOT_SYNCED = Kind(
+    "not_synced",
+    "node {subject} has not been in sync for {value:.0f} s",
+    "{count} nodes have not been in sync for up to {value:.0f} s",
+    "see its log, and whether it has peers",
+)
+BEHIND = Kind(
+    "behind",
+    "node {subject} is {value} slots behind the network's best block",
+    "{count} nodes are up to {value} slots behind the network's best block",
+    "see its log, and whether it has peers",
+)
+AHEAD = Kind(
+    "ahead",
+    "node {subject} reports a block {value} slots ahead of the clock",
+    "{count} nodes report blocks up to {value} slots ahead of the clock",
+    "set the clock, of the node or of this server; until then the block counts for nothing else",
+)
+FINALITY_STALLED = Kind(
+    "finality_stalled",
+    "no block after slot {note} has been finalized for {value:.0f} s",
+    "",
+    "see whether two thirds of the validators are up and in sync",
+)
+DECODE_ERRORS = Kind(
+    "decode_errors",
+    "{value} events of the last minute could not be decoded",
+    "",
+    "see /api/protocol-errors for which nodes send them, and what is wrong with them",
+)
+SUBSCRIBER_LAGGING = Kind(
+    "subscriber_lagging",
+    "subscriber {subject} missed {value} events in the last minute",
+    "{count} subscribers missed up to {value} events each in the last minute",
+    "it reads too slowly: have it subscribe to less, or read faster",
+)
+STORE_BEHIND = Kind(
+    "store_behind",
+    "history has not been written as it should for {value:.0f} s (the store is {note})",
+    "",
+    "see the store's last error in /api/health/detailed",
+)
+KINDS = (
+    NODE_GONE,
+    NOT_SYNCED,
+    BEHIND,
+    AHEAD,
+    FINALITY_STALLED,
+    DECODE_ERRORS,
+    SUBSCRIBER_LAGGING,
+    STORE_BEHIND,
+)
+
+
+@define
+class Found:
+    """What holds of a kind: the figure of each subject, None being the server or the network."""
+
+    threshold: float
+    values: dict[str | None, float] = Factory(dict)
+    note: str = ""
+
+
+@define
+class Group:
+    """Subjects of a kind that are told of together, since the first of them began."""
+
+    count: int = 0
+    examples: list[str | None] = Factory(list)
+    value: float = 0
+    started: str = ""
+
+    def add(self, subject: str | None, value: float, started: str) -> None:
+        """One more, whose figure is ``value``, and which began at ``started``, in RFC 3339."""
+        self.count += 1
+        if self.count <= EXAMPLES:
+            self.examples.append(subject)
+        self.value = max(self.value, value)
+        if not self.started or started < self.started:
+            self.started = started
+
+    def alert(self, kind: Kind, found: Found, ended: str | None = None) -> dict[str, Any]:
+        """It as one alert. ``subject`` is None where there are several."""
+        subject = self.examples[0] if self.count == 1 else None
+        if self.count == 1:
+            message = kind.one.format(subject=subject, value=self.value, note=found.note)
+        else:
+            message = kind.many.format(count=self.count, value=self.value)
+            message += f": {', '.join(map(str, self.examples))}"
+            if self.count > EXAMPLES:
+                message += f" and {self.count - EXAMPLES} more"
+        return {
+            "kind": kind.name,
+            "subject": subject,
+            "count": self.count,
+            "examples": [example for example in self.examples if example is not None],
+            "value": int(self.value),
+            "threshold": found.threshold,
+            "message": message,
+            "advice": kind.advice,
+            "started": self.started,
+            "ended": ended,
+        }
