@@ -30,7 +30,8 @@ record                direction       body
                                       number ``first``; ``nodes`` is every node that is connected
                                       there, each as in ``NODE_CONNECTED``; ``gap`` is null, or
                                       ``{began, ended, lost}``, the first two in microseconds of
-                                      Unix time, of records that were given up before it
+                                      Unix time, of records that were given up before it. With it,
+                                      all up to ``first - 1`` is taken: that number is the gap's
 ``NODE_CONNECTED``    hub to store    JSON ``{handle, node_id, connection, address, info, cores,
                                       version, connected}``, the last in microseconds of Unix time
 ``NODE_GONE``         hub to store    JSON ``{handle, node_id, connection, disconnected, reason}``
@@ -41,7 +42,10 @@ record                direction       body
                                       commit; ``taken`` is the number of the last record that it
                                       holds, ``attempting`` the number up to which a commit is under
                                       way or null, ``position`` the number of the last record that
-                                      is committed, null until the database has told
+                                      is committed, null until the database has told;
+                                      ``raw_taken`` is how many raw events it was given so far,
+                                      ``raw_written`` and ``raw_dropped`` how many those of this
+                                      server wrote and dropped, null until the database has told
 ====================  ==============  ==========================================================
 
 Each is a little-endian ``u32`` length of what follows, one byte of kind, and the body.
@@ -128,7 +132,8 @@ def encode_runs(runs: Iterable[tuple[int, int]]) -> bytes:
 class Chunk:
     """Finished events of one ingestion process, at most :data:`CHUNK_EVENTS` of them.
 
-    ``first_id`` is the id of the first event; ``count`` the number of events; ``run_table`` says
+    ``first_id`` is the id of the first event, or of one before it where the chunk was :meth:`cut`;
+    ``count`` the number of events; ``run_table`` says
     whose they are (:func:`encode_runs`); ``types`` holds a discriminator byte for each event,
     ``lengths`` its length in bytes as a little-endian u32, ``events`` the messages themselves
     joined by commas. ``received`` is when they were read, in microseconds of Unix time, ``read``
@@ -161,6 +166,28 @@ class Chunk:
         head = _CHUNK.pack(self.first_id, self.received, self.read, self.count, runs)
         beside = b"".join((head, self.run_table, self.types, self.lengths))
         return [PREFIX.pack(1 + len(beside) + len(self.events), CHUNK) + beside, self.events]
+
+    def cut(self, most: Sequence[int]) -> Chunk:
+        """A chunk of the last ``most[i]`` events of each run ``i``, of one event at least."""
+        bounds = self.bounds()
+        spans = []
+        runs = []
+        end = 0
+        for (handle, count), kept in zip(self.runs, most, strict=True):
+            end += count
+            if kept:
+                spans.append((end - kept, end))
+                runs.append((handle, kept))
+        return Chunk(
+            self.first_id,
+            sum(count for _, count in runs),
+            encode_runs(runs),
+            b"".join(self.types[begin:end] for begin, end in spans),
+            b"".join(self.lengths[4 * begin : 4 * end] for begin, end in spans),
+            b",".join(self.events[bounds[begin] : bounds[end] - 1] for begin, end in spans),
+            self.received,
+            self.read,
+        )
 
     @classmethod
     def decode(cls, body: bytes | memoryview) -> Chunk:

@@ -65,6 +65,27 @@ def test_a_chunk(given: tuple[Chunk, list[bytes], list[tuple[int, int]]]) -> Non
         assert read.events[bounds[number] : bounds[number + 1] - 1] == message
 
 
+@given(chunks(), st.data())
+def test_a_chunk_that_is_cut_keeps_the_last_of_each_run(
+    given: tuple[Chunk, list[bytes], list[tuple[int, int]]], data: st.DataObject
+) -> None:
+    chunk, messages, runs = given
+    most = data.draw(st.tuples(*(st.integers(0, count) for _, count in runs)).filter(any))
+    cut = Chunk.decode(memoryview(body_of(b"".join(chunk.cut(most).encode()), CHUNK)))
+    expected: list[tuple[int, bytes]] = []
+    at = 0
+    for (_, count), kept in zip(runs, most, strict=True):
+        expected += [(place, messages[place]) for place in range(at + count - kept, at + count)]
+        at += count
+    assert list(cut.each()) == [message for _, message in expected]
+    assert cut.types == bytes(chunk.types[place] for place, _ in expected)
+    assert cut.count == len(expected)
+    assert cut.runs == tuple(
+        (handle, kept) for (handle, _), kept in zip(runs, most, strict=True) if kept
+    )
+    assert (cut.received, cut.read) == (chunk.received, chunk.read)
+
+
 def test_what_a_chunk_holds_is_its_own() -> None:
     """The buffer that it was read from is used again."""
     chunk = Chunk(1, 1, encode_runs([(2, 1)]), b"\x0b", struct.pack("<I", 2), b"{}", 5)
