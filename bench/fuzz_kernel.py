@@ -291,6 +291,7 @@ def fuzz(random: Random, shared: CompiledCodec, python: PythonCodec, tally: Tall
         progress = not isinstance(result, str) and result[0] > at
         at = result[0] if progress else at
     assert ours.take_counts() == theirs.take_counts()
+    assert ours.take_dropped() == theirs.take_dropped()
 
 
 def outcome(stream: Stream, method: str, *arguments: Any) -> Any:

@@ -97,11 +97,11 @@ class Hub:
             self.latency.observe(self._clock.seconds() - self._last_read / 1_000_000)
             self._last_read = 0
 
-    def history_received(self, kind: int, body: memoryview) -> None:
+    def history_received(self, kind: int, body: bytes) -> None:
         if kind == records.STATE:
             self._note_states(records.decode_json(body))
         if self._history is not None:
-            self._history.record(kind, bytes(body))
+            self._history.record(kind, body)
 
     def _note_states(self, states: dict[str, dict[str, Any]]) -> None:
         for handle, state in states.items():

@@ -21,6 +21,7 @@ from .child import ChildState, Condition, Launch
 from .nodes import NodeTable
 from .permits import Permits
 from .silence import Patience
+from .uncounted import Uncounted
 
 
 class IngestionSink(Protocol):
@@ -35,7 +36,7 @@ class IngestionSink(Protocol):
     def chunks_done(self) -> None:
         """The chunks of one read have all been handed over."""
 
-    def history_received(self, kind: int, body: memoryview) -> None:
+    def history_received(self, kind: int, body: bytes) -> None:
         """A ``COUNTS``, ``FACTS`` or ``STATE`` record."""
 
     def faults_received(self, faults: list[dict[str, Any]]) -> None:
@@ -82,6 +83,7 @@ class IngestionServer:
         self._errors = errors
         self._errors_before: Mapping[str, int] = {}
         self._last_id = number + 1 - settings.id_step
+        self._uncounted = Uncounted()
         self._link: Link | None = None
 
     @property
@@ -133,6 +135,8 @@ class IngestionServer:
         ended, self.pulse = self.pulse, {}
         self._errors_before = {}
         self._wants_permits = True
+        with self._errors.kept_at("history"):
+            self._count_the_rest()
         try:
             self._sink.admission.server_lost(self)
         finally:
@@ -157,9 +161,11 @@ class IngestionServer:
         if kind == records.CHUNK:
             chunk = records.Chunk.decode(body)
             self._last_id = chunk.first_id + (chunk.count - 1) * self._settings.id_step
+            if self._settings.history:
+                self._uncounted.chunk(chunk)
             self._sink.chunk_received(chunk, self._last_id)
         elif kind in (records.COUNTS, records.FACTS, records.STATE):
-            self._sink.history_received(kind, body)
+            self._history_received(kind, bytes(body))
         elif kind == records.FAULTS:
             self._sink.faults_received(records.decode_json(body))
         elif kind == records.PULSE:
@@ -196,6 +202,20 @@ class IngestionServer:
             self._sink.nodes.answered(self, activity["connection"], activity["silent"])
         else:
             self._log.error("ingestion process sent a record of kind {kind}", kind=kind)
+
+    def _history_received(self, kind: int, body: bytes) -> None:
+        if kind == records.COUNTS:
+            self._uncounted.counted()
+        elif kind == records.FACTS:
+            self._uncounted.facts(body)
+        self._sink.history_received(kind, body)
+
+    def _count_the_rest(self) -> None:
+        """Have history count what has come and what the process does not count any more."""
+        counts = self._uncounted.take()
+        if counts is not None:
+            record = records.encode_json(records.COUNTS, counts)
+            self._sink.history_received(records.COUNTS, record[records.PREFIX.size :])
 
     def _pulse_received(self, pulse: dict[str, Any]) -> None:
         counted = pulse.pop("internal_errors", {})

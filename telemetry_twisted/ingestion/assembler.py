@@ -6,7 +6,7 @@ the hub no more than one with much, and none waits longer than the turn that rea
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 from twisted.internet.interfaces import IReactorTime
 
@@ -22,8 +22,8 @@ from .faults import FaultLedger
 class Source:
     """An admitted node: the ``handle`` that stands for it, its ``stream``, its ``faults``.
 
-    ``events`` counts those sent so far; ``latest`` holds the newest facts by discriminator, as
-    message contents.
+    ``events`` counts those sent so far, ``rate_limited`` those that were passed over since history
+    was told; ``latest`` holds the newest facts by discriminator, as message contents.
     """
 
     def __init__(self, handle: int, stream: Stream, faults: FaultLedger) -> None:
@@ -31,11 +31,14 @@ class Source:
         self.stream = stream
         self.faults = faults
         self.events = 0
+        self.rate_limited = 0
         self.latest: dict[int, bytes] = {}
 
 
 class Assembler:
     """Gives events their ids and sends them as chunks.
+
+    ``events`` counts those that were sent, ``rate_limited`` those that were passed over.
 
     :param send: takes the pieces of a record, which may wait for ``flush``.
     :param flush: called when a turn is over.
@@ -54,6 +57,7 @@ class Assembler:
         now: Now,
     ) -> None:
         self.events = 0
+        self.rate_limited = 0
         self._send = send
         self._flush = flush
         self._next_id = first_id
@@ -67,6 +71,7 @@ class Assembler:
         self._read_micros = 0
         self._start_chunk()
         self._facts: list[tuple[int, bytes]] = []
+        self._changed: dict[Source, None] = {}  # one for each node; emptied every second
 
     def _start_chunk(self) -> None:
         self._first_id = self._next_id
@@ -92,6 +97,7 @@ class Assembler:
         """
         if not self._turn_open:
             self._begin_turn()
+        self._changed[source] = None
         decode = source.stream.decode
         at = start
         while most is None or most > 0:
@@ -122,6 +128,24 @@ class Assembler:
             if count < room:
                 break
         return at
+
+    def pass_over(self, source: Source, data: bytes, start: int) -> int:
+        """Take no event of the whole frames of ``data`` from offset ``start``, but count them.
+
+        :returns: the offset of the first byte not consumed.
+        :raises FrameTooLong: as :meth:`feed` does.
+        """
+        end, skipped = source.stream.skip(data, start, len(data))
+        if skipped:
+            source.rate_limited += skipped
+            self.rate_limited += skipped
+            self._changed[source] = None
+        return end
+
+    def take_changed(self) -> Iterable[Source]:
+        """The nodes of which something came since the last call."""
+        changed, self._changed = self._changed, {}
+        return changed
 
     def _begin_turn(self) -> None:
         self._turn_open = True

@@ -78,7 +78,6 @@ class NodeProtocol(Protocol):
     """
 
     source: Source | None = None
-    rate_limited = 0
 
     def __init__(
         self,
@@ -231,9 +230,7 @@ class NodeProtocol(Protocol):
         before = self.source.events
         at = self._assembler.feed(self.source, data, 0, self._rate_limit.allowance())
         self._rate_limit.spend(self.source.events - before)
-        end, skipped = self.source.stream.skip(data, at, len(data))
-        self.rate_limited += skipped
-        return end
+        return self._assembler.pass_over(self.source, data, at)
 
     def end(self, ending: Ending) -> None:
         """Close the connection because of ``ending``."""
@@ -252,5 +249,11 @@ class NodeProtocol(Protocol):
         if self._due.is_set and reason.check(SSL.Error) is not None:
             self._ending = NO_TLS
         self._due.set(None)
+        if self.source is not None and self._held:
+            # The gate held it back, and there will be no other time.
+            data = b"".join(self._held)
+            self._held.clear()
+            self._take(data)
+            self._held.clear()
         self._consume = len
         self._registry.node_ended(self, self._ending)

@@ -6,7 +6,6 @@ import os
 import resource
 import socket
 import time
-from typing import Any
 
 from twisted.internet.defer import Deferred
 from twisted.logger import Logger
@@ -16,9 +15,7 @@ from telemetry_twisted.clock import Now, never_set_back
 from telemetry_twisted.errors import InternalErrors
 from telemetry_twisted.interfaces import IServerReactor
 from telemetry_twisted.jip3.codec import FACT_TYPES, Dialect, load_codec
-from telemetry_twisted.jip3.moment import newest_slot
 from telemetry_twisted.jip3.node_information import NodeInformation
-from telemetry_twisted.jip3.values import decode_event
 from telemetry_twisted.networks import Networks
 from telemetry_twisted.rounds import Rounds
 from telemetry_twisted.transport import records
@@ -28,22 +25,15 @@ from telemetry_twisted.transport.tls import Certificates
 from .accept import Acceptor
 from .assembler import Assembler, Source
 from .connections import Connections
-from .faults import FaultLedger
+from .faults import FaultLedger, FaultReports
 from .gate import Gate
+from .history import NODE, HistoryReports
 from .node import MISTAKE, Ending, NodeProtocol
 from .rate import RateLimit
 from .settings import Settings
 
 REPORT_SECONDS = 1.0
 """How often the counters of a process are sent to the hub."""
-
-MOST_ENDED_FAULTS = 1000
-"""Faults of nodes that are gone that wait for the next report, at most."""
-
-NODE = "node"
-"""The place of mistakes in what is done for one node (:class:`.InternalErrors`)."""
-
-_BEST_BLOCK, _FINALIZED_BLOCK, _SYNC_STATUS = 11, 12, 13
 
 
 class IngestionProcess:
@@ -67,7 +57,6 @@ class IngestionProcess:
         self._settings = settings
         self._errors = errors
         self._now = now
-        self._reached = never_set_back(now, reactor)
         self._codec = load_codec(settings.codec)
         self._gate = Gate()
         self._listening = listening
@@ -75,8 +64,6 @@ class IngestionProcess:
             None if settings.certificates is None else Certificates(settings.certificates, reactor)
         )
         self._information: dict[int, NodeInformation] = {}
-        self._ended_faults: list[dict[str, Any]] = []
-        self._rate_limited = 0
         self._reports = Rounds(self._report, "report of an ingestion process", reactor, errors)
         self._draining = False
         self.ended: Deferred[None] = Deferred()
@@ -91,6 +78,9 @@ class IngestionProcess:
             self._reactor,
             self._now,
         )
+        self._faults = FaultReports(link, self._reactor, self._errors)
+        reached = never_set_back(self._now, self._reactor)
+        self._history = HistoryReports(link, self._assembler, self._now, reached, self._errors)
         link.register_producer(self._gate)
         networks = self._settings.networks
         self._connections = Connections(
@@ -162,7 +152,7 @@ class IngestionProcess:
 
     def _admit(self, node: NodeProtocol, handle: int, after_id: int) -> None:
         information = self._information[node.connection]
-        faults = FaultLedger(information.node_id)
+        faults = FaultLedger(information.node_id, self._faults)
         faults.enter(information.faults)
         dialect = Dialect(
             information.node_id,
@@ -178,16 +168,11 @@ class IngestionProcess:
 
     def node_ended(self, node: NodeProtocol, ending: Ending) -> None:
         self._information.pop(node.connection, None)
-        self._rate_limited += node.rate_limited
         # Whatever goes wrong with what it leaves, the hub is told that it is gone.
         with self._errors.kept_at(NODE):
-            self._assembler.end_turn()
+            self._tell_history([] if node.source is None else [node.source])
             if node.source is not None:
-                self._ended_faults += node.source.faults.report()
-                if len(self._ended_faults) > MOST_ENDED_FAULTS:
-                    self._send_faults([])
-                if self._settings.history:
-                    self._send_history([node.source])
+                self._faults.node_ended(node.source.faults)
         self._connections.ended(node, ending)
 
     def node_failed(self, node: NodeProtocol, failure: Failure) -> None:
@@ -195,17 +180,14 @@ class IngestionProcess:
 
     def _report(self) -> None:
         nodes = self._connections.nodes.values()
-        sources = [node.source for node in nodes if node.source is not None]
-        self._send_faults(sources)
-        if self._settings.history:
-            self._assembler.end_turn()
-            self._send_history(sources)
+        self._faults.send()
+        self._tell_history([node.source for node in nodes if node.source is not None])
         usage = resource.getrusage(resource.RUSAGE_SELF)
         pulse = {
             "codec": self._codec.name,
             "connections": len(nodes),
             "events": self._assembler.events,
-            "rate_limited": self._rate_limited + sum(node.rate_limited for node in nodes),
+            "rate_limited": self._assembler.rate_limited,
             "held_back": self._gate.closed,
             "link_backlog_bytes": self._link.backlog,
             "cpu_seconds": usage.ru_utime + usage.ru_stime,
@@ -214,31 +196,13 @@ class IngestionProcess:
         }
         self._link.send(records.encode_json(records.PULSE, pulse))
 
-    def _send_faults(self, sources: list[Source]) -> None:
-        faults, self._ended_faults = self._ended_faults, []
-        for source in sources:
-            with self._errors.kept_at(NODE):
-                faults += source.faults.report()
-        if faults:
-            self._link.send(records.encode_json(records.FAULTS, faults))
-
-    def _send_history(self, sources: list[Source]) -> None:
-        counts = {}
-        states = {}
-        for source in sources:
-            # One that cannot be told of keeps neither the others nor the pulse from the hub.
-            with self._errors.kept_at(NODE):
-                count = source.stream.take_counts()
-                if count:
-                    counts[source.handle] = count
-                if source.latest:
-                    latest, source.latest = source.latest, {}
-                    states[source.handle] = _state(source, latest, newest_slot(self._reached()))
-        if counts:
-            body = {"received": self._now(), "counts": counts}
-            self._link.send(records.encode_json(records.COUNTS, body))
-        if states:
-            self._link.send(records.encode_json(records.STATE, states))
+    def _tell_history(self, sources: list[Source]) -> None:
+        """Send what the turn has gathered, and what history is told of ``sources`` after it."""
+        if self._settings.history:
+            self._history.send(sources)
+        else:
+            self._assembler.end_turn()
+            self._assembler.take_changed()
 
     def drain(self) -> None:
         """Read no more, send what was read, and let go of the link."""
@@ -254,22 +218,6 @@ class IngestionProcess:
             self._reports.stop()
             self._report()
         self._link.close()
-
-
-def _state(source: Source, latest: dict[int, bytes], newest: int) -> dict[str, Any]:
-    """What the ``latest`` status events of a node say, in the form of a ``STATE`` record.
-
-    A block whose slot is beyond ``newest`` is left out: the network's figures are made of it.
-    """
-    state: dict[str, Any] = {"cores": source.stream.cores}
-    for name, discriminator in (("best", _BEST_BLOCK), ("finalized", _FINALIZED_BLOCK)):
-        if discriminator in latest:
-            block = decode_event(latest[discriminator], 0)
-            if block.fields["slot"] <= newest:
-                state[name] = {"slot": block.fields["slot"], "hash": block.fields["hash"]}
-    if _SYNC_STATUS in latest:
-        state["synced"] = decode_event(latest[_SYNC_STATUS], 0).fields["synced"]
-    return state
 
 
 def resident_bytes() -> int:

@@ -22,8 +22,8 @@ from libc.stdlib cimport free, realloc
 from libc.string cimport memcpy, memset
 
 from telemetry_twisted.jip3 import moment, table, values
-from telemetry_twisted.jip3.codec import DECODE_ERROR, EXCERPT_BYTES, VIOLATION
-from telemetry_twisted.jip3.codec import Decoded, Fault, FrameTooLong
+from telemetry_twisted.jip3.codec import DECODE_ERROR, EXCERPT_BYTES, MOST_DROPPED, VIOLATION
+from telemetry_twisted.jip3.codec import Decoded, Dropped, Fault, FrameTooLong
 
 if sys.byteorder != "little":
     raise ImportError("the compiled codec reads integers as a little-endian machine lays them out")
@@ -62,6 +62,7 @@ cdef tuple REASONS = (
 
 cdef uint64_t COMMON_ERA = moment.COMMON_ERA
 cdef int64_t MAX_CORES = table.MAX_CORES
+cdef uint64_t MOST_DROPPED_EVENTS = MOST_DROPPED
 
 cdef Py_ssize_t EXCERPT = EXCERPT_BYTES
 cdef const char* OPENING = b'{"type":"event","data":{"id":'
@@ -73,6 +74,7 @@ cdef enum:
     LENGTH_BYTES = 4        # of a frame's length
     HEAD_BYTES = 9          # of timestamp and discriminator
     DROPPED = 0             # discriminator of the event that counts for more than one
+    DROPPED_LAST = 9        # where the time of the last that it stands for begins in the content
     DROPPED_NUM = 17        # where its num begins in the content
     DROPPED_BYTES = 25      # shortest content of it that decodes
     UNKNOWN_SIZE = -1       # of a value for whose size the core count is needed
@@ -103,6 +105,14 @@ cdef struct Finding:        # what will be a Fault
     Reason reason
     uint32_t discriminator
     uint32_t count
+
+
+cdef struct Lost:           # what will be a Dropped
+    uint64_t events
+    uint64_t spans
+    uint64_t first          # of times that can be used
+    uint64_t last
+    bint dated              # whether there are any
 
 
 cdef struct Buffer:
@@ -538,6 +548,7 @@ cdef class Stream:
     cdef uint32_t _most                 # bytes in a message
     cdef uint8_t[32] _fact_types        # a bit for each discriminator
     cdef uint32_t[256] _counts          # of events by discriminator
+    cdef Lost _lost                     # what the node said it dropped
 
     def __cinit__(self, program not None, Buffers buffers not None, dialect not None):
         cdef uint8_t discriminator
@@ -553,6 +564,7 @@ cdef class Stream:
         self._known_layout = dialect.known_layout
         self._minute_of_time = self._minute_of_slot = -1
         self._most = min(dialect.max_message_size, UINT32_MAX)
+        self._lost = Lost(0, 0, UINT64_MAX, 0, False)
         for discriminator in dialect.fact_types:
             self._fact_types[discriminator >> 3] |= 1 << (discriminator & 7)
 
@@ -637,7 +649,7 @@ cdef class Stream:
             self._minute_of_slot = buffers.minute
         if buffers.findings.capacity > KEPT:
             release(&buffers.findings)
-        return new_tuple(Decoded, (
+        result = new_tuple(Decoded, (
             start + (at - begin),
             taken(&buffers.events),
             taken(&buffers.types),
@@ -645,6 +657,9 @@ cdef class Stream:
             taken(&buffers.facts),
             faults(buffers),
         ))
+        # What is not handed out, because there is no memory for it, is not counted either.
+        self._count(result.types)
+        return result
 
     def skip(self, bytes data not None, Py_ssize_t start, Py_ssize_t most):
         cdef const uint8_t* begin = offset_in(data, start)
@@ -672,6 +687,43 @@ cdef class Stream:
         memset(self._counts, 0, sizeof(self._counts))
         return counts
 
+    def take_dropped(self):
+        cdef Lost lost = self._lost
+        if lost.spans == 0:
+            return None
+        result = Dropped(
+            lost.events,
+            lost.spans,
+            lost.first if lost.dated else None,
+            lost.last if lost.dated else None,
+        )
+        self._lost = Lost(0, 0, UINT64_MAX, 0, False)
+        return result
+
+    cdef void _count(self, bytes types) noexcept:
+        cdef const uint8_t* type = <const uint8_t*> PyBytes_AS_STRING(types)
+        cdef Py_ssize_t number
+        for number in range(len(types)):
+            self._counts[type[number]] += 1
+
+    cdef void _note_dropped(self, const uint8_t* content) noexcept:
+        """Add what a ``Dropped`` says, but for times of which one is off the clock."""
+        cdef Buffers buffers = self._buffers
+        cdef Lost* lost = &self._lost
+        cdef uint64_t first, last, num
+        memcpy(&first, content, 8)
+        memcpy(&last, content + DROPPED_LAST, 8)
+        memcpy(&num, content + DROPPED_NUM, 8)
+        lost.spans += 1
+        lost.events += min(num, MOST_DROPPED_EVENTS - lost.events)
+        if (
+            buffers.earliest <= first <= buffers.latest
+            and buffers.earliest <= last <= buffers.latest
+        ):
+            lost.first = min(lost.first, first)
+            lost.last = max(lost.last, last)
+            lost.dated = True
+
     cdef void _learn_cores(self, Machine* m, int64_t size) noexcept:
         """See :mod:`telemetry_twisted.jip3.cores`: what the length of the message tells."""
         cdef Trait trait = m.traits[m.content[8]]
@@ -693,5 +745,6 @@ cdef class Stream:
         if self._fact_types[type >> 3] & 1 << (type & 7):
             if not append(&buffers.facts, content - LENGTH_BYTES, LENGTH_BYTES + size):
                 return OUT_OF_MEMORY
-        self._counts[type] += 1
+        if type == DROPPED:
+            self._note_dropped(content)
         return FINE

@@ -28,10 +28,21 @@ EXCERPT_BYTES = 64
 DEFAULT_MAX_MESSAGE_SIZE = 1 << 20
 """Longest message content a stream takes unless told otherwise, in bytes."""
 
-FACT_TYPES: frozenset[int] = frozenset({10, 11, 12, 13}) | frozenset(
+STATE_TYPES: frozenset[int] = frozenset({10, 11, 12, 13})
+"""Discriminators of what a node says of its state: status, blocks, sync state."""
+
+FAILURE_TYPES: frozenset[int] = frozenset(
     event.discriminator for event in TABLE.events.values() if event.has_reason
 )
-"""Discriminators whose fields history needs: status, blocks, sync state, and every failure."""
+"""Discriminators of failures, which have a reason."""
+
+FACT_TYPES: frozenset[int] = STATE_TYPES | FAILURE_TYPES
+"""Discriminators whose fields history needs."""
+
+
+MOST_DROPPED = 2**63 - 1
+"""Events that a node can say it dropped from one :meth:`Stream.take_dropped` to the next; more are
+not added, since there is no network in which that can be true and no database that holds it."""
 
 
 class Fault(NamedTuple):
@@ -100,6 +111,21 @@ class Decoded(NamedTuple):
     lengths: bytes
     facts: bytes
     faults: list[Fault]
+
+
+class Dropped(NamedTuple):
+    """What a node said it dropped (JIP-3, ``Dropped``), added up.
+
+    ``events`` is the sum of ``num``, at most :data:`MOST_DROPPED`; ``spans`` how many ``Dropped``
+    there were; ``first`` the earliest ``timestamp`` and ``last`` the latest ``last_timestamp``, in
+    microseconds of the Common Era, of those whose times are both within the tolerance of the
+    clock; None where there are none.
+    """
+
+    events: int
+    spans: int
+    first: int | None
+    last: int | None
 
 
 class FrameTooLong(Exception):
@@ -171,6 +197,9 @@ class Stream(Protocol):
 
     def take_counts(self) -> Mapping[int, int]:
         """Events decoded since the last call, by discriminator; only those that are not zero."""
+
+    def take_dropped(self) -> Dropped | None:
+        """What the ``Dropped`` decoded since the last call say; None where there were none."""
 
 
 class Codec(Protocol):

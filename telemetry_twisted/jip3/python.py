@@ -11,9 +11,11 @@ from itertools import islice
 from .codec import (
     DECODE_ERROR,
     EXCERPT_BYTES,
+    MOST_DROPPED,
     VIOLATION,
     Decoded,
     Dialect,
+    Dropped,
     Fault,
     FaultTally,
     FrameTooLong,
@@ -29,6 +31,7 @@ _DROPPED = 0
 _DROPPED_SIZE = 25
 _length = struct.Struct("<I").unpack_from
 _dropped_num = struct.Struct("<17xQ").unpack_from
+_dropped = struct.Struct("<QxQQ").unpack_from
 
 
 class PythonCodec:
@@ -50,6 +53,7 @@ class PythonStream:
         self._core_count = CoreCount(dialect.cores)
         self._writers = self._make_writers()
         self._counts: Counter[int] = Counter()
+        self._dropped: Dropped | None = None
         self._faults = FaultTally()
         self._minute_of_time = self._minute_of_slot = -1
 
@@ -100,6 +104,8 @@ class PythonStream:
                 next_id += id_step
                 if kind in fact_types:
                     facts.append(data[at:end])
+                if kind == _DROPPED:
+                    self._note_dropped(_dropped(data, begin), moment)
             event_id = (event_id + (1 if kind else _ids_used(data, begin, end))) % _EVENT_IDS
             at = end
         self.next_event_id = event_id
@@ -129,6 +135,22 @@ class PythonStream:
         """Implements :meth:`.codec.Stream.take_counts`."""
         counts, self._counts = self._counts, Counter()
         return counts
+
+    def take_dropped(self) -> Dropped | None:
+        """Implements :meth:`.codec.Stream.take_dropped`."""
+        dropped, self._dropped = self._dropped, None
+        return dropped
+
+    def _note_dropped(self, said: tuple[int, int, int], moment: Moment) -> None:
+        """Add what a ``Dropped`` says, but for times of which one is off the clock."""
+        first, last, num = said
+        so_far = self._dropped or Dropped(0, 0, None, None)
+        events, spans = min(so_far.events + num, MOST_DROPPED), so_far.spans + 1
+        begin, end = so_far.first, so_far.last
+        if moment.earliest <= min(first, last) and max(first, last) <= moment.latest:
+            begin = first if begin is None else min(begin, first)
+            end = last if end is None else max(end, last)
+        self._dropped = Dropped(events, spans, begin, end)
 
     def _frames(self, data: bytes, start: int) -> Iterator[tuple[int, int]]:
         """Where the content of each whole frame of ``data`` from ``start`` on begins and ends."""

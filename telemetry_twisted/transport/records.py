@@ -12,11 +12,13 @@ record                direction       body
 ``ACTIVITY``          child to hub    JSON ``{connection, silent}``, the latter in seconds
 ``GONE``              child to hub    JSON ``{connection, kind, reason}``: every connection's end
 ``FACTS``             child to hub    see :class:`Facts`
-``COUNTS``            child to hub    JSON ``{received, counts: {handle: {type: n}}}``, every second
+``COUNTS``            child to hub    JSON, every second, see :ref:`below <counts>`
 ``STATE``             child to hub    JSON ``{handle: {cores, best, finalized, synced}}`` of nodes
                                       of which something changed: the core count, null while it is
                                       unknown, and what changed
-``FAULTS``            child to hub    JSON list of faults by node, discriminator and reason
+``FAULTS``            child to hub    JSON list of faults by node, discriminator and reason, a tenth
+                                      of a second after the first of them at the earliest, and
+                                      every second
 ``PULSE``             child to hub    JSON counters of the process, every second, the first at once;
                                       ``internal_errors`` among them, by place
 ``ADMIT``             hub to child    JSON ``{connection, handle, after_id}``
@@ -53,6 +55,28 @@ The store is also given ``CHUNK``, ``FACTS``, ``COUNTS``, ``STATE`` and ``FAULTS
 ``DRAIN``. What it is given is numbered by its order, from 1 for the first record of a server's
 life, but for ``SETTINGS``, ``RESUME``, ``CHUNK`` and ``DRAIN``.
 A *handle* is the small integer that stands for a connected node on the links.
+
+.. _counts:
+
+``COUNTS`` is ``{received, counts, unread, dropped, rate_limited}``, of which ``received`` (seconds
+of Unix time) and ``counts`` are always there, the others where there is something in them:
+
+- ``counts``: ``{handle: {type: n}}``, events that were sent;
+- ``unread``: ``{type: n}``, how many of the failures among them are in no ``FACTS``, so that their
+  reasons are not known;
+- ``dropped``: ``{handle: {events, spans, first, last}}``, what the ``Dropped`` among them say:
+  ``spans`` is their number, ``events`` the sum of their ``num`` (at most 2^63 - 1), ``first`` the
+  earliest time and ``last`` the latest, in microseconds of Unix time, of those whose times are
+  within the tolerance of the clock; null where there are none;
+- ``rate_limited``: ``{handle: n}``, messages that were passed over, which are in no ``CHUNK``.
+
+A ``COUNTS`` record covers exactly the chunks and facts that its process sent since the last one,
+whosever they are. One comes each second and before each ``GONE`` of a node, if there is anything to
+count. So what came after the last one of a process that died can be counted by the hub, which
+makes a ``COUNTS`` record of it and hands it on before it says that the nodes of the process are
+gone: history counts what the hub received, to the event. What dies with a process is what it had
+read and not passed on: the events of one turn and those that wait in its end of the link, faults of
+a tenth of a second, and of a second what its nodes said they dropped and what was rate-limited.
 """
 
 from __future__ import annotations
@@ -128,6 +152,11 @@ def encode_runs(runs: Iterable[tuple[int, int]]) -> bytes:
     return b"".join(_RUN.pack(*run) for run in runs)
 
 
+def decode_runs(run_table: bytes) -> Iterator[tuple[int, int]]:
+    """What :func:`encode_runs` was given."""
+    return _RUN.iter_unpack(run_table)
+
+
 @define(eq=False)
 class Chunk:
     """Finished events of one ingestion process, at most :data:`CHUNK_EVENTS` of them.
@@ -158,7 +187,7 @@ class Chunk:
     @property
     def runs(self) -> tuple[tuple[int, int], ...]:
         """``(handle, number of events)`` in order."""
-        return tuple(_RUN.iter_unpack(self.run_table))
+        return tuple(decode_runs(self.run_table))
 
     def encode(self) -> list[bytes]:
         """The chunk as a record, in pieces that a transport can join for itself."""

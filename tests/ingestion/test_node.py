@@ -15,16 +15,18 @@ from twisted.internet.testing import StringTransport
 from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 
+from telemetry_twisted.errors import InternalErrors
 from telemetry_twisted.ingestion.assembler import Assembler, Source
-from telemetry_twisted.ingestion.faults import FaultLedger
+from telemetry_twisted.ingestion.faults import FaultLedger, FaultReports
 from telemetry_twisted.ingestion.gate import Gate
-from telemetry_twisted.ingestion.node import Ending, NodeProtocol
+from telemetry_twisted.ingestion.node import LEFT, Ending, NodeProtocol
 from telemetry_twisted.ingestion.rate import RateLimit
 from telemetry_twisted.jip3.codec import Dialect, load_codec
 from telemetry_twisted.jip3.encoder import encode_event, encode_node_information, frame
 from telemetry_twisted.jip3.moment import COMMON_ERA
 from telemetry_twisted.jip3.node_information import NodeInformation
 from telemetry_twisted.jip3.table import TABLE
+from telemetry_twisted.testing import MemoryLink
 from telemetry_twisted.transport.link import Link, hand_over
 from telemetry_twisted.transport.records import CHUNK, Chunk
 
@@ -56,6 +58,12 @@ def best_block(slot: int) -> bytes:
 
 def failed(reason: str) -> bytes:
     return frame(encode_event("AuthoringFailed", 1, {"authoring_id": 0, "reason": reason}, cores=2))
+
+
+def ledger() -> FaultLedger:
+    """Of a node with nobody to be told of its faults."""
+    clock = Clock()
+    return FaultLedger(NODE_ID, FaultReports(MemoryLink(), clock, InternalErrors(clock)))
 
 
 class NodeTransport(StringTransport):
@@ -138,7 +146,7 @@ class Bench:
 
     def admit(self) -> Source:
         dialect = Dialect(NODE_ID, 2, max_message_size=self.max_message_size)
-        source = Source(7, load_codec("python").open(dialect), FaultLedger(NODE_ID))
+        source = Source(7, load_codec("python").open(dialect), ledger())
         self.node.admit(source)
         return source
 
@@ -326,16 +334,16 @@ class NodeProtocolTests(SynchronousTestCase):
     def test_above_the_rate_events_are_dropped_and_counted(self) -> None:
         bench = Bench(rate_limit=10)
         bench.receive(hello())
-        bench.admit()
+        source = bench.admit()
         bench.receive(b"".join(map(best_block, range(20))))
         bench.end_turn()
         assert bench.collector.slots == list(range(12))
-        assert bench.node.rate_limited == 8
+        assert (bench.assembler.rate_limited, source.rate_limited) == (8, 8)
         bench.clock.advance(0.5)
         bench.receive(b"".join(map(best_block, range(20, 40))))
         bench.end_turn()
         assert bench.collector.slots == [*range(12), *range(20, 25)]
-        assert bench.node.rate_limited == 8 + 15
+        assert (bench.assembler.rate_limited, source.rate_limited) == (8 + 15, 8 + 15)
         assert bench.collector.events[-1]["data"]["event_id"] == 24
 
     def test_a_closed_gate_holds_a_node_after_one_read(self) -> None:
@@ -367,6 +375,18 @@ class NodeProtocolTests(SynchronousTestCase):
         bench.gate.resumeProducing()
         bench.end_turn()
         assert bench.collector.slots == list(range(400))
+
+    def test_what_was_held_of_a_node_that_is_gone_is_not_lost(self) -> None:
+        bench = Bench()
+        bench.receive(hello())
+        bench.admit()
+        bench.gate.pauseProducing()
+        bench.receive(best_block(1), best_block(2) + best_block(3)[:10])
+        bench.node.connectionLost()
+        bench.end_turn()
+        assert bench.collector.slots == [1, 2]
+        bench.gate.resumeProducing()
+        assert bench.endings == [LEFT]
 
     def test_a_node_that_introduced_itself_behind_a_closed_gate_waits_for_the_hub_too(self) -> None:
         """If it read on, the end of the connection would come before its events were consumed."""
@@ -400,7 +420,7 @@ class NodeProtocolTests(SynchronousTestCase):
         clock = Clock()
         assembler = Assembler(collector.send, lambda: None, 3, 4, clock, clock.seconds)
         stream = load_codec("python").open(Dialect(NODE_ID, 2))
-        source = Source(0, stream, FaultLedger(NODE_ID))
+        source = Source(0, stream, ledger())
         assembler.feed(source, best_block(1) + best_block(2), 0)
         assembler.begin_after(2)
         assembler.feed(source, best_block(3), 0)

@@ -337,7 +337,7 @@ class MistakeTests(ProcessTestCase):
 
     def test_the_hub_is_told_that_a_node_is_gone_whatever_its_last_report_comes_to(self) -> None:
         (node,) = self.admit(1)
-        self.patch(self.process, "_send_history", self.mistake)
+        self.patch(self.process._history, "_send_states", self.mistake)
         node.connectionLost()
         self.assertEqual([gone["connection"] for gone in self.seen(records.GONE)], [1])
         self.assertEqual(self.mistakes(), 1)

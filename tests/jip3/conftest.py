@@ -20,6 +20,7 @@ from telemetry_twisted.jip3.codec import (
     CodecUnavailable,
     Decoded,
     Dialect,
+    Dropped,
     Fault,
     FaultTally,
     FrameTooLong,
@@ -169,6 +170,7 @@ class ReferenceStream:
         self._dialect = dialect
         self._cores = CoreCount(dialect.cores)
         self._counts: Counter[int] = Counter()
+        self._dropped: list[tuple[dict[str, int], Moment]] = []
         self._minutes: dict[bool, int] = {}
 
     @property
@@ -213,6 +215,24 @@ class ReferenceStream:
         counts, self._counts = self._counts, Counter()
         return counts
 
+    def take_dropped(self) -> Dropped | None:
+        """See :meth:`telemetry_twisted.jip3.codec.Stream.take_dropped`."""
+        dropped, self._dropped = self._dropped, []
+        if not dropped:
+            return None
+        dated = [
+            (span["timestamp"], span["last_timestamp"])
+            for span, moment in dropped
+            if moment.earliest <= span["timestamp"] <= moment.latest
+            if moment.earliest <= span["last_timestamp"] <= moment.latest
+        ]
+        return Dropped(
+            min(sum(span["num"] for span, _ in dropped), 2**63 - 1),
+            len(dropped),
+            min((first for first, _ in dated), default=None),
+            max((last for _, last in dated), default=None),
+        )
+
     def _content(self, data: bytes, at: int, start: int) -> bytes | None:
         if len(data) < at + 4:
             return None
@@ -251,6 +271,7 @@ class ReferenceStream:
         else:
             if event.name == "Dropped":
                 used = event.fields["num"]
+                self._dropped.append(({"timestamp": event.timestamp, **event.fields}, moment))
         finally:
             self.next_event_id = (event_id + used) % 2**64
         for offset, reason in event.violations:

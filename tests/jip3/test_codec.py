@@ -17,11 +17,13 @@ from telemetry_twisted.jip3 import values
 from telemetry_twisted.jip3.codec import (
     DECODE_ERROR,
     FACT_TYPES,
+    MOST_DROPPED,
     VIOLATION,
     Codec,
     CodecUnavailable,
     Decoded,
     Dialect,
+    Dropped,
     Fault,
     FrameTooLong,
     Stream,
@@ -499,6 +501,40 @@ class TestFactsAndCounts:
         assert stream.take_counts() == {}
         decode(stream, sent(4))
         assert stream.take_counts() == {123: 1}
+
+    def test_what_was_dropped(self, codec: Codec) -> None:
+        stream = codec.open(dialect())
+        assert stream.take_dropped() is None
+        decode(stream, dropped(7) + sent(1) + dropped(0) + UNDECODABLE + dropped(10))
+        assert stream.take_dropped() == Dropped(17, 3, 1, 2)
+        assert stream.take_dropped() is None
+        stream.skip(dropped(7), 0, 1)
+        assert stream.take_dropped() is None
+        decode(stream, dropped(2**64 - 1) + dropped(5))
+        assert stream.take_dropped() == Dropped(MOST_DROPPED, 2, 1, 2)
+
+    @examples(100)
+    @given(
+        spans=st.lists(
+            st.tuples(
+                st.sampled_from([0, 99, 100, 150, 200, 201, 2**64 - 1]),
+                st.sampled_from([0, 99, 100, 160, 200, 201, 2**64 - 1]),
+                st.sampled_from([0, 1, 2**62, 2**63 - 1, 2**64 - 1]),
+            ),
+            max_size=6,
+        )
+    )
+    def test_all_codecs_agree_on_what_was_dropped(
+        self, codec: Codec, reference: Reference, spans: list[tuple[int, int, int]]
+    ) -> None:
+        """Times that are off the clock are left out, also after the first of a minute."""
+        stream, right = codec.open(dialect()), reference(dialect())
+        moment = Moment(RECEIVED.received, 0, 100, 200)
+        for time, last, num in spans:
+            data = frame(encode_event(0, time, {"last_timestamp": last, "num": num}, cores=CORES))
+            for each in (stream, right):
+                each.decode(data, 0, 1, 1, 1, moment)
+        assert stream.take_dropped() == right.take_dropped()
 
     def test_streams_do_not_share(self, codec: Codec) -> None:
         one, other = codec.open(dialect()), codec.open(Dialect("cd" * 32, CORES))

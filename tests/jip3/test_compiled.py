@@ -240,6 +240,7 @@ class TestManyStreams:
         for stream, right in streams:
             assert stream.next_event_id == right.next_event_id
             assert stream.take_counts() == right.take_counts()
+            assert stream.take_dropped() == right.take_dropped()
 
     @pytest.mark.parametrize("step", [40, pytest.param(9, marks=pytest.mark.end_to_end)])
     def test_a_finalizer_that_decodes(self, step: int) -> None:

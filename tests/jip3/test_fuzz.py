@@ -116,6 +116,7 @@ def test_mutated_messages(
         assert stream.next_event_id == right.next_event_id
     for stream, right in streams:
         assert stream.take_counts() == right.take_counts()
+        assert stream.take_dropped() == right.take_dropped()
 
 
 def test_mutated_framing(codec: Codec, contents: list[bytes], reference: Reference) -> None:

@@ -1,0 +1,108 @@
+"""What history is told of nodes once a second: counts, and what changed of their state."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from telemetry_twisted.clock import Now
+from telemetry_twisted.errors import InternalErrors
+from telemetry_twisted.jip3.codec import Dropped
+from telemetry_twisted.jip3.moment import COMMON_ERA, newest_slot
+from telemetry_twisted.jip3.values import decode_event
+from telemetry_twisted.transport import records
+from telemetry_twisted.transport.link import Link
+
+from .assembler import Assembler, Source
+
+NODE = "node"
+"""The place of mistakes in what is done for one node (:class:`.InternalErrors`)."""
+
+_BEST_BLOCK, _FINALIZED_BLOCK, _SYNC_STATUS = 11, 12, 13
+
+
+class HistoryReports:
+    """Sends ``COUNTS`` and ``STATE``.
+
+    A ``COUNTS`` record counts all that is in the chunks sent since the last one, whosever it is, so
+    that the hub can count for itself what came after the last one of a process that died.
+
+    :param now: tells the time that is written down.
+    :param reached: tells the time that nodes may have reached.
+    :param errors: where a mistake in what is told of one node is kept.
+    """
+
+    def __init__(
+        self, link: Link, assembler: Assembler, now: Now, reached: Now, errors: InternalErrors
+    ) -> None:
+        self._link = link
+        self._assembler = assembler
+        self._now = now
+        self._reached = reached
+        self._errors = errors
+
+    def send(self, sources: Iterable[Source]) -> None:
+        """Tell what is new of all nodes, and the state of ``sources``."""
+        self._assembler.end_turn()
+        self._send_counts()
+        self._send_states(sources)
+
+    def _send_counts(self) -> None:
+        counts: dict[int, Any] = {}
+        dropped: dict[int, Any] = {}
+        rate_limited: dict[int, int] = {}
+        for source in self._assembler.take_changed():
+            # One that cannot be told of keeps the others from the hub no more than the pulse.
+            with self._errors.kept_at(NODE):
+                count = source.stream.take_counts()
+                if count:
+                    counts[source.handle] = count
+                spans = source.stream.take_dropped()
+                if spans is not None:
+                    dropped[source.handle] = _in_unix_time(spans)
+                if source.rate_limited:
+                    rate_limited[source.handle] = source.rate_limited
+                    source.rate_limited = 0
+        if counts or rate_limited:
+            body = {"received": self._now(), "counts": counts}
+            if dropped:
+                body["dropped"] = dropped
+            if rate_limited:
+                body["rate_limited"] = rate_limited
+            self._link.send(records.encode_json(records.COUNTS, body))
+
+    def _send_states(self, sources: Iterable[Source]) -> None:
+        states = {}
+        for source in sources:
+            if source.latest:
+                with self._errors.kept_at(NODE):
+                    latest, source.latest = source.latest, {}
+                    states[source.handle] = _state(source, latest, newest_slot(self._reached()))
+        if states:
+            self._link.send(records.encode_json(records.STATE, states))
+
+
+def _in_unix_time(dropped: Dropped) -> dict[str, int | None]:
+    """An item of ``dropped`` in a ``COUNTS`` record."""
+    return {
+        "events": dropped.events,
+        "spans": dropped.spans,
+        "first": None if dropped.first is None else COMMON_ERA + dropped.first,
+        "last": None if dropped.last is None else COMMON_ERA + dropped.last,
+    }
+
+
+def _state(source: Source, latest: dict[int, bytes], newest: int) -> dict[str, Any]:
+    """What the ``latest`` status events of a node say, in the form of a ``STATE`` record.
+
+    A block whose slot is beyond ``newest`` is left out: the network's figures are made of it.
+    """
+    state: dict[str, Any] = {"cores": source.stream.cores}
+    for name, discriminator in (("best", _BEST_BLOCK), ("finalized", _FINALIZED_BLOCK)):
+        if discriminator in latest:
+            block = decode_event(latest[discriminator], 0)
+            if block.fields["slot"] <= newest:
+                state[name] = {"slot": block.fields["slot"], "hash": block.fields["hash"]}
+    if _SYNC_STATUS in latest:
+        state["synced"] = decode_event(latest[_SYNC_STATUS], 0).fields["synced"]
+    return state
