@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import os
 import struct
 from collections.abc import Callable, Iterator
-from itertools import count
-from pathlib import Path
 from typing import Any, cast
 
 import pytest
@@ -25,52 +22,10 @@ from telemetry_twisted.jip3.table import TABLE
 from telemetry_twisted.store.database.interface import Database
 from telemetry_twisted.store.database.opening import open_database
 from telemetry_twisted.store.schema.policy import Policy
-from telemetry_twisted.store.testing import PostgresqlMissing, ThrowawayPostgresql
 from telemetry_twisted.store.write.raw import Waiting
 from telemetry_twisted.store.write.writer import COMMIT_SECONDS, Writer
 from telemetry_twisted.timestamps import rfc3339
 from telemetry_twisted.transport import records
-
-_numbers = count()
-
-
-@pytest.fixture(scope="session")
-def postgresql_server() -> Iterator[ThrowawayPostgresql]:
-    """A running PostgreSQL; the test is skipped where it is not installed, unless
-    TELEMETRY_REQUIRE_POSTGRESQL is 1."""
-    try:
-        server = ThrowawayPostgresql()
-    except PostgresqlMissing as missing:
-        if os.environ.get("TELEMETRY_REQUIRE_POSTGRESQL") == "1":
-            pytest.fail(str(missing))
-        pytest.skip(str(missing))
-    server.start()
-    yield server
-    server.remove()
-
-
-@pytest.fixture
-def postgresql_url(postgresql_server: ThrowawayPostgresql) -> str:
-    """The address of an empty PostgreSQL database."""
-    return postgresql_server.create_database(f"telemetry_{next(_numbers)}")
-
-
-@pytest.fixture(params=["sqlite", "postgresql"])
-def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    """The address of an empty database of either kind."""
-    if request.param == "sqlite":
-        return f"sqlite:{tmp_path / 'telemetry.sqlite'}"
-    url: str = request.getfixturevalue("postgresql_url")
-    return url
-
-
-@pytest.fixture
-def another_url(database_url: str, request: pytest.FixtureRequest) -> str:
-    """The address of another empty database of the same kind."""
-    if database_url.startswith("sqlite:"):
-        return f"{database_url}-2"
-    server: ThrowawayPostgresql = request.getfixturevalue("postgresql_server")
-    return server.create_database(f"telemetry_{next(_numbers)}")
 
 
 @pytest.fixture
