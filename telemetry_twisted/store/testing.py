@@ -128,11 +128,20 @@ class ThrowawayPostgresql:
         self.kill()
         shutil.rmtree(self._directory)
 
-    def create_database(self, name: str) -> str:
-        """Create a database; return its address."""
+    def create_database(self, name: str, directory: Path | None = None) -> str:
+        """Create a database, with its tables in ``directory`` if one is given; return its address.
+
+        The directory must be empty, and reachable for the user that runs the server.
+        """
         connection = psycopg2.connect(self.url())
         connection.autocommit = True
         with connection.cursor() as cursor:
-            cursor.execute(f'CREATE DATABASE "{name}"')
+            place = ""
+            if directory is not None:
+                if self._user:
+                    shutil.chown(directory, self._user, self._user)
+                cursor.execute(f'CREATE TABLESPACE "{name}" LOCATION %s', (str(directory),))
+                place = f' TABLESPACE "{name}"'
+            cursor.execute(f'CREATE DATABASE "{name}"{place}')
         connection.close()
         return self.url(name)

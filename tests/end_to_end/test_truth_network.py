@@ -10,7 +10,7 @@ from tests.end_to_end.truth import scene
 
 def test_all_that_was_sent(database_url: str, tmp_path: Path) -> None:
     with scene(tmp_path / "server", database_url) as at:
-        expected = at.simulate(rate=40).sent()
+        expected = at.simulate("--profile=flood", rate=40).sent()
         at.settle(expected)
         kept = at.get("/api/stats")["history"]["raw_events"]
         browsed = at.browsed()

@@ -1,0 +1,122 @@
+"""History is what was sent, whatever happens to the processes that the server consists of."""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.end_to_end.account import (
+    Account,
+    account_of_history,
+    account_of_simulator,
+    account_of_stream,
+    compare,
+    differences,
+    querying,
+)
+from tests.end_to_end.conftest import await_true
+from tests.end_to_end.truth import EVENTS, NODES, PATIENCE, Scene, scene
+
+if TYPE_CHECKING:
+    from tests.end_to_end.conftest import Subscriber
+
+
+def test_store_that_is_killed_five_times(database_url: str, tmp_path: Path) -> None:
+    with scene(tmp_path / "server", database_url) as at:
+        simulation = at.simulate()
+        pid = 0
+        for number in range(1, 6):
+            at.await_events(number * 30_000)
+            pid = at.await_pid("store", besides=pid)
+            at.kill(pid)
+        at.check(simulation.sent())
+
+
+def test_store_that_stands_still_for_a_while(database_url: str, tmp_path: Path) -> None:
+    with scene(tmp_path / "server", database_url) as at:
+        simulation = at.simulate(rate=40)
+        at.await_events(50_000)
+        with at.stopped(at.await_pid("store")):
+            at.await_events(150_000)
+        at.check(simulation.sent())
+
+
+def test_store_that_hangs_until_it_is_replaced(database_url: str, tmp_path: Path) -> None:
+    with scene(tmp_path / "server", database_url) as at:
+        simulation = at.simulate()
+        at.await_events(50_000)
+        pid = at.await_pid("store")
+        with at.stopped(pid):
+            at.await_pid("store", besides=pid)
+        at.check(simulation.sent())
+
+
+def test_ingestion_that_stands_still_for_a_while(database_url: str, tmp_path: Path) -> None:
+    with scene(tmp_path / "server", database_url) as at:
+        simulation = at.simulate(rate=40)
+        at.await_events(50_000)
+        with at.stopped(at.await_pid("ingestion")):
+            at.await_events(100_000)
+        at.check(simulation.sent())
+
+
+@pytest.mark.parametrize("end", ["killed", "hangs"])
+def test_ingestion_that_ends(database_url: str, tmp_path: Path, end: str) -> None:
+    with scene(tmp_path / "server", database_url) as at, at.server.subscriber() as subscriber:
+        simulation = at.simulate("--reconnect", rate=20)
+        at.await_events(100_000)
+        pid = at.await_pid("ingestion")
+        if end == "killed":
+            at.kill(pid)
+        else:
+            with at.stopped(pid):
+                at.server.await_ended(pid)
+        check_what_was_delivered(at, subscriber, simulation.result())
+
+
+def check_what_was_delivered(at: Scene, subscriber: Subscriber, told: dict[str, object]) -> None:
+    """Hold history to what the stream has delivered, and that to what was sent."""
+    sent, whole = account_of_simulator(told), account_of_simulator(told, whole=True)
+    cut = account_of_simulator(told, whole=False)
+    assert 0 < sum(cut.connections.values()) < NODES
+    assert len(whole.connections) == NODES
+    await_true(lambda: at.get("/api/metrics/live")["nodes"] == 0, "all nodes left", PATIENCE)
+    total = at.events()
+    subscriber.receive_until(lambda: len(subscriber.events) == total, PATIENCE)
+    assert subscriber.skipped == 0
+    delivered = account_of_stream(subscriber.events)
+    # What was not cut came whole; what was cut, as far as it got.
+    assert not [key for key, count in whole.counts.items() if delivered.counts[key] < count]
+    assert not [key for key, count in delivered.counts.items() if sent.counts[key] < count]
+    assert all(count <= EVENTS for count in (sent.by_node() - delivered.by_node()).values())
+    delivered.connections = sent.connections
+    at.settle(delivered)
+    wrong = differences("told as lost", {}, at.lost()) + at.raw_shares(delivered)
+    at.server.stop(seconds=PATIENCE)
+    found, contradictions = account_of_history(querying(at.url))
+    wrong += contradictions + compare(delivered, found, ["connections", "counts"])
+    wrong += differences("failures by type", _by_type(delivered), _by_type(found))
+    # What a process has read of faults and blocks and not yet told goes with it.
+    wrong += [
+        f"faults of {key}: {found.faults[key]}, from {whole.faults[key]} to {sent.faults[key]} sent"
+        for key in {**sent.faults, **found.faults}
+        if not whole.faults[key] <= found.faults[key] <= sent.faults[key]
+    ]
+    wrong += [
+        f"{report} of {found.spreads.get(report)}, {spread} delivered"
+        for report, spread in delivered.spreads.items()
+        if not len(whole.connections) - len(cut.connections)
+        <= found.spreads.get(report, (0,))[0] + NODES - spread[0]
+        <= NODES
+    ]
+    assert not wrong, "\n".join(wrong)
+
+
+def _by_type(account: Account) -> Counter[str]:
+    total: Counter[str] = Counter()
+    for (name, _), count in account.failures.items():
+        total[name] += count
+    return total
