@@ -303,7 +303,7 @@ async def test_live_figures(fetch: Make, live: Live) -> None:
         ("/api/events?type=9999", "type: expected the number or the name of an event type"),
         ("/api/events?group=mine", "group: expected one of meta, status"),
         ("/api/events?cursor=1.2", "cursor: expected what an answer gave as next"),
-        ("/api/events?form=-1h", "unknown parameter 'form'; accepted: type, group, node, from"),
+        ("/api/events?form=-1h", "unknown parameter 'form'; accepted: from, to, type, group"),
         ("/api/events?from=%ff", "the query is not UTF-8"),
         ("/api/nodes?connected=maybe", "connected: expected one of true, false"),
         ("/api/slots/x", "slot: expected a whole number from 0 to 4294967295"),

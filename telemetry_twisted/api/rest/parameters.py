@@ -1,216 +1,126 @@
-"""What a query of the REST API may say: each parameter declared once, to be read and documented."""
+"""The parameters of an endpoint, from the one declaration of what may be asked of it.
+
+Each field of a class of :mod:`.asked` is a parameter: its type says how it is read, how it is
+documented, and what is wrong with a text that it is not.
+"""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping, Sequence
-from datetime import datetime, timezone
-from typing import Any
+from typing import Annotated, Any, get_args, get_origin
 
-from attrs import evolve, frozen
+import msgspec
+from attrs import frozen
+from msgspec import NODEFAULT, inspect, structs
 
-from telemetry_twisted.jip3.table import TABLE
-from telemetry_twisted.reading import UNITS, one_of, whole_number
-from telemetry_twisted.store.read.browse import NEWEST, Place
+from telemetry_twisted.reading import one_of, whole_number
 
-from .schemas import NODE_ID, Schema
+from .asked import Asked, BadRequest
 
-DAY = 86400
+Schema = dict[str, Any]
+Read = Callable[[str], Any]
 
 MOST_VALUES = 50
 """How often a parameter may be given that may be given several times."""
 
-OLDEST_SECONDS = 366 * DAY
-"""Nothing older is kept, whatever is asked for."""
-
-_RELATIVE = r"-[0-9]{1,7}[smhd]"
-_ABSOLUTE = (
-    r"[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt ][0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]{1,9})?"
-    r"([Zz]|[+-][0-9]{2}:[0-9]{2})"
-)
-
-
-class BadRequest(Exception):
-    """A request that cannot be answered, and why."""
-
 
 @frozen
 class Parameter:
-    """Something that a request may say, or must, where it stands in the ``path``.
+    """Something that a request may say, or must, where it stands in the path.
 
     ``read`` makes its value of the text, or raises ValueError with what was expected; ``schema``
-    tells the same to programs. ``many`` may be given several times and is a list. ``default`` is
-    what holds when it is not given.
+    tells the same to programs. ``many`` may be given several times and is a list. ``field`` is
+    what it is in the declaration.
     """
 
     name: str
-    read: Callable[[str], Any]
+    field: str
+    read: Read
     schema: Schema
     description: str
-    default: Any = None
-    many: bool = False
-    in_path: bool = False
+    many: bool
+    in_path: bool
 
 
-@frozen
-class Moment:
-    """A time: ``seconds`` of Unix time, or before now if ``relative``."""
-
-    seconds: float
-    relative: bool = False
-
-    def at(self, now: float) -> float:
-        """The time in seconds of Unix time."""
-        return now - self.seconds if self.relative else self.seconds
+def parameters_of(asked: type[Asked], path: str) -> tuple[Parameter, ...]:
+    """What may be asked with ``asked`` at ``path``, which names some in braces."""
+    return tuple(
+        _parameter(each, f"{{{each.encode_name}}}" in path) for each in structs.fields(asked)
+    )
 
 
-def moment(text: str) -> Moment:
-    """The time that ``text`` says: ``now``, one before it such as ``-15m``, or RFC 3339."""
-    if text == "now":
-        return Moment(0, relative=True)
-    if re.fullmatch(_RELATIVE, text):
-        return Moment(int(text[1:-1]) * UNITS[text[-1]], relative=True)
-    # A plus sign that was not escaped arrives as a space.
-    text = re.sub(r" (?=[0-9]{2}:[0-9]{2}$)", "+", text)
-    match = re.fullmatch(_ABSOLUTE, text)
-    if match:
-        fraction, zone = match[1] or "", match[2]
-        whole = text[: len(text) - len(fraction) - len(zone)]
-        try:
-            time = datetime.fromisoformat(whole + ("+00:00" if zone in "Zz" else zone))
-            return Moment(time.astimezone(timezone.utc).timestamp() + float(fraction or 0))
-        except (ValueError, OverflowError):
-            pass
-    raise ValueError("expected a time such as 2026-11-24T07:42:00Z, -15m, -2h, -30d or now")
+def _parameter(declared: structs.FieldInfo, in_path: bool) -> Parameter:
+    hint = declared.type
+    if type(None) in get_args(hint):
+        (hint,) = (each for each in get_args(hint) if each is not type(None))
+    kind, said = (hint.__origin__, hint.__metadata__) if _is_annotated(hint) else (hint, ())
+    description = next((each.description for each in said if each.description), "")
+    many = get_origin(kind) is list
+    if many:
+        (hint,) = get_args(kind)
+        kind = hint.__origin__ if _is_annotated(hint) else hint
+    schema, read = _own(kind) if hasattr(kind, "SCHEMA") else _known(hint)
+    if declared.default not in (NODEFAULT, None):
+        default = declared.default
+        schema["default"] = default if isinstance(default, int) else str(default)
+    if many:
+        schema = {"type": "array", "items": schema, "maxItems": MOST_VALUES}
+    return Parameter(declared.encode_name, declared.name, read, schema, description, many, in_path)
 
 
-def _node_id(text: str) -> str:
-    if not re.fullmatch("[0-9a-f]{64}", text):
-        raise ValueError("expected a node ID: 64 lowercase hex digits")
-    return text
+def _is_annotated(hint: Any) -> bool:
+    return get_origin(hint) is Annotated
 
 
-_TYPES = {event.name: event.discriminator for event in TABLE.events.values()}
+def _own(kind: Any) -> tuple[Schema, Read]:
+    """The schema and the reader of a type that is read in a way of its own."""
+    return dict(kind.SCHEMA), kind.read
 
 
-def _event_type(text: str) -> int:
-    if text in _TYPES:
-        return _TYPES[text]
-    if re.fullmatch("[0-9]{1,3}", text) and int(text) in TABLE.events:
-        return int(text)
-    raise ValueError("expected the number or the name of an event type, as /api/event-types lists")
+def _known(hint: Any) -> tuple[Schema, Read]:
+    """The schema and the reader of a type of JSON, and what is said of it."""
+    schema = msgspec.json.schema(hint)
+    schema.pop("description", None)
+    kind = inspect.type_info(hint)
+    while isinstance(kind, inspect.Metadata):
+        kind = kind.type
+    return schema, _reader(kind, schema.get("title", ""))
 
 
-def _place(text: str) -> Place:
-    try:
-        return Place.parse(text)
-    except ValueError:
-        raise ValueError("expected what an answer gave as next") from None
+def _reader(kind: inspect.Type, title: str) -> Read:
+    """What reads a value of a type from text."""
+    if isinstance(kind, inspect.IntType) and kind.ge is not None and kind.le is not None:
+        return whole_number(kind.ge, kind.le)
+    if isinstance(kind, inspect.LiteralType):
+        return one_of(*map(str, kind.values))
+    if isinstance(kind, inspect.BoolType):
+        choice = one_of("true", "false")
+        return lambda text: choice(text) == "true"
+    if isinstance(kind, inspect.StrType):
+        return _text(kind, title)
+    raise TypeError(f"a parameter cannot be read as {kind}")
 
 
-def _text(text: str) -> str:
-    if not text or len(text) > 100 or "\0" in text:
-        raise ValueError("expected 1 to 100 characters")
-    return text
+def _text(kind: inspect.StrType, title: str) -> Callable[[str], str]:
+    pattern, least, most = kind.pattern or "", kind.min_length or 0, kind.max_length or 1000
+    expected = title or f"{least} to {most} characters"
 
+    def read(text: str) -> str:
+        if "\0" in text or not least <= len(text) <= most or not re.search(pattern, text):
+            raise ValueError(f"expected {expected}")
+        return text
 
-def _times(name: str, default: str, description: str) -> Parameter:
-    pattern = f"^(now|{_RELATIVE}|{_ABSOLUTE})$"
-    schema = {"type": "string", "pattern": pattern, "examples": [default, "2026-11-24T07:42:00Z"]}
-    return Parameter(name, moment, schema, description, moment(default))
-
-
-def _limit(default: int, most: int) -> Parameter:
-    schema = {"type": "integer", "minimum": 1, "maximum": most, "default": default}
-    return Parameter("limit", whole_number(1, most), schema, "At most so many.", default)
-
-
-FROM = _times("from", "-1h", "From when on: RFC 3339, or before now, such as -15m, -2h or -30d.")
-TO = _times("to", "now", "Until when, likewise. What lies in the future is left out.")
-LIMIT = _limit(100, 500)
-AFTER = Parameter(
-    "cursor",
-    whole_number(0, 2**62),
-    {"type": "integer", "minimum": 0, "maximum": 2**62},
-    "Go on where an answer ended: what it gave as next.",
-    0,
-)
-PLACE = Parameter(
-    "cursor",
-    _place,
-    {"type": "string", "pattern": r"^[0-9]{1,18}\.[0-9]{1,18}\.[0-9]{1,18}$"},
-    "Go on where an answer ended: what it gave as next.",
-    NEWEST,
-)
-TYPE = Parameter(
-    "type",
-    _event_type,
-    {"anyOf": [{"type": "integer", "enum": list(TABLE.events)}, {"enum": list(_TYPES)}]},
-    "Only events of this type, by number or name; may be repeated.",
-    many=True,
-)
-GROUP = Parameter(
-    "group",
-    one_of(*TABLE.groups),
-    {"enum": list(TABLE.groups)},
-    "Only events of this group of types; may be repeated.",
-    many=True,
-)
-NODE = Parameter("node", _node_id, NODE_ID, "Only what came from this node.")
-NODES = evolve(NODE, many=True, description="Only these nodes; may be repeated.")
-NODE_IN_PATH = Parameter("node_id", _node_id, NODE_ID, "The node.", in_path=True)
-SLOT_IN_PATH = Parameter(
-    "slot",
-    whole_number(0, 2**32 - 1),
-    {"type": "integer", "minimum": 0, "maximum": 2**32 - 1},
-    "The slot.",
-    in_path=True,
-)
-CONNECTED = Parameter(
-    "connected",
-    lambda text: one_of("true", "false")(text) == "true",
-    {"type": "boolean"},
-    "Only nodes that are connected now, or only those that are not.",
-)
-IMPLEMENTATION = Parameter(
-    "implementation",
-    _text,
-    {"type": "string", "minLength": 1, "maxLength": 100},
-    "Only nodes of this implementation.",
-)
-FAULT_KIND = Parameter(
-    "kind",
-    one_of("decode_error", "violation"),
-    {"enum": ["decode_error", "violation"]},
-    "Only events that could not be decoded, or only those that broke a rule.",
-)
-BLOCK_KIND = Parameter(
-    "kind",
-    one_of("best", "finalized"),
-    {"enum": ["best", "finalized"], "default": "best"},
-    "Best blocks or finalized ones.",
-    "best",
-)
-GROUP_BY = Parameter(
-    "group_by",
-    one_of("type", "group", "node"),
-    {"enum": ["type", "group", "node"], "default": "group"},
-    "A series for each type of event, group of types, or node.",
-    "group",
-)
-INTERVAL = Parameter(
-    "interval_ms",
-    whole_number(500, 10_000),
-    {"type": "integer", "minimum": 500, "maximum": 10_000, "default": 1000},
-    "How often.",
-    1000,
-)
+    return read
 
 
 def read_parameters(
-    parameters: Sequence[Parameter], given: Mapping[bytes, list[bytes]], path: Mapping[str, str]
-) -> dict[str, Any]:
-    """The value of each of the ``parameters``, by name.
+    asked: type[Asked],
+    parameters: Sequence[Parameter],
+    given: Mapping[bytes, list[bytes]],
+    path: Mapping[str, str],
+) -> Any:
+    """What a request says, as ``asked``.
 
     :raises BadRequest: if something else was given, or is not what it must be.
     """
@@ -231,11 +141,9 @@ def read_parameters(
             read = [parameter.read(text) for text in several]
         except ValueError as error:
             raise BadRequest(f"{name}: {error}") from None
-        if parameter.many:
-            values[name] = read
-        else:
-            values[name] = read[0] if read else parameter.default
-    return values
+        if read:
+            values[parameter.field] = read if parameter.many else read[0]
+    return asked(**values)
 
 
 def _decoded(given: Mapping[bytes, list[bytes]]) -> dict[str, list[str]]:
@@ -243,23 +151,3 @@ def _decoded(given: Mapping[bytes, list[bytes]]) -> dict[str, list[str]]:
         return {name.decode(): [text.decode() for text in texts] for name, texts in given.items()}
     except UnicodeDecodeError:
         raise BadRequest("the query is not UTF-8") from None
-
-
-def read_range(values: Mapping[str, Any], now: float) -> tuple[float, float]:
-    """The range of time from ``from`` to ``to``, as far as there can be history of it.
-
-    :raises BadRequest: if it ends before it begins.
-    """
-    begin, end = values["from"].at(now), values["to"].at(now)
-    if begin >= end:
-        raise BadRequest("from must be before to")
-    end = max(min(end, now), 1.0)
-    return min(max(begin, now - OLDEST_SECONDS), end - 1), end
-
-
-def read_types(values: Mapping[str, Any]) -> set[int] | None:
-    """The event types that ``type`` and ``group`` name together; None if neither was given."""
-    types = set(values["type"])
-    for group in values["group"]:
-        types.update(TABLE.groups[group])
-    return types or None

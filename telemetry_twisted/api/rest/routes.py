@@ -6,6 +6,7 @@ from collections.abc import Callable
 from http import HTTPStatus
 from typing import Any
 
+import msgspec
 from klein import Klein
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
@@ -16,21 +17,42 @@ from twisted.web.iweb import IRequest
 from telemetry_twisted.api.answers import MISTAKE, REQUEST, json_body, json_error
 from telemetry_twisted.api.http.connections import Connections
 from telemetry_twisted.api.websocket.context import Gauges
-from telemetry_twisted.api.websocket.frames import encode
 from telemetry_twisted.clock import Now
 from telemetry_twisted.errors import InternalErrors
 from telemetry_twisted.store.database.interface import DatabaseError
 from telemetry_twisted.store.read.history import History
-from telemetry_twisted.turns import Turns
 
-from . import schemas
-from .endpoints import Answers, Encoded, Endpoint, NotFound
-from .openapi import HERE, PAGE_POLICY, ApiPage, openapi_document
-from .parameters import INTERVAL, BadRequest, read_parameters
+from . import blocks, events, failures, nodes, server, stream
+from .asked import BadRequest
+from .endpoint import Endpoint, NotFound, Sources
+from .openapi import HERE, openapi_document
+from .page import PAGE_POLICY, ApiPage
+from .parameters import read_parameters
 from .prometheus import Exposition
-from .stream import MetricsStream
 
 _log = Logger()
+
+ENDPOINTS: tuple[Endpoint, ...] = (
+    server.health,
+    server.stats,
+    nodes.network,
+    nodes.nodes,
+    nodes.node,
+    events.node_events,
+    nodes.timeline,
+    events.events,
+    events.event_types,
+    blocks.slot,
+    blocks.propagation,
+    failures.failures,
+    failures.protocol_errors,
+    server.metrics,
+    events.timeseries,
+)
+"""All that can be asked, in the order in which it is documented."""
+
+STREAMS: tuple[Endpoint, ...] = (stream.metrics_stream,)
+"""What is answered for as long as the client listens."""
 
 
 def history_routes(
@@ -48,11 +70,10 @@ def history_routes(
     :param connections: those to the API, which Prometheus is told of.
     :param base: the URL that paths are below, as the OpenAPI document tells it.
     """
-    endpoints = Answers(history, live, now).endpoints
-    streams = (_stream_endpoint(),)
-    for endpoint in endpoints:
-        _route(app, endpoint.path, endpoint.path)(_answering(endpoint, history.turns))
-    document = encode(openapi_document(endpoints, streams, base))
+    sources = Sources(history, live, now)
+    for endpoint in ENDPOINTS:
+        _route(app, endpoint.path, endpoint.path)(_answering(endpoint, sources))
+    document = msgspec.json.encode(openapi_document(ENDPOINTS, STREAMS, base))
     exposition = Exposition(live, connections)
 
     @_route(app, "/api/openapi.json", "openapi")
@@ -63,16 +84,18 @@ def history_routes(
     def docs(request: IRequest) -> ApiPage:
         request.setHeader(b"content-type", b"text/html; charset=utf-8")
         request.setHeader(b"content-security-policy", PAGE_POLICY.encode())
-        return ApiPage((*endpoints, *streams))
+        return ApiPage((*ENDPOINTS, *STREAMS))
 
     @_route(app, "/metrics", "metrics")
     def metrics(request: IRequest) -> bytes:
         return exposition.answer(request)
 
-    @_route(app, streams[0].path, "stream")
-    def stream(request: Any) -> Deferred[None]:
-        values = read_parameters(streams[0].parameters, request.args, {})
-        return MetricsStream(live, clock, errors).start(request, values["interval_ms"] / 1000)
+    @_route(app, stream.metrics_stream.path, "stream")
+    def metrics_stream(request: Any) -> Deferred[None]:
+        declared = stream.metrics_stream
+        asked = read_parameters(declared.asked, declared.parameters, request.args, {})
+        metrics = stream.MetricsStream(live, clock, errors)
+        return metrics.start(request, asked.interval_ms / 1000)
 
     @app.handle_errors(BadRequest)
     def bad_request(request: IRequest, failure: Failure) -> bytes:
@@ -99,12 +122,12 @@ def _route(app: Klein, path: str, name: str) -> Callable[[Any], Any]:
     return app.route(rule, methods=["GET", "HEAD"], endpoint=name)
 
 
-def _answering(endpoint: Endpoint, turns: Turns) -> Callable[..., Any]:
+def _answering(endpoint: Endpoint, sources: Sources) -> Callable[..., Any]:
     async def answer(request: Any, **path: str) -> bytes:
-        values = read_parameters(endpoint.parameters, request.args, path)
-        found = await endpoint.answer(values)
-        await turns.taken()
-        return _json(request, found if isinstance(found, Encoded) else encode(found))
+        asked = read_parameters(endpoint.asked, endpoint.parameters, request.args, path)
+        found = await endpoint.answer(sources, asked)
+        await sources.history.turns.taken()
+        return _json(request, msgspec.json.encode(found))
 
     return answer
 
@@ -112,16 +135,3 @@ def _answering(endpoint: Endpoint, turns: Turns) -> Callable[..., Any]:
 def _json(request: IRequest, body: bytes) -> bytes:
     request.setHeader(b"cache-control", b"no-store")
     return json_body(request, HTTPStatus.OK, body)
-
-
-def _stream_endpoint() -> Endpoint:
-    async def endless(_: object) -> None:
-        """It is never asked for an answer."""
-
-    return Endpoint(
-        "/api/metrics/stream",
-        "The figures of each moment, as server-sent events of type metrics",
-        (INTERVAL,),
-        schemas.TEXT,
-        endless,
-    )

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Annotated, Any
 
+from msgspec import Meta
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IPushProducer, IReactorTime
 from zope.interface import implementer
@@ -12,6 +13,21 @@ from telemetry_twisted.api.websocket.context import Gauges
 from telemetry_twisted.api.websocket.frames import encode
 from telemetry_twisted.errors import InternalErrors
 from telemetry_twisted.rounds import Rounds
+
+from .asked import Asked
+from .endpoint import Sources, endpoint
+
+
+class StreamAsked(Asked, frozen=True, kw_only=True):
+    """How often."""
+
+    interval_ms: Annotated[int, Meta(ge=500, le=10_000, description="How often.")] = 1000
+
+
+@endpoint("/api/metrics/stream")
+async def metrics_stream(_: Sources, _asked: StreamAsked) -> str:
+    """The figures of each moment, as server-sent events of type metrics."""
+    raise NotImplementedError("it is answered by a MetricsStream, which goes on")
 
 
 @implementer(IPushProducer)

@@ -50,6 +50,15 @@ class Table:
         """The columns that are given when a row is written."""
         return tuple(name for name, kind in self.columns.items() if kind != AUTOMATIC)
 
+    def select(self, *columns: str) -> str:
+        """The beginning of a query for some of the ``columns`` of this table.
+
+        :raises KeyError: if it has no such column.
+        """
+        if missing := set(columns) - self.columns.keys():
+            raise KeyError(f"{self.name} has no {', '.join(sorted(missing))}")
+        return f"SELECT {', '.join(columns)} FROM {self.name}"
+
     @property
     def conflict(self) -> str:
         """The ``ON CONFLICT`` clause that replaces a row, the same in both databases."""

@@ -10,7 +10,8 @@ from urllib.parse import urljoin
 from twisted.trial.unittest import SynchronousTestCase
 from twisted.web.template import flattenString
 
-from telemetry_twisted.api.rest.openapi import PAGE_POLICY, ApiPage, openapi_document
+from telemetry_twisted.api.rest.openapi import openapi_document
+from telemetry_twisted.api.rest.page import PAGE_POLICY, ApiPage
 
 PUBLIC = "https://telemetry.example/sub/path"
 

@@ -1,4 +1,4 @@
-"""Looking through raw events, the newest first."""
+"""Where raw events are that are wanted: batches, then places in them, then their messages."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ from typing import Any
 from attrs import frozen
 from twisted.internet.threads import deferToThread
 
-from telemetry_twisted.store.database.interface import Readable
 from telemetry_twisted.store.raw_layout import (
     CHUNK_SPAN,
     cut_events,
@@ -17,34 +16,22 @@ from telemetry_twisted.store.raw_layout import (
     node_term,
     type_term,
 )
-from telemetry_twisted.turns import Turns
 
+from .history import History, marks
 from .matches import in_any, in_one, in_one_and_any
 
-FIRST_BATCHES, MORE_BATCHES = 2, 64
-"""How many batches are looked at first, and then at a time, at most."""
-
 ROUND_EVENTS = 100_000
-"""How many events they hold together, at most, but for the first."""
-
-MOST_EVENTS = 2_000_000
-"""How many events are looked at for one page, at most, where each batch costs as much as
-:data:`EVENTS_OF_A_BATCH` more."""
-
-EVENTS_OF_A_BATCH = 2000
+"""How many events the batches hold that are looked at together, at most, but for the first."""
 
 FIRST_MESSAGES = 16
 """How many messages are read before it is known how long they are."""
-
-PAGE_BYTES = 1 << 19
-"""A page ends with the message that reaches so many bytes."""
 
 Key = tuple[int, int]
 """A batch: when it was written, and its run."""
 
 
 @frozen
-class _Batch:
+class Batch:
     """A batch and how many events it holds."""
 
     key: Key
@@ -92,49 +79,9 @@ class Wanted:
     end: int
 
 
-@frozen
-class Found:
-    """Messages of events, the newest first, and the place before which to look for more.
-
-    ``next`` is None where there is no more. A page may be short though there is: how much a search
-    looks at is bounded.
-    """
-
-    messages: list[bytes]
-    next: Place | None
-
-
-async def browse(
-    database: Readable, wanted: Wanted, before: Place, limit: int, turns: Turns
-) -> Found:
-    """At most ``limit`` events that are ``wanted`` and come before a place."""
-    messages: list[bytes] = []
-    size = 0
-    most = FIRST_BATCHES
-    left = MOST_EVENTS
-    place = before
-    while left > 0:
-        batches, is_last = await _batches(database, wanted, place, most)
-        room = limit - len(messages)
-        taken = await _places(database, wanted, batches, place, room + 1, turns)
-        done, found = await _messages(database, wanted, taken[:room], PAGE_BYTES - size)
-        messages += found
-        size += sum(map(len, found))
-        if len(taken) > done:
-            return Found(messages, taken[done - 1])
-        if is_last:
-            return Found(messages, None)
-        place = Place(*batches[-1].key, 0)
-        if len(messages) == limit or size >= PAGE_BYTES:
-            break
-        left -= sum(batch.events for batch in batches) + EVENTS_OF_A_BATCH * len(batches)
-        most = MORE_BATCHES
-    return Found(messages, place)
-
-
-async def _batches(
-    database: Readable, wanted: Wanted, place: Place, most: int
-) -> tuple[list[_Batch], bool]:
+async def batches_of(
+    history: History, wanted: Wanted, place: Place, most: int
+) -> tuple[list[Batch], bool]:
     """Some batches that may hold wanted events, the newest first, and whether there are no more.
 
     They are at most ``most``, and hold no more than :data:`ROUND_EVENTS` but for the first.
@@ -154,38 +101,37 @@ async def _batches(
         conditions += " AND p.term = ?"
         parameters.append(term)
         order = "p"
-    rows = await database.query(
+    rows = await history.query(
         f"SELECT b.batch, b.run, b.events FROM {source} WHERE {conditions} AND ({order}.batch < ? "
         f"OR ({order}.batch = ? AND {order}.run <= ?)) "
         f"ORDER BY {order}.batch DESC, {order}.run DESC LIMIT ?",
         # At the position 0 nothing is left of a batch.
         (*parameters, place.batch, place.batch, place.run - (not place.position), most),
     )
-    batches: list[_Batch] = []
+    batches: list[Batch] = []
     events = 0
     for batch, run, count in rows:
         events += count
         if batches and events > ROUND_EVENTS:
             return batches, False
-        batches.append(_Batch((batch, run), count))
+        batches.append(Batch((batch, run), count))
     return batches, len(rows) < most
 
 
-async def _places(
-    database: Readable,
+async def places_of(
+    history: History,
     wanted: Wanted,
-    batches: Sequence[_Batch],
+    batches: Sequence[Batch],
     before: Place,
     most: int,
-    turns: Turns,
 ) -> list[Place]:
     """The first ``most`` places before one where wanted events may be, the newest first."""
     if not batches:
         return []
     places: list[Place] = []
     find = _chunks if wanted.node is None and wanted.types is None else _matches
-    for key, steps in await find(database, wanted, batches, before, most):
-        async for step in turns.steps(steps):
+    for key, steps in await find(history, wanted, batches, before, most):
+        async for step in history.turns.steps(steps):
             places += [Place(*key, position) for position in step[: most - len(places)]]
             if len(places) == most:
                 return places
@@ -193,7 +139,7 @@ async def _places(
 
 
 async def _chunks(
-    database: Readable, wanted: Wanted, batches: Sequence[_Batch], before: Place, most: int
+    history: History, wanted: Wanted, batches: Sequence[Batch], before: Place, most: int
 ) -> list[tuple[Key, Iterable[list[int]]]]:
     """The positions of all events of enough chunks for so many places.
 
@@ -201,7 +147,7 @@ async def _chunks(
     """
     newest = batches[0].key
     last = (*newest, _end(newest, before) // CHUNK_SPAN)
-    rows = await database.query(
+    rows = await history.query(
         "SELECT batch, run, number, length(lengths) / 4 FROM raw_chunks "
         "WHERE batch >= ? AND (batch, run, number) <= (?, ?, ?) AND received >= ? AND received < ? "
         "ORDER BY batch DESC, run DESC, number DESC LIMIT ?",
@@ -218,7 +164,7 @@ async def _chunks(
 
 
 async def _matches(
-    database: Readable, wanted: Wanted, batches: Sequence[_Batch], before: Place, _most: int
+    history: History, wanted: Wanted, batches: Sequence[Batch], before: Place, _most: int
 ) -> Iterable[tuple[Key, Iterable[list[int]]]]:
     """The positions of what is wanted of a node, of types, or of both."""
     node = None if wanted.node is None else node_term(wanted.node)
@@ -226,9 +172,9 @@ async def _matches(
     if node is not None:
         terms.append(node)
     places = ", ".join(["(?, ?)"] * len(batches))
-    rows = await database.query(
+    rows = await history.query(
         f"SELECT batch, run, term, positions FROM (VALUES {places}) AS w JOIN raw_postings p "
-        f"ON p.batch = w.column1 AND p.run = w.column2 AND p.term IN ({_marks(terms)})",
+        f"ON p.batch = w.column1 AND p.run = w.column2 AND p.term IN ({marks(terms)})",
         (*(part for batch in batches for part in batch.key), *terms),
     )
     postings: defaultdict[Key, dict[int, bytes]] = defaultdict(dict)
@@ -256,8 +202,8 @@ def _end(key: Key, before: Place) -> int:
     return before.position if key == (before.batch, before.run) else NEWEST.position
 
 
-async def _messages(
-    database: Readable, wanted: Wanted, places: Sequence[Place], most_bytes: int
+async def messages_at(
+    history: History, wanted: Wanted, places: Sequence[Place], most_bytes: int
 ) -> tuple[int, list[bytes]]:
     """The messages at the first places, and at how many: at all, or until there are enough bytes.
 
@@ -268,7 +214,7 @@ async def _messages(
     step = FIRST_MESSAGES
     while done < len(places) and size < most_bytes:
         part = places[done : done + step]
-        found = await _messages_at(database, wanted, part)
+        found = await _read(history, wanted, part)
         messages += found
         size += sum(map(len, found))
         done += len(part)
@@ -276,10 +222,10 @@ async def _messages(
     return done, messages
 
 
-async def _messages_at(database: Readable, wanted: Wanted, places: Sequence[Place]) -> list[bytes]:
+async def _read(history: History, wanted: Wanted, places: Sequence[Place]) -> list[bytes]:
     chunks = {(place.batch, place.run, place.position // CHUNK_SPAN) for place in places}
     wanted_chunks = ", ".join(["(?, ?, ?)"] * len(chunks))
-    rows = await database.query(
+    rows = await history.query(
         "SELECT batch, run, number, lengths, events "
         f"FROM (VALUES {wanted_chunks}) AS w JOIN raw_chunks c "
         "ON c.batch = w.column1 AND c.run = w.column2 AND c.number = w.column3 "
@@ -299,7 +245,3 @@ def _cut(rows: list[tuple[Any, ...]], places: Sequence[Place]) -> list[bytes]:
         indices = [place.position % CHUNK_SPAN for place in of_chunk]
         found.update(zip(of_chunk, cut_events(lengths, events, indices), strict=True))
     return [found[place] for place in places if place in found]
-
-
-def _marks(values: Iterable[object]) -> str:
-    return ", ".join("?" for _ in values)

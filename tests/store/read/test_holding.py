@@ -17,8 +17,10 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import LoopingCall
 
 from telemetry_twisted.store.database.interface import Database, Transaction
-from telemetry_twisted.store.read.browse import NEWEST, Wanted
+from telemetry_twisted.store.read import nodes, raw
 from telemetry_twisted.store.read.history import History
+from telemetry_twisted.store.read.network import network
+from telemetry_twisted.store.read.raw_search import NEWEST, Wanted
 from telemetry_twisted.store.schema.policy import Policy
 from telemetry_twisted.store.schema.tables import LATEST, NODES
 from telemetry_twisted.store.write.raw import Waiting, make_batch
@@ -131,7 +133,7 @@ async def test_no_answer_holds_the_reactor(database: Database) -> None:
     history = History(database, Policy(), lambda: NOW, turns)
 
     def browse(node: int | None, types: set[int] | None) -> Callable[[], Awaitable[object]]:
-        return lambda: history.browse(Wanted(node, types, **EVER), NEWEST, 500)
+        return lambda: raw.browse(history, Wanted(node, types, **EVER), NEWEST, 500)
 
     everybody = [node_id(number) for number in range(1, NODES_KNOWN + 1)]
     asked: dict[str, Callable[[], Awaitable[object]]] = {
@@ -141,13 +143,13 @@ async def test_no_answer_holds_the_reactor(database: Database) -> None:
         "events of a node": browse(1, None),
         "events of a node by type": browse(1, {10, 11}),
         "events of a node, of which none matches": browse(1, set(OTHER_TYPES)),
-        "nodes": lambda: history.nodes(0, 500, everybody, True),
-        "network": lambda: history.network(everybody),
+        "nodes": lambda: nodes.nodes(history, 0, 500, everybody, True),
+        "network": lambda: network(history, everybody),
     }
     # What the test has left behind is no answer's.
     gc.collect()
     gc.freeze()
     held = {name: await longest_hold(ask, 10) for name, ask in asked.items()}
     assert {name: hold for name, hold in held.items() if hold > MOST_CPU_SECONDS} == {}
-    found = await history.browse(Wanted(1, set(OTHER_TYPES), **EVER), NEWEST, 500)
+    found = await raw.browse(history, Wanted(1, set(OTHER_TYPES), **EVER), NEWEST, 500)
     assert (found.messages, found.next) == ([], None)

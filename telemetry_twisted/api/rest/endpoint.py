@@ -1,0 +1,90 @@
+"""How a question of the REST API is declared: beside what answers it, by the types of that."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from inspect import signature
+from typing import Any, TypeVar, get_type_hints
+
+from attrs import field, frozen
+from twisted.internet.defer import DeferredSemaphore
+
+from telemetry_twisted.api.websocket.context import Gauges
+from telemetry_twisted.clock import Now
+from telemetry_twisted.store.read.history import History
+from telemetry_twisted.store.read.nodes import node_number
+
+from .asked import Asked
+from .parameters import Parameter, parameters_of
+
+MOST_SEARCHES = 2
+"""How many look through raw events at once; others wait for them."""
+
+
+class NotFound(Exception):
+    """There is no such thing, and what it is."""
+
+
+@frozen
+class Sources:
+    """What answers come from: ``history``, and the ``live`` figures of the server.
+
+    ``now`` tells Unix time; ``searches`` are those that look through raw events.
+    """
+
+    history: History
+    live: Gauges
+    now: Now
+    searches: DeferredSemaphore = field(factory=lambda: DeferredSemaphore(MOST_SEARCHES))
+
+    @property
+    def connected(self) -> set[str]:
+        """The IDs of the nodes that are there now."""
+        return set(self.live.stats()["connections"]["nodes"])
+
+    async def number_of(self, node_id: str) -> int:
+        """The number of a node in the database.
+
+        :raises NotFound: if it never connected.
+        """
+        number = await node_number(self.history, node_id)
+        if number is None:
+            raise NotFound(f"there was never a node {node_id}")
+        return number
+
+
+A = TypeVar("A", bound=Asked)
+Answering = Callable[[Sources, A], Awaitable[Any]]
+
+
+@frozen
+class Endpoint:
+    """A path of the API: what may be ``asked`` there, and the type of what it is answered with.
+
+    ``may_miss`` says whether there may be no such thing.
+    """
+
+    path: str
+    title: str
+    asked: type[Asked]
+    parameters: tuple[Parameter, ...]
+    answered: Any
+    answer: Answering[Any]
+    may_miss: bool
+
+
+def endpoint(path: str, may_miss: bool = False) -> Callable[[Answering[A]], Endpoint]:
+    """Declares what is decorated as what answers at ``path``.
+
+    The type of its second parameter declares what may be asked, that of its result what is
+    answered, and the first line of its docstring says what that is.
+    """
+
+    def declare(answer: Answering[A]) -> Endpoint:
+        hints = get_type_hints(answer)
+        title = " ".join((answer.__doc__ or "").partition("\n\n")[0].split()).rstrip(".")
+        _, asked = (hints[name] for name in signature(answer).parameters)
+        parameters = parameters_of(asked, path)
+        return Endpoint(path, title, asked, parameters, hints["return"], answer, may_miss)
+
+    return declare

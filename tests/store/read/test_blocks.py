@@ -1,0 +1,65 @@
+"""How blocks spread."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from pytest_twisted import ensureDeferred
+from twisted.internet.task import Clock
+
+from telemetry_twisted.store.database.interface import Database
+from telemetry_twisted.store.read import blocks
+from telemetry_twisted.store.read.history import History
+from telemetry_twisted.store.schema.policy import DAY
+from tests.store.conftest import NOW
+
+Make = Callable[..., Any]
+
+
+@ensureDeferred
+async def test_slots_and_their_spread_over_time(
+    database: Database,
+    history: History,
+    make_writer: Make,
+    make_feed: Make,
+    commit: Make,
+    clock: Clock,
+) -> None:
+    writer = make_writer(database)
+    feed = make_feed(writer)
+    for slot in range(4):
+        feed.connect(slot)
+        for number in range(3):
+            feed.fact(
+                slot, "BestBlockChanged", NOW + 6 * number + 0.1 * slot,
+                slot=number, hash="0x" + 64 * "c",
+            )  # fmt: skip
+    await commit(writer)
+    known = await blocks.slot(history, 1)
+    assert known is not None
+    best = known.best
+    assert best is not None
+    assert known.finalized is None
+    assert (best.nodes, best.p50_ms, best.all_ms) == (4, 100.0, 300.0)
+    assert best.first == "2026-11-24T07:42:06.000000Z"
+    assert best.blocks == [blocks.SlotBlock("0x" + 64 * "c", 4)]
+    assert sum(row.nodes for row in best.histogram) == 4
+    assert await blocks.slot(history, 99) is None
+    by_slot = await blocks.propagation(history, NOW, NOW + 60, "best")
+    assert [(point.slot, point.nodes) for point in by_slot.points] == [
+        (0, 4), (1, 4), (2, 4),
+    ]  # fmt: skip
+    assert by_slot.total.slots == 3
+    clock.advance(60)
+    while not (merged := await blocks.propagation(history, NOW - DAY, NOW + 600, "best")).points:
+        await commit(writer)
+    (point,) = merged.points
+    assert (point.slots, point.nodes) == (3, 12)
+    assert point.p50_ms is not None
+    assert 100 <= point.p50_ms <= 120
+    total = merged.total
+    assert (total.slots, total.nodes, total.p50_ms) == (point.slots, point.nodes, point.p50_ms)
+    assert (total.p99_ms, total.all_ms) == (point.p99_ms, point.all_ms)
+    finalized = await blocks.propagation(history, NOW, NOW + 60, "finalized")
+    assert finalized.total.p50_ms is None
