@@ -107,7 +107,9 @@ def makeService(options: Options) -> IService:
     book = AlertBook(_thresholds(options))
     gauges = None
     if store_client is not None:
-        gauges = HubGauges(figures, lambda: subscribers.frames, store_client, book, reactor)
+        gauges = HubGauges(
+            figures, lambda: subscribers.frames, store_client, book, reactor, time.time
+        )
     turns = Turns(reactor)
     subscribers = Subscribers(
         ring,
@@ -121,7 +123,8 @@ def makeService(options: Options) -> IService:
         options["ping-seconds"],
     )
     connections = _connections(options, reactor)
-    routes = basic_routes(subscribers, figures.problems)
+    problems = figures.problems if gauges is None else gauges.own_problems
+    routes = basic_routes(subscribers, problems)
     history = None
     if store_client is not None and gauges is not None:
         database = open_database(options["database"], reactor)

@@ -30,6 +30,13 @@ class ChildState(Enum):
     """Nothing was heard of it for longer than it is ever silent: stopped, or stuck."""
 
 
+_ADVICE = {
+    ChildState.STOPPED: "another is started soon; see the log for why this comes again",
+    ChildState.STARTING: "it is there in a moment; see the log if it is not",
+    ChildState.LATE: "it is replaced if that lasts; see what else the machine does",
+}
+
+
 @define(eq=False)
 class Condition:
     """How a child process fares, over all of its runs; its supervisor alone writes it.
@@ -54,15 +61,16 @@ class Condition:
 
     @property
     def problem(self) -> str | None:
-        """What keeps it from its work, in words, if something does."""
+        """What keeps it from its work, since when, and what to do, if something does."""
         if self.running:
             return None
         since = "" if self.since is None else f" since {rfc3339(self.since)}"
+        why = ""
         if self.state is ChildState.LATE:
             why = ": nothing is heard of it"
-        else:
-            why = "" if self.last_end is None else f"; the last one ended: {self.last_end}"
-        return f"{self.title} is {self.state.value}{since}{why}"
+        elif self.last_end is not None:
+            why = f": the last one ended ({self.last_end})"
+        return f"{self.title} is {self.state.value}{since}{why}; {_ADVICE[self.state]}"
 
     def as_json(self) -> dict[str, Any]:
         """For health and metrics."""

@@ -7,6 +7,7 @@ from typing import Any
 
 from twisted.internet.interfaces import IReactorTime
 
+from telemetry_twisted.clock import Now
 from telemetry_twisted.hub.store.client import StoreClient
 
 from .alerts import AlertBook
@@ -14,6 +15,7 @@ from .child import Condition
 from .histogram import Histogram
 from .hub import Hub
 from .ingestion import IngestionServer
+from .problems import RecentLosses, store_problem
 
 RATE_SECONDS = 5.0
 """Over how long rates are taken."""
@@ -91,21 +93,24 @@ class HubGauges:
         store_client: StoreClient,
         book: AlertBook,
         clock: IReactorTime,
+        now: Now,
     ) -> None:
         self._figures = figures
         self._frames = frames
         self._store_client = store_client
         self._book = book
         self._clock = clock
+        self._losses = RecentLosses(clock, now)
         self._started = clock.seconds()
         self._marks = [(self._started, 0)]
 
     def tick(self) -> None:
-        """Note how many events there were; to be called every second."""
+        """Note how many events there were, and were lost; to be called every second."""
         now = self._clock.seconds()
         self._marks.append((now, self._figures.hub.ring.total))
         while len(self._marks) > 2 and now - self._marks[1][0] >= RATE_SECONDS:
             del self._marks[0]
+        self._losses.look({"records": self._store_client.records_lost})
 
     def events_per_second(self) -> float:
         """Events that came lately, per second."""
@@ -121,12 +126,28 @@ class HubGauges:
             "connections": {"total": len(nodes), "nodes": nodes},
         }
 
+    def own_problems(self) -> list[str]:
+        """What keeps child processes from their work, and history from being kept as it should."""
+        found: list[str | None] = [*self._figures.problems()]
+        if self._store_client.condition.running:  # or else it is among them
+            found.append(store_problem(self._store_client.status))
+        found.append(self._losses.problem)
+        return [problem for problem in found if problem is not None]
+
     def problems(self) -> list[str]:
-        """What keeps child processes from their work, and where mistakes were made lately."""
+        """The same, with mistakes that were made lately, and alerts."""
         errors = self._figures.hub.errors
-        return self._figures.problems() + [
-            f"a mistake of the server's own ({place}), {errors.counts[place]} so far; see its log"
-            for place in errors.lately
+        return [
+            *self.own_problems(),
+            *(
+                f"a mistake of the server's own ({place}) within the last minute, "
+                f"{errors.counts[place]} so far; see its log, and report what it says"
+                for place in errors.lately
+            ),
+            *(
+                f"{alert['message']}, an alert since {alert['started']}; {alert['advice']}"
+                for alert in self._book.current
+            ),
         ]
 
     def alerts(self) -> dict[str, Any]:

@@ -35,7 +35,7 @@ class Node:
 
     ``handle`` stands for it on the links, ``connected`` is Unix time, ``info`` what it said of
     itself (JIP-3, node information). ``best``, ``finalized`` (``{slot, hash}``) and ``synced`` are
-    the newest that it reported, None before that.
+    the newest that it reported, None before that; its slots may be any.
     """
 
     node_id: str

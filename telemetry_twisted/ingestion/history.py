@@ -8,7 +8,7 @@ from typing import Any
 from telemetry_twisted.clock import Now
 from telemetry_twisted.errors import InternalErrors
 from telemetry_twisted.jip3.codec import Dropped
-from telemetry_twisted.jip3.moment import COMMON_ERA, newest_slot
+from telemetry_twisted.jip3.moment import COMMON_ERA
 from telemetry_twisted.jip3.values import decode_event
 from telemetry_twisted.transport import records
 from telemetry_twisted.transport.link import Link
@@ -28,17 +28,13 @@ class HistoryReports:
     that the hub can count for itself what came after the last one of a process that died.
 
     :param now: tells the time that is written down.
-    :param reached: tells the time that nodes may have reached.
     :param errors: where a mistake in what is told of one node is kept.
     """
 
-    def __init__(
-        self, link: Link, assembler: Assembler, now: Now, reached: Now, errors: InternalErrors
-    ) -> None:
+    def __init__(self, link: Link, assembler: Assembler, now: Now, errors: InternalErrors) -> None:
         self._link = link
         self._assembler = assembler
         self._now = now
-        self._reached = reached
         self._errors = errors
 
     def send(self, sources: Iterable[Source]) -> None:
@@ -77,7 +73,7 @@ class HistoryReports:
             if source.latest:
                 with self._errors.kept_at(NODE):
                     latest, source.latest = source.latest, {}
-                    states[source.handle] = _state(source, latest, newest_slot(self._reached()))
+                    states[source.handle] = _state(source, latest)
         if states:
             self._link.send(records.encode_json(records.STATE, states))
 
@@ -92,17 +88,13 @@ def _in_unix_time(dropped: Dropped) -> dict[str, int | None]:
     }
 
 
-def _state(source: Source, latest: dict[int, bytes], newest: int) -> dict[str, Any]:
-    """What the ``latest`` status events of a node say, in the form of a ``STATE`` record.
-
-    A block whose slot is beyond ``newest`` is left out: the network's figures are made of it.
-    """
+def _state(source: Source, latest: dict[int, bytes]) -> dict[str, Any]:
+    """What the ``latest`` status events of a node say, in the form of a ``STATE`` record."""
     state: dict[str, Any] = {"cores": source.stream.cores}
     for name, discriminator in (("best", _BEST_BLOCK), ("finalized", _FINALIZED_BLOCK)):
         if discriminator in latest:
             block = decode_event(latest[discriminator], 0)
-            if block.fields["slot"] <= newest:
-                state[name] = {"slot": block.fields["slot"], "hash": block.fields["hash"]}
+            state[name] = {"slot": block.fields["slot"], "hash": block.fields["hash"]}
     if _SYNC_STATUS in latest:
         state["synced"] = decode_event(latest[_SYNC_STATUS], 0).fields["synced"]
     return state

@@ -11,7 +11,7 @@ from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from telemetry_twisted.clock import Now, never_set_back
+from telemetry_twisted.clock import Now
 from telemetry_twisted.errors import InternalErrors
 from telemetry_twisted.interfaces import IServerReactor
 from telemetry_twisted.jip3.codec import FACT_TYPES, Dialect, load_codec
@@ -79,8 +79,7 @@ class IngestionProcess:
             self._now,
         )
         self._faults = FaultReports(link, self._reactor, self._errors)
-        reached = never_set_back(self._now, self._reactor)
-        self._history = HistoryReports(link, self._assembler, self._now, reached, self._errors)
+        self._history = HistoryReports(link, self._assembler, self._now, self._errors)
         link.register_producer(self._gate)
         networks = self._settings.networks
         self._connections = Connections(

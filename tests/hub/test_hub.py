@@ -483,10 +483,6 @@ class MistakesTests(HubTestCase):
         self.scene.servers[1].condition.state = ChildState.LATE
         store.state, store.last_end = ChildState.STOPPED, "killed by SIGSEGV"
         since = "since 1970-01-01T00:00:00.000000Z"
-        self.assertEqual(
-            figures.problems(),
-            [
-                f"ingestion process 1 is late {since}: nothing is heard of it",
-                f"store process is stopped {since}; the last one ended: killed by SIGSEGV",
-            ],
-        )
+        late, stopped = figures.problems()
+        self.assertIn(f"ingestion process 1 is late {since}: nothing is heard of it; it is ", late)
+        self.assertIn(f"is stopped {since}: the last one ended (killed by SIGSEGV); ", stopped)

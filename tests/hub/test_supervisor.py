@@ -405,7 +405,7 @@ class HungTests(SupervisorTestCase):
     def test_it_runs_from_its_first_word_on(self) -> None:
         self.assertEqual(self.state, "starting")
         problem = self.child.condition.problem
-        self.assertEqual(problem, "the child is starting since 1970-01-01T00:00:00.000000Z")
+        self.assertIn("the child is starting since 1970-01-01T00:00:00.000000Z; ", str(problem))
         self.wait(20)
         self.assertEqual(self.state, "starting")
         self.say(b"\1")
@@ -432,9 +432,9 @@ class HungTests(SupervisorTestCase):
         self.assertEqual(self.state, "running")
         self.wait(1)
         self.assertEqual(self.child.states, ["starting", "running", "late"])
-        self.assertEqual(
-            self.child.condition.problem,
-            "the child is late since 1970-01-01T00:00:20.000000Z: nothing is heard of it",
+        self.assertIn(
+            "the child is late since 1970-01-01T00:00:20.000000Z: nothing is heard of it; ",
+            str(self.child.condition.problem),
         )
         self.wait(6)
         told = [text for text in self.logged if "nothing is heard of the child" in text]

@@ -39,7 +39,7 @@ class Gauges(Protocol):
         """The data of ``alert``."""
 
     def problems(self) -> list[str]:
-        """What is wrong with the server itself, in words."""
+        """What is wrong, in words: with the server, and what it raises alerts for."""
 
 
 class SubscriberContext(Protocol):
