@@ -440,7 +440,11 @@ def measure(url: str, kind: str, options: argparse.Namespace) -> list[Row]:
         if not line:
             raise child.failed("did not fill the database")
         print(f"{kind} filled in {time.monotonic() - began:.0f} s", file=sys.stderr)
-        asked = questions(options.nodes, options.days, now)
+        asked = {
+            name: make
+            for name, make in questions(options.nodes, options.days, now).items()
+            if options.questions in name
+        }
         rows = []
         for name, taken in ask(json.loads(line)["port"], asked, options.times):
             cuts = quantiles(taken, n=100, method="inclusive")
@@ -455,6 +459,7 @@ def main() -> None:
     parser.add_argument("--days", type=int, default=30)
     parser.add_argument("--nodes", type=int, default=1024)
     parser.add_argument("--times", type=int, default=200, help="how often each question is asked")
+    parser.add_argument("--questions", default="", help="only those whose names have this in them")
     parser.add_argument("--only", choices=("sqlite", "postgresql"))
     parser.add_argument("--serve", help=argparse.SUPPRESS)
     parser.add_argument("--now", type=int, help=argparse.SUPPRESS)

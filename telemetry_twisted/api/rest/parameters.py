@@ -85,29 +85,27 @@ def _known(hint: Any) -> tuple[Schema, Read]:
     kind = inspect.type_info(hint)
     while isinstance(kind, inspect.Metadata):
         kind = kind.type
-    return schema, _reader(kind, schema.get("title", ""))
-
-
-def _reader(kind: inspect.Type, title: str) -> Read:
-    """What reads a value of a type from text."""
-    if isinstance(kind, inspect.IntType) and kind.ge is not None and kind.le is not None:
-        return whole_number(kind.ge, kind.le)
     if isinstance(kind, inspect.LiteralType):
-        return one_of(*map(str, kind.values))
+        # Here they are in the order of the declaration.
+        choices = get_args(hint.__origin__ if _is_annotated(hint) else hint)
+        return {**schema, "enum": list(choices)}, one_of(*choices)
+    if isinstance(kind, inspect.IntType) and kind.ge is not None and kind.le is not None:
+        return schema, whole_number(kind.ge, kind.le)
     if isinstance(kind, inspect.BoolType):
         choice = one_of("true", "false")
-        return lambda text: choice(text) == "true"
+        return schema, lambda text: choice(text) == "true"
     if isinstance(kind, inspect.StrType):
-        return _text(kind, title)
+        return schema, _text(kind, schema.get("title", ""))
     raise TypeError(f"a parameter cannot be read as {kind}")
 
 
-def _text(kind: inspect.StrType, title: str) -> Callable[[str], str]:
-    pattern, least, most = kind.pattern or "", kind.min_length or 0, kind.max_length or 1000
+def _text(kind: inspect.StrType, title: str) -> Read:
+    pattern = re.compile(kind.pattern or ".*", re.DOTALL)
+    least, most = kind.min_length or 0, kind.max_length or 1000
     expected = title or f"{least} to {most} characters"
 
     def read(text: str) -> str:
-        if "\0" in text or not least <= len(text) <= most or not re.search(pattern, text):
+        if "\0" in text or not least <= len(text) <= most or not pattern.fullmatch(text):
             raise ValueError(f"expected {expected}")
         return text
 
