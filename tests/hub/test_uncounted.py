@@ -154,7 +154,7 @@ class Scene:
     def die(self, read: int) -> None:
         """The process is killed when the hub has read or will read ``read`` records more."""
         self.hub_reads(read)
-        for call in self.reactor.getDelayedCalls():
+        for call in list(self.reactor.getDelayedCalls()):
             call.cancel()
         self.server.link_lost(Failure(RuntimeError()))
         self.server.process_ended("killed by SIGKILL")
