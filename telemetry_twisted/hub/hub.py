@@ -11,12 +11,12 @@ from twisted.logger import Logger
 from telemetry_twisted.clock import Now
 from telemetry_twisted.errors import InternalErrors
 from telemetry_twisted.jip3.codec import VIOLATION
+from telemetry_twisted.quiet import QuietLog
 from telemetry_twisted.transport import records
 
 from .admission import Admission, AdmissionRules
 from .histogram import Histogram
 from .nodes import Node, NodeTable
-from .quiet import QuietLog
 from .ring import Ring
 
 LATENCY_BOUNDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0)

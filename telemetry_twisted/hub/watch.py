@@ -11,6 +11,7 @@ from twisted.logger import Logger
 from telemetry_twisted.clock import Now
 from telemetry_twisted.hub.store.client import StoreClient
 from telemetry_twisted.jip3.moment import newest_slot
+from telemetry_twisted.quiet import QuietLog
 from telemetry_twisted.rounds import Rounds
 from telemetry_twisted.timestamps import rfc3339
 from telemetry_twisted.turns import Turns
@@ -18,7 +19,6 @@ from telemetry_twisted.turns import Turns
 from .alerts import AlertBook, Situation
 from .figures import HubGauges
 from .hub import Hub
-from .quiet import QuietLog
 
 LOOK_SECONDS = 1.0
 

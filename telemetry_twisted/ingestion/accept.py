@@ -13,6 +13,7 @@ from zope.interface import implementer
 
 from telemetry_twisted.addresses import plain_host
 from telemetry_twisted.interfaces import IServerReactor
+from telemetry_twisted.quiet import QuietLog
 from telemetry_twisted.transport.reserve import DescriptorReserve
 
 AGAIN_SECONDS = 0.2
@@ -55,6 +56,7 @@ class Acceptor:
     _log = Logger()
 
     def __init__(self, reactor: IServerReactor, listening: socket.socket, taker: Taker) -> None:
+        self._quiet = QuietLog(self._log, reactor)
         self._reactor = reactor
         self._listening = listening
         self._taker = taker
@@ -119,7 +121,7 @@ class Acceptor:
         if self._exhausted:
             self._shed()
         else:
-            self._log.warn("cannot accept: {reason}", reason=error.strerror)
+            self._quiet.warn("cannot accept: {reason}", reason=error.strerror)
         self._exhausted = True
         self._return_all()
         self._again = self._reactor.callLater(AGAIN_SECONDS, self._try_again)

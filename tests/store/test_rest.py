@@ -16,6 +16,7 @@ from twisted.internet import reactor
 from twisted.internet.defer import Deferred, gatherResults
 from twisted.internet.task import Clock
 from twisted.internet.utils import getProcessOutputAndValue
+from twisted.logger import capturedLogs, formatEvent
 from twisted.web.client import HTTPConnectionPool
 
 from telemetry_twisted.api.http.connections import Connections
@@ -26,6 +27,7 @@ from telemetry_twisted.api.websocket.subscribers import Subscribers
 from telemetry_twisted.errors import InternalErrors
 from telemetry_twisted.hub.ring import Ring
 from telemetry_twisted.jip3.table import TABLE
+from telemetry_twisted.quiet import AT_MOST
 from telemetry_twisted.store.database.interface import Database
 from telemetry_twisted.store.read.history import History
 from telemetry_twisted.store.schema.policy import Policy
@@ -324,9 +326,13 @@ async def test_what_is_not_there(fetch: Make, base: str) -> None:
 
 @ensureDeferred
 async def test_database_that_does_not_answer(fetch: Make) -> None:
-    code, answer = await fetch("/api/nodes")
-    assert code == 503
-    assert "the database does not answer now" in answer["error"]["message"]
+    with capturedLogs() as logs:
+        for _ in range(AT_MOST + 3):
+            code, answer = await fetch("/api/nodes")
+            assert code == 503
+            assert "the database does not answer now" in answer["error"]["message"]
+    told = [text for text in map(formatEvent, logs) if "a request is not answered: " in text]
+    assert len(told) == AT_MOST
 
 
 @ensureDeferred

@@ -8,7 +8,7 @@ from typing import Any
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
-from telemetry_twisted.hub.quiet import QuietLog
+from telemetry_twisted.quiet import QuietLog
 
 from .admission import Admission, is_open, may
 from .attempts import MOST_ATTEMPTS, PERIOD_SECONDS, FailedAttempts

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import Any
 from weakref import WeakKeyDictionary
 
@@ -29,9 +30,11 @@ class OpenStreams:
             for channel, holder in self._holders.items()
             if not tokens.still_has(holder)
         ]
-        for channel, holder in ended:
+        names = Counter(holder.name for _, holder in ended)
+        for name, count in names.items():
+            self._log.info("{count} streams end with the token of {name}", count=count, name=name)
+        for channel, _ in ended:
             del self._holders[channel]
-            self._log.info("a stream ends with the token of {name}", name=holder.name)
             # One that has ended meanwhile has no transport any more.
             if channel.transport is not None:
                 channel.transport.abortConnection()

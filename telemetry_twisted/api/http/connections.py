@@ -8,7 +8,7 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
 from telemetry_twisted.api.access.proxies import UNIX
-from telemetry_twisted.hub.quiet import QuietLog
+from telemetry_twisted.quiet import QuietLog
 
 CONNECTIONS, DESCRIPTORS, CLIENT = KINDS = ("connections", "descriptors", "client")
 """What there are too many of when a connection is not let in: connections in all, open files of

@@ -19,6 +19,7 @@ from telemetry_twisted.api.http.connections import Connections
 from telemetry_twisted.api.websocket.context import Gauges
 from telemetry_twisted.clock import Now
 from telemetry_twisted.errors import InternalErrors
+from telemetry_twisted.quiet import QuietLog
 from telemetry_twisted.store.database.interface import DatabaseError
 from telemetry_twisted.store.read.history import History
 
@@ -71,6 +72,7 @@ def history_routes(
     :param base: the URL that paths are below, as the OpenAPI document tells it.
     """
     sources = Sources(history, live, now)
+    quiet = QuietLog(_log, clock)
     for endpoint in ENDPOINTS:
         _route(app, endpoint.path, endpoint.path)(_answering(endpoint, sources))
     document = msgspec.json.encode(openapi_document(ENDPOINTS, STREAMS, base))
@@ -107,7 +109,7 @@ def history_routes(
 
     @app.handle_errors(DatabaseError)
     def no_database(request: IRequest, failure: Failure) -> bytes:
-        _log.warn("{path} is not answered: {error}", path=request.path, error=failure.value)
+        quiet.warn("a request is not answered: {error}", error=failure.value)
         message = "the database does not answer now; the live stream goes on at /api/ws"
         return json_error(request, HTTPStatus.SERVICE_UNAVAILABLE, message)
 

@@ -12,6 +12,7 @@ from telemetry_twisted.clock import Now
 from telemetry_twisted.errors import InternalErrors
 from telemetry_twisted.hub.histogram import Histogram
 from telemetry_twisted.hub.ring import Ring
+from telemetry_twisted.quiet import QuietLog
 from telemetry_twisted.rounds import Rounds
 from telemetry_twisted.turns import Turns
 
@@ -67,6 +68,7 @@ class Subscribers:
         self.events_missed = 0
         self.frames = Histogram("Events in a frame.", FRAME_BOUNDS)
         self._members: dict[Subscriber, None] = {}
+        self._quiet = QuietLog(self._log, clock)
         self._rounds = Rounds(self._look_after, "subscribers", clock, errors)
         self._empty: Deferred[None] | None = None
         self._hurry_call: IDelayedCall | None = None
@@ -103,7 +105,7 @@ class Subscribers:
         for subscriber in list(self._members):
             with self.errors.kept_at(SUBSCRIBER):
                 if subscriber.stalled_for(now) >= STALLED_SECONDS:
-                    self._log.info(
+                    self._quiet.warn(
                         "subscriber {peer} has accepted nothing for {seconds:.0f} s; it is let go",
                         peer=subscriber.peer,
                         seconds=STALLED_SECONDS,

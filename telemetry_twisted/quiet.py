@@ -1,4 +1,4 @@
-"""Logging that stays readable whatever nodes do."""
+"""Logging that stays readable whatever strangers do."""
 
 from __future__ import annotations
 

@@ -7,7 +7,7 @@ from typing import cast
 from twisted.internet.task import Clock
 from twisted.logger import ILogObserver, LogEvent, Logger, formatEvent
 
-from telemetry_twisted.hub.quiet import QuietLog
+from telemetry_twisted.quiet import QuietLog
 
 
 class Scene:
