@@ -12,6 +12,8 @@ import argparse
 import json
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from random import Random
 from tempfile import TemporaryDirectory
@@ -23,6 +25,7 @@ from twisted.internet.task import LoopingCall, deferLater
 from twisted.internet.threads import deferToThread
 
 from bench.machine import describe
+from telemetry_twisted.store.testing import ThrowawayPostgresql
 from telemetry_twisted.transport.limits import raise_descriptor_limit
 
 from .account import Account
@@ -104,6 +107,20 @@ async def settle_end(reactor: Any, network: Network) -> None:
         await deferLater(reactor, 0.1)
 
 
+@contextmanager
+def database(kind: str) -> Iterator[str]:
+    """The address of an empty database, ``sqlite`` or ``postgresql``."""
+    if kind == "sqlite":
+        yield "sqlite:telemetry.sqlite"
+        return
+    postgresql = ThrowawayPostgresql()
+    postgresql.start()
+    try:
+        yield postgresql.create_database("telemetry")
+    finally:
+        postgresql.remove()
+
+
 def main() -> int:
     """Soak, print what was found, and return an exit code."""
     parser = argparse.ArgumentParser(prog="bench.soak", description=__doc__)
@@ -112,6 +129,15 @@ def main() -> int:
     parser.add_argument("--nodes", type=int, default=1024)
     parser.add_argument("--subscribers", type=int, default=100)
     parser.add_argument("--rate", type=int, default=2000, help="events per second over all nodes")
+    parser.add_argument(
+        "--database", choices=("sqlite", "postgresql"), default="sqlite", help="that keeps history"
+    )
+    parser.add_argument(
+        "--codec",
+        choices=("auto", "compiled", "python"),
+        default="auto",
+        help="that decodes events",
+    )
     parser.add_argument("--output", type=Path, help="where to write the result, as JSON")
     options = parser.parse_args()
     raise_descriptor_limit()
@@ -119,8 +145,11 @@ def main() -> int:
     account = Account()
     result: dict[str, Any] = {"machine": describe(), "options": {**vars(options)}}
     result["options"].pop("output")
-    with TemporaryDirectory() as directory:
-        settings = ("--ingestion-procs", "2", "--ring-events", str(RING_EVENTS))
+    with TemporaryDirectory() as directory, database(options.database) as url:
+        settings = (
+            *("--ingestion-procs", "2", "--ring-events", str(RING_EVENTS)),
+            *("--database", url, "--codec", options.codec),
+        )
         with server(Path(directory), *settings) as target:
             running = Deferred.fromCoroutine(soak(reactor, target, options, account))
             running.addCallback(lambda held: result.update(held=held))

@@ -44,15 +44,24 @@ def unsettled(network: Network) -> str | None:
 
 @frozen
 class Told:
-    """What the server tells of itself: ``/api/metrics/live`` and ``/metrics``."""
+    """What the server tells: ``/api/metrics/live``, ``/metrics``, and how many events history
+    counts, None while it cannot be asked."""
 
     live: Mapping[str, Any]
     exposed: str
+    stored: int | None
 
     @classmethod
     def by(cls, server: Server) -> Told:
         """Ask ``server``, which blocks until it has answered."""
-        return cls(server.get("/api/metrics/live"), server.get("/metrics"))
+        live, exposed = server.get("/api/metrics/live"), server.get("/metrics")
+        types = server.get("/api/event-types?from=-1d").get("event_types")
+        return cls(live, exposed, types and sum(row["count"] for row in types))
+
+    @property
+    def lost(self) -> int:
+        """Events that the server says history has lost."""
+        return int((self.live["store"].get("lost") or {}).get("events", 0))
 
 
 def disagreement(network: Network, told: Told) -> str | None:
@@ -69,6 +78,11 @@ def disagreement(network: Network, told: Told) -> str | None:
                 f"{total} events were broadcast; a checker that came after {before} received "
                 f"{checker.received} and was told that it missed {checker.skipped}"
             )
+    if told.stored is None or told.stored + told.lost != total:
+        return (
+            f"{total} events were broadcast, history counts {told.stored} and says that it lost "
+            f"{told.lost}"
+        )
     return None
 
 
