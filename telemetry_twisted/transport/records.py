@@ -137,9 +137,14 @@ def encode_record(kind: int, *body: bytes | memoryview) -> bytes:
     return b"".join((PREFIX.pack(1 + sum(map(len, body)), kind), *body))
 
 
+def json_body(value: Any) -> bytes:
+    """The body of a record that is ``value`` as JSON."""
+    return ujson.dumps(value, escape_forward_slashes=False).encode()
+
+
 def encode_json(kind: int, value: Any) -> bytes:
     """One record of ``kind`` whose body is ``value`` as JSON."""
-    return encode_record(kind, ujson.dumps(value, escape_forward_slashes=False).encode())
+    return encode_record(kind, json_body(value))
 
 
 def decode_json(body: bytes | memoryview) -> Any:

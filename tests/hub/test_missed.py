@@ -106,7 +106,7 @@ class Reader:
     """The link of a store process that takes all it is sent: ``taken`` records so far."""
 
     def __init__(self) -> None:
-        self.taken = -1  # what it is to do is not counted
+        self.taken = -2  # what it is to do, and where it is to go on, is not counted
 
     def register_producer(self, producer: object) -> None:
         pass
@@ -122,7 +122,7 @@ class InventedNodesTests(SynchronousTestCase):
         self.clock = Clock()
         errors = InternalErrors(self.clock)
         now = self.clock.seconds
-        self.client = StoreClient(b"", True, self.clock, now, errors)
+        self.client = StoreClient(b"{}", True, self.clock, now, errors)
         self.reader = Reader()
         self.client.link_made(cast(Any, self.reader))
         ring = Ring(1000, 1 << 20, lambda parts, _count: parts, 100)
@@ -155,7 +155,8 @@ class InventedNodesTests(SynchronousTestCase):
 
     def look(self) -> None:
         self.clock.advance(0.5)
-        status = {"state": "ok", "raw_room": 0, "taken": self.reader.taken}
+        taken = self.reader.taken
+        status = {"state": "ok", "raw_room": 0, "taken": taken, "position": taken}
         body = records.encode_json(records.STORE_STATUS, status)[records.PREFIX.size :]
         self.client.record_received(records.STORE_STATUS, memoryview(body))
         situation = Situation(

@@ -43,7 +43,15 @@ class Live:
 
     def __init__(self) -> None:
         self.nodes: list[str] = []
-        self.store: dict[str, Any] = {"state": "ok", "queue_events": 3, "raw_kept_share": 0.5}
+        self.store: dict[str, Any] = {
+            "state": "ok",
+            "queue_events": 3,
+            "raw_kept_share": 0.5,
+            "raw_events_withheld": 7,
+            "pending": {"records": 2, "bytes": 300},
+            "lost": {"events": 11, "facts": 0},
+            "at_risk": {"events": 5},
+        }
         self.wrong: list[str] = []
 
     def stats(self) -> dict[str, Any]:
@@ -356,6 +364,10 @@ async def test_prometheus(base: str) -> None:
         ("telemetry_ring_bytes", 9),
         ("telemetry_store_up", 1),
         ("telemetry_store_queue_events", 3),
+        ("telemetry_store_raw_events_withheld_total", 7),
+        ("telemetry_store_pending_bytes", 300),
+        ('telemetry_store_lost_total{what="events"}', 11),
+        ('telemetry_store_at_risk{what="events"}', 5),
         ("telemetry_api_connections", 1),
         ('telemetry_api_connections_refused_total{kind="client"}', 0),
         ('telemetry_ingestion_cpu_seconds_total{process="0"}', 0.5),

@@ -58,9 +58,19 @@ _COUNTERS: tuple[tuple[str, str, Reading], ...] = (
         lambda m: m["store"].get("raw_events_written"),
     ),
     (
+        "store_raw_events_withheld",
+        "Raw events that the store process had no room for.",
+        lambda m: m["store"].get("raw_events_withheld"),
+    ),
+    (
         "store_raw_events_dropped",
         "Raw events that the database did not take in time.",
         lambda m: m["store"].get("raw_events_dropped"),
+    ),
+    (
+        "store_raw_events_lost",
+        "Raw events that went with a store process that ended.",
+        lambda m: m["store"].get("raw_events_lost"),
     ),
 )
 _GAUGES: tuple[tuple[str, str, Reading], ...] = (
@@ -87,6 +97,21 @@ _GAUGES: tuple[tuple[str, str, Reading], ...] = (
         "store_queue_bytes",
         "Bytes of raw events that wait for the database.",
         lambda m: m["store"].get("queue_bytes"),
+    ),
+    (
+        "store_raw_events_waiting",
+        "Raw events that wait for the store process to have room.",
+        lambda m: m["store"].get("raw_events_waiting"),
+    ),
+    (
+        "store_pending_records",
+        "Records kept until they are committed.",
+        lambda m: m["store"].get("pending", {}).get("records"),
+    ),
+    (
+        "store_pending_bytes",
+        "Bytes of records kept until they are committed.",
+        lambda m: m["store"].get("pending", {}).get("bytes"),
     ),
     (
         "store_raw_kept_share",
@@ -124,6 +149,7 @@ class ServerCollector(Collector):
                 yield GaugeMetricFamily(PREFIX + name, text, value=value)
         yield _endings(metrics.get("connections_ended", {}))
         yield _mistakes(metrics.get("internal_errors", {}))
+        yield from _losses(metrics["store"])
         yield from _children(metrics.get("processes", ()))
         yield from _processes(metrics["ingestion"])
         for name, histogram in metrics.get("histograms", {}).items():
@@ -153,6 +179,23 @@ def _mistakes(mistakes: Mapping[str, int]) -> Metric:
     for place, count in sorted(mistakes.items()):
         counter.add_metric([place], count)
     return counter
+
+
+def _losses(store: Figures) -> Iterable[Metric]:
+    """What history has lost, and what it would lose if the store process ended now."""
+    lost = CounterMetricFamily(
+        PREFIX + "store_lost", "What history has lost, told in its gaps.", labels=["what"]
+    )
+    for what, count in sorted(store.get("lost", {}).items()):
+        lost.add_metric([what], count)
+    at_risk = GaugeMetricFamily(
+        PREFIX + "store_at_risk",
+        "What is lost if the store process ends before it commits.",
+        labels=["what"],
+    )
+    for what, count in sorted(store.get("at_risk", {}).items()):
+        at_risk.add_metric([what], count)
+    return lost, at_risk
 
 
 def _children(children: Iterable[Figures]) -> Iterable[Metric]:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import Any
+from uuid import uuid4
 
+import ujson
 from twisted.internet.interfaces import IPushProducer, IReactorTime
 from twisted.logger import Logger
 from twisted.python.failure import Failure
@@ -20,14 +21,18 @@ from telemetry_twisted.rounds import Rounds
 from telemetry_twisted.transport import records
 from telemetry_twisted.transport.link import Link
 
-WAITING_BYTES = 64 << 20
-"""How much waits here for a store process that does not read, at most."""
-
-COMINGS_AND_GOINGS_BYTES = 16 << 20
-"""What may wait beyond that of the comings and goings of nodes, which all the rest refers to."""
+from .losses import Losses
+from .pending import Pending
+from .raw import RawEvents
+from .record import Record, connected_body, gone_body
+from .standing import Standing
 
 MOST_IN_VAIN = 3
 """Store processes that may end over the same records, which are given to no other then."""
+
+KILLED = "killed by SIGKILL"
+"""How a process ends that somebody has killed, the supervisor apart: no fault of what it was given.
+"""
 
 PATIENCE = Patience(busy_late=10.0, busy_dead=60.0)
 """Writing history is work in long pieces, at a low priority; the stream does not wait for it."""
@@ -35,23 +40,13 @@ PATIENCE = Patience(busy_late=10.0, busy_dead=60.0)
 SAMPLED_SECONDS = 1.0
 
 
-class _Record(NamedTuple):
-    """A record for the store; one about a node's coming or going says in which ``handle``."""
-
-    whole: bytes
-    handle: int = -1
-    connects: bool = False
-
-
 @implementer(IPushProducer)
 class StoreClient:
-    """Passes records on to the store process, through all of its runs.
+    """Hands records over to the store process, through all of its runs.
 
-    Raw events are handed over as far as the store has said that it has room for them; the rest is
-    counted as seen. Everything else waits its turn when the link is down or full, in order, up to
-    :data:`WAITING_BYTES`; what goes beyond that is counted in ``records_lost``. What was sent is
-    kept until the store says that it has taken it, so that what a process that hangs has not read
-    is read by the next.
+    Records are kept until the process says that they are committed (:class:`~.pending.Pending`), so
+    that the next one can be given those that are not. Raw events go beside them as far as there is
+    room for them (:class:`~.raw.RawEvents`), and are not kept.
 
     :param settings: for the store process; they go over the link, since they may hold a password.
     :param raw_events: whether raw events are kept at all.
@@ -68,32 +63,29 @@ class StoreClient:
         now: Now,
         errors: InternalErrors,
     ) -> None:
-        self.status: Mapping[str, Any] = {"state": "starting"}
-        self.records_lost = 0
         self.condition = Condition("store", "store process")
         self.patience = PATIENCE
-        self._settings = settings
+        self.losses = Losses(clock)
+        self.raw = RawEvents(clock)
+        self.pending = Pending(now, self.losses.add, self.raw.put_back)
+        self.server = uuid4().hex
+        self._settings = ujson.dumps({**ujson.loads(settings), "server": self.server}).encode()
         self._raw_events = raw_events
-        self._clock = clock
         self._now = now
+        self._standing = Standing(clock)
         self._link: Link | None = None
         self._flowing = False
+        self._resumed = False
         self._draining = False
-        self._waiting: deque[_Record] = deque()
-        self._waiting_bytes = 0
-        self._sent: deque[_Record] = deque()
-        self._taken = 0
-        self._told_again = 0
+        self._drained = False
         self._spoke = False
+        self._untouched = False
         self._in_vain = 0
-        self._told: dict[int, bytes] = {}
-        self._room = 0
-        self._seen = 0
-        self._kept = 0
-        self._troubled_since: float | None = clock.seconds()
         self._errors = errors
         self._errors_before: Mapping[str, int] = {}
-        self._tally = Rounds(self._send_tally, "tally of raw events", clock, errors)
+        self._samples = Rounds(self._send_sampled, "tally of raw events", clock, errors)
+
+    # The process
 
     def launch(self) -> Launch:
         """What the next run of the store process needs."""
@@ -101,87 +93,150 @@ class StoreClient:
 
     def process_started(self) -> None:
         self._log.info("{title}: pid {pid}", title=self.condition.title, pid=self.condition.pid)
-        self._tally.start(SAMPLED_SECONDS)
+        if self._raw_events:
+            self._samples.start(SAMPLED_SECONDS)
 
     def state_changed(self) -> None:
         if self.condition.state is ChildState.LATE:
-            error = "nothing is heard of the store process"
-            self._note({**self.status, "state": "late", "last_error": error})
-
-    def process_ended(self, reason: str) -> None:
-        self._errors_before = {}
-        self._note({"state": "restarting", "last_error": f"the store process ended: {reason}"})
+            self._standing.late()
 
     def link_made(self, link: Link) -> None:
         self._link = link
         self._flowing = True
+        self._spoke = False
         link.register_producer(self)
         link.send(records.encode_record(records.SETTINGS, self._settings))
-        # It must read what waits as the store process before it would have.
-        link.send(*self._told.values())
-        self._told_again = len(self._told)
-        self._spoke = False
-        self._taken = 0
+        if not self.pending.in_doubt:
+            self._resume()
+
+    def _resume(self) -> None:
+        self._resumed = True
+        self._send(self.pending.resume())
         self._send_waiting()
 
     def link_lost(self, reason: Failure) -> None:
-        if self._taken or not self._sent:
+        self._last_sent = self.pending.sent
+        self._untouched = self.pending.ended()
+        self.raw.process_ended()
+        self._link = None
+        self._flowing = self._resumed = False
+
+    def process_ended(self, reason: str) -> None:
+        self._errors_before = {}
+        self.losses.process_ended()
+        self._standing.ended(f"the store process ended: {reason}")
+        self._count_vain(reason)
+        if self._draining:
+            self._tell_what_is_left(reason)
+
+    def _count_vain(self, reason: str) -> None:
+        """See whether it is time to give up what no process survives."""
+        if not self._untouched:
             self._in_vain = 0
-        elif self._spoke:  # it began, and ended over what it was given
+        elif self._spoke and reason != KILLED:  # it began, and ended over what it was given
             self._in_vain += 1
         if self._in_vain == MOST_IN_VAIN:
             self._in_vain = 0
-            self.records_lost += len(self._sent)
-            self._log.error(
-                "{runs} store processes in a row took none of {records} records, which are not "
-                "given to another; history has a gap",
-                runs=MOST_IN_VAIN,
-                records=len(self._sent),
+            self.pending.give_up(
+                self._last_sent, f"{MOST_IN_VAIN} store processes in a row ended over it"
             )
-            self._sent.clear()
-        self._waiting.extendleft(reversed(self._sent))
-        self._waiting_bytes += sum(len(record.whole) for record in self._sent)
-        self._sent.clear()
-        self._link = None
-        self._flowing = False
-        self._room = 0
+        self._untouched = False
+
+    # What it tells
 
     def record_received(self, kind: int, body: memoryview) -> None:
-        if kind == records.STORE_STATUS:
-            status = records.decode_json(body)
-            counted = status.pop("internal_errors", {})
-            self._errors.add(counted, self._errors_before)
-            self._errors_before = counted
-            self._spoke = True
-            self._note_taken(status.pop("taken"))
-            self._note(status)
-            self._room = self.status["raw_room"] if self._raw_events else 0
-
-    def _note_taken(self, number: int) -> None:
-        """The present store process has taken so many records, raw events not among them."""
-        of_those_sent = number - self._told_again
-        while self._sent and self._taken < of_those_sent:
-            self._taken += 1
-            record = self._sent.popleft()
-            if record.connects:
-                self._told[record.handle] = record.whole
-            elif record.handle >= 0:
-                # It may not have been told of the node's coming, if that was one too many.
-                self._told.pop(record.handle, None)
-
-    def _note(self, status: Mapping[str, Any]) -> None:
-        self.status = status
-        if status["state"] == "ok":
-            self._troubled_since = None
-        elif self._troubled_since is None:
-            self._troubled_since = self._clock.seconds()
-
-    def trouble(self) -> float:
-        """For how many seconds the store has not written as it should."""
-        return 0.0 if self._troubled_since is None else self._clock.seconds() - self._troubled_since
+        if kind != records.STORE_STATUS:
+            self._log.error("store process sent a record of kind {kind}", kind=kind)
+            return
+        status = records.decode_json(body)
+        counted = status.pop("internal_errors", {})
+        self._errors.add(counted, self._errors_before)
+        self._errors_before = counted
+        self.losses.process_told(status.pop("lost", {}))
+        self._spoke = True
+        self.pending.told(
+            status.pop("taken", None), status.pop("attempting", None), status.pop("position", None)
+        )
+        lost = self.raw.told(
+            status.pop("raw_room"),
+            status.pop("raw_taken", None),
+            status.pop("raw_written", None),
+            status.pop("raw_dropped", None),
+        )
+        if lost:
+            self._log.error(
+                "{lost} raw events cannot be browsed: a store process ended before they were "
+                "written",
+                lost=lost,
+            )
+        self._standing.told(status)
+        if self._link is not None and not self._resumed and not self.pending.in_doubt:
+            self._resume()
+        else:
+            self._send_waiting()
 
     def records_done(self) -> None:
         pass
+
+    @property
+    def status(self) -> Mapping[str, Any]:
+        """How the store fares, for ``health/detailed``.
+
+        It is what the store process has told, with what the hub knows: ``state`` is ``ok`` only if
+        that was told lately. ``pending`` is what is kept until it is committed, ``at_risk`` what is
+        not kept any more, and lost if the process ends before it commits; ``lost`` is what history
+        has lost so far, by kind. Of raw events, ``raw_events_waiting`` wait in the hub, and
+        ``raw_events_withheld`` were not handed over, since there was no room.
+        """
+        raw = self.raw
+        return {
+            **self._standing.status,
+            "pending": {"records": len(self.pending), "bytes": self.pending.bytes},
+            "at_risk": self.pending.at_risk.as_json(),
+            "lost": dict(self.losses.total),
+            "raw_events_written": raw.written,
+            "raw_events_dropped": raw.dropped,
+            "raw_events_lost": raw.lost,
+            "raw_events_waiting": raw.waiting,
+            "raw_events_withheld": raw.withheld,
+        }
+
+    def trouble(self) -> float:
+        """For how many seconds the store has not written as it should."""
+        return self._standing.trouble()
+
+    # What it is given
+
+    def node_connected(self, node: Node) -> None:
+        self.pending.node_connected(node.handle, node.node_id, connected_body(node))
+        self._send_waiting()
+
+    def node_gone(self, node: Node, kind: str, reason: str) -> None:
+        self.pending.node_gone(node.handle, gone_body(node, self._now(), reason))
+        self._send_waiting()
+
+    def chunk(self, chunk: records.Chunk) -> None:
+        if not self._raw_events:
+            return
+        if self.pending.gap_is_open:
+            # The store will not be told whose it is.
+            self.raw.withhold(chunk.count)
+        elif self._flowing and self._resumed and self.raw.pass_on(chunk):
+            assert self._link is not None
+            self._link.send(*chunk.encode())
+        else:
+            self.raw.wait(chunk, self.pending.last)
+
+    def record(self, kind: int, body: bytes) -> None:
+        self.pending.add(kind, body)
+        self._send_waiting()
+
+    def _send_sampled(self) -> None:
+        if self.pending.gap_is_open:
+            return
+        sampled = self.raw.take_sampled()
+        if sampled:
+            self.record(records.SAMPLED, records.json_body(sampled.as_json(self._now())))
 
     def pauseProducing(self) -> None:
         self._flowing = False
@@ -193,84 +248,56 @@ class StoreClient:
     def stopProducing(self) -> None:
         self._flowing = False
 
-    def node_connected(self, node: Node) -> None:
-        record = records.encode_json(
-            records.NODE_CONNECTED,
-            {
-                "handle": node.handle,
-                "node_id": node.node_id,
-                "connection": node.connection,
-                "address": node.address,
-                "info": node.info,
-                "cores": node.info["params"]["core_count"],
-                "version": node.info["version"],
-                "connected": int(node.connected * 1_000_000),
-            },
-        )
-        self._pass_on(_Record(record, node.handle, connects=True))
-
-    def node_gone(self, node: Node, kind: str, reason: str) -> None:
-        record = records.encode_json(
-            records.NODE_GONE,
-            {
-                "handle": node.handle,
-                "node_id": node.node_id,
-                "connection": node.connection,
-                "disconnected": int(self._now() * 1_000_000),
-                "reason": reason,
-            },
-        )
-        self._pass_on(_Record(record, node.handle))
-
-    def chunk(self, chunk: records.Chunk) -> None:
-        self._seen += chunk.count
-        if self._flowing and chunk.count <= self._room:
-            assert self._link is not None
-            self._room -= chunk.count
-            self._kept += chunk.count
-            self._link.send(*chunk.encode())
-
-    def record(self, kind: int, body: bytes) -> None:
-        self._pass_on(_Record(records.encode_record(kind, body)))
-
-    def _send_tally(self) -> None:
-        if self._raw_events:
-            tally = {"received": self._now(), "seen": self._seen, "kept": self._kept}
-            self._seen = self._kept = 0
-            self._pass_on(_Record(records.encode_json(records.SAMPLED, tally)))
-
-    def _pass_on(self, record: _Record) -> None:
-        if self._flowing and not self._waiting:
-            self._send(record)
-        elif self._waiting_bytes + len(record.whole) > self._most_waiting(record):
-            if not self.records_lost:
-                self._log.error("the store process does not read; history has gaps from now on")
-            self.records_lost += 1
-        else:
-            self._waiting.append(record)
-            self._waiting_bytes += len(record.whole)
-
-    def _most_waiting(self, record: _Record) -> int:
-        return WAITING_BYTES + (COMINGS_AND_GOINGS_BYTES if record.handle >= 0 else 0)
-
     def _send_waiting(self) -> None:
-        while self._flowing and self._waiting:
-            record = self._waiting.popleft()
-            self._waiting_bytes -= len(record.whole)
-            self._send(record)
-        if self._draining and not self._waiting:
-            self.drain()
+        """Send what waits, in order, while the link takes it."""
+        link = self._link
+        if link is None or not self._resumed:
+            return
+        while self._flowing:
+            chunk = self.raw.next(self.pending.sent)
+            if chunk is not None:
+                link.send(*chunk.encode())
+            elif self.pending.waits:
+                self._send(self.pending.next())
+            else:
+                break
+        if self._draining:
+            self._send_last()
 
-    def _send(self, record: _Record) -> None:
+    def _send(self, record: Record) -> None:
         assert self._link is not None
-        self._sent.append(record)
-        self._link.send(record.whole)
+        connection = record.connection
+        if record.state is not None:
+            nodes = {handle: each.node_id for handle, each in record.state.items()}
+            self.raw.resumed(record.number, nodes)
+        elif connection is not None and record.kind == records.NODE_CONNECTED:
+            self.raw.connected(record.number, connection.handle, connection.node_id)
+        self._link.send(record.encode())
+
+    # The end
 
     def drain(self) -> None:
-        """Have the store process write what it was given, and end."""
+        """Have the store process write all that there is, and end.
+
+        What it does not get to is told in the log once it has ended.
+        """
         self._draining = True
-        if self._tally.running:
-            self._send_tally()
-            self._tally.stop()
-        if self._link is not None and not self._waiting:
-            self._link.send(records.encode_record(records.DRAIN))
+        self._samples.stop()
+        self.raw.finish()
+        if self._link is None and self.condition.pid is None:
+            self._tell_what_is_left("there was no store process")
+        self._send_waiting()
+
+    def _send_last(self) -> None:
+        """Send what says that it was all, once all else was sent."""
+        if self._drained or not self._flowing or self.pending.waits or self.raw.waiting:
+            return
+        assert self._link is not None
+        self._drained = True
+        self._send_sampled()
+        self._link.send(records.encode_record(records.DRAIN))
+
+    def _tell_what_is_left(self, reason: str) -> None:
+        left = self.pending.remains()
+        if left:
+            self.losses.add(left, f"the server ended before it was committed ({reason})")
