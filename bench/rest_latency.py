@@ -37,6 +37,7 @@ from telemetry_twisted.store.histogram import Histogram
 from telemetry_twisted.store.packed import pack
 from telemetry_twisted.store.read.history import History
 from telemetry_twisted.store.schema.policy import DAY, HOUR, Policy
+from telemetry_twisted.store.schema.table import Table
 from telemetry_twisted.store.schema.tables import (
     CONNECTIONS,
     COUNTS,
@@ -49,11 +50,10 @@ from telemetry_twisted.store.schema.tables import (
     SLOTS,
     SPREADS,
     STATES,
-    Table,
 )
 from telemetry_twisted.store.testing import ThrowawayPostgresql
 from telemetry_twisted.store.write.raw import Waiting, make_batch
-from telemetry_twisted.store.write.writer import write_batch
+from telemetry_twisted.store.write.transactions import write_batch
 from telemetry_twisted.timestamps import rfc3339
 from telemetry_twisted.transport.records import Chunk, encode_runs
 from telemetry_twisted.turns import Turns

@@ -27,10 +27,10 @@ from telemetry_twisted.jip3.codec import Dialect, load_codec
 from telemetry_twisted.jip3.moment import Moment
 from telemetry_twisted.store.database.interface import Database, Transaction
 from telemetry_twisted.store.database.opening import open_database
-from telemetry_twisted.store.schema.tables import INTEGER, TEXT, Table
+from telemetry_twisted.store.schema.table import INTEGER, TEXT, Table
 from telemetry_twisted.store.testing import PostgresqlMissing, ThrowawayPostgresql
 from telemetry_twisted.store.write.raw import STAMP, Waiting, make_batch
-from telemetry_twisted.store.write.writer import write_batch
+from telemetry_twisted.store.write.transactions import write_batch
 from telemetry_twisted.timestamps import microseconds
 from telemetry_twisted.transport.records import Chunk, encode_runs
 

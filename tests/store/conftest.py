@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Callable, Iterator
+from itertools import count
 from typing import Any, cast
 
 import pytest
@@ -62,6 +63,8 @@ def until() -> Callable[..., Any]:
 
     return wait
 
+
+_servers = count()
 
 NOW = 1_795_506_120
 """Unix time at which tests begin: a whole minute."""
@@ -190,8 +193,11 @@ def make_writer(clock: Clock) -> Iterator[Callable[..., Writer]]:
     """Starts writers that are stopped when the test is over."""
     made: list[Writer] = []
 
-    def make(database: Database, now: Now = clock.seconds, **policy: Any) -> Writer:
-        writer = Writer(database, clock, Policy(**policy), now, InternalErrors(clock))
+    def make(
+        database: Database, now: Now = clock.seconds, server: str = "", **policy: Any
+    ) -> Writer:
+        server = server or f"server {next(_servers)}"
+        writer = Writer(database, server, clock, Policy(**policy), now, InternalErrors(clock))
         writer.start()
         made.append(writer)
         return writer

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Protocol, TypeVar
 
-from telemetry_twisted.store.schema.tables import Row, Table
+from telemetry_twisted.store.schema.table import Row, Table
 
 T = TypeVar("T")
 

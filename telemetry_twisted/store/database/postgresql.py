@@ -23,7 +23,7 @@ from twisted.python.failure import Failure
 from txpostgres import txpostgres
 
 from telemetry_twisted.interfaces import IServerReactor
-from telemetry_twisted.store.schema.tables import AUTOMATIC, BLOB, INTEGER, TEXT, Row, Table
+from telemetry_twisted.store.schema.table import AUTOMATIC, BLOB, INTEGER, TEXT, Row, Table
 from telemetry_twisted.store.schema.versions import NEWEST, Dialect, changes_since
 
 from .address import DatabaseAddress

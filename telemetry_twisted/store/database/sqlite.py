@@ -14,15 +14,8 @@ from typing import Any, TypeVar
 from twisted.logger import Logger
 
 from telemetry_twisted.interfaces import IServerReactor
-from telemetry_twisted.store.schema.tables import (
-    AUTOMATIC,
-    BLOB,
-    INTEGER,
-    RAW_CHUNKS,
-    TEXT,
-    Row,
-    Table,
-)
+from telemetry_twisted.store.schema.table import AUTOMATIC, BLOB, INTEGER, TEXT, Row, Table
+from telemetry_twisted.store.schema.tables import RAW_CHUNKS
 from telemetry_twisted.store.schema.versions import NEWEST, Dialect, changes_since
 
 from .address import DatabaseAddress

@@ -11,61 +11,10 @@ microseconds everywhere else. ``node`` is the small integer that ``nodes`` gives
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-
-from attrs import field, frozen
+from .table import AUTOMATIC, BLOB, INTEGER, TEXT, Table
 
 WHOLE_NETWORK = 0
 """The ``node`` of rows that sum over all nodes, and of faults before a node said who it is."""
-
-INTEGER = "integer"
-TEXT = "text"
-BLOB = "blob"
-AUTOMATIC = "automatic"
-"""A primary key that the database numbers from 1."""
-
-
-@frozen
-class Table:
-    """A table: its ``columns`` with their types, and the ``key`` that identifies a row.
-
-    When a row is written whose key is there already, all other columns are replaced, except those
-    in ``kept``, and only where ``unless`` (SQL over the table's name and ``excluded``) does not
-    hold. ``indexes`` are further ones: the columns of each, and the version of the schema that
-    brought it. ``since`` is the version that brought the table, and ``later`` says which of its
-    columns, the last ones, came with which version after that; they are null in older rows.
-    """
-
-    name: str
-    columns: Mapping[str, str]
-    key: tuple[str, ...]
-    kept: frozenset[str] = field(default=frozenset())
-    unless: str = ""
-    indexes: Mapping[tuple[str, ...], int] = field(factory=dict)
-    since: int = 1
-    later: Mapping[str, int] = field(factory=dict)
-
-    @property
-    def written(self) -> tuple[str, ...]:
-        """The columns that are given when a row is written."""
-        return tuple(name for name, kind in self.columns.items() if kind != AUTOMATIC)
-
-    def select(self, *columns: str) -> str:
-        """The beginning of a query for some of the ``columns`` of this table.
-
-        :raises KeyError: if it has no such column.
-        """
-        if missing := set(columns) - self.columns.keys():
-            raise KeyError(f"{self.name} has no {', '.join(sorted(missing))}")
-        return f"SELECT {', '.join(columns)} FROM {self.name}"
-
-    @property
-    def conflict(self) -> str:
-        """The ``ON CONFLICT`` clause that replaces a row, the same in both databases."""
-        replaced = [c for c in self.written if c not in self.key and c not in self.kept]
-        action = ", ".join(f"{column} = excluded.{column}" for column in replaced)
-        condition = f" WHERE NOT ({self.unless})" if self.unless else ""
-        return f"ON CONFLICT ({', '.join(self.key)}) DO UPDATE SET {action}{condition}"
 
 
 def _counts(resolution: str) -> Table:
@@ -105,10 +54,28 @@ def _faults(resolution: str) -> Table:
 
 RUNS = Table(
     "runs",
-    {"run": AUTOMATIC, "started": INTEGER, "seen": INTEGER, "ended": INTEGER},
+    {
+        "run": AUTOMATIC,
+        "started": INTEGER,
+        "seen": INTEGER,
+        "ended": INTEGER,
+        "server": TEXT,
+        "position": INTEGER,
+        "commits": INTEGER,
+        "raw_written": INTEGER,
+        "raw_dropped": INTEGER,
+    },
     ("run",),
+    later={"server": 2, "position": 2, "commits": 2, "raw_written": 2, "raw_dropped": 2},
 )
-"""Each life of a server. ``seen`` is its last commit; ``ended`` is null until it ends well."""
+"""Each life of a store process. ``seen`` is its last commit; ``ended`` is null until it ends.
+
+``server`` is the token of the server that it works for, null for a run that only has the rows of
+seconds that came again. ``position`` is the number of that server's last record that is in the
+database, ``commits`` how many transactions of the run are, by which it learns whether one is whose
+answer was lost. ``raw_written`` and ``raw_dropped`` are the raw events that the run has written and
+let go of.
+"""
 
 NODES = Table(
     "nodes",
@@ -127,7 +94,8 @@ NODES = Table(
         "last_seen": INTEGER,
     },
     ("node_id",),
-    kept=frozenset({"first_seen"}),
+    least=frozenset({"first_seen"}),
+    greatest=frozenset({"last_seen"}),
 )
 """Every node that ever connected. ``info`` is all it said of itself, as JSON."""
 
@@ -196,16 +164,20 @@ SLOTS = Table(
         "off_clock": INTEGER,
         "blocks": TEXT,
         "histogram": BLOB,
+        "reports": BLOB,
     },
     ("type", "slot", "run"),
     unless="excluded.nodes < slots.nodes",
+    later={"reports": 2},
     indexes={("first",): 1},
 )
 """How BestBlockChanged or FinalizedBlockChanged (``type``) of a slot spread over the nodes.
 
 ``first`` is in microseconds of Unix time, ``p50`` to ``last`` in microseconds after it, null where
 every clock was too wrong to be used, which ``off_clock`` counts; ``blocks`` is JSON
-``[[hash, nodes], …]``.
+``[[hash, nodes], …]``. ``reports`` is what each node reported, packed (:mod:`..write.spread`), by
+which the next run of the same server goes on with the slot, whose row is its own then; null once it
+is old. Where runs of several servers have a slot, that with the most nodes counts.
 """
 
 SPREADS = Table(
@@ -228,18 +200,49 @@ FAILURES = {60: _failures("1m"), 3600: _failures("1h"), 86400: _failures("1d")}
 FAULTS = {3600: _faults("1h"), 86400: _faults("1d")}
 """Decode errors and violations; ``discriminator`` is -1 where there was none."""
 
-RAW_SHARE = Table(
-    "raw_share",
+GAPS = Table(
+    "gaps",
+    {
+        "began": INTEGER,
+        "server": TEXT,
+        "ended": INTEGER,
+        "records": INTEGER,
+        "events": INTEGER,
+        "facts": INTEGER,
+        "faults": INTEGER,
+        "connections": INTEGER,
+    },
+    ("began", "server"),
+    since=2,
+)
+"""When records of a server's history were given up, and what was in them."""
+
+LOSSES = Table(
+    "losses_1h",
     {
         "bucket": INTEGER,
+        "node": INTEGER,
         "run": INTEGER,
-        "seen": INTEGER,
-        "offered": INTEGER,
         "dropped": INTEGER,
+        "spans": INTEGER,
+        "first": INTEGER,
+        "last": INTEGER,
+        "rate_limited": INTEGER,
     },
+    ("bucket", "node", "run"),
+    since=2,
+)
+"""Events that a node said it dropped, in how many spans, from ``first`` to ``last`` (microseconds
+of Unix time, null where it dropped none), and how many the server did not take for it sent too
+many."""
+
+RAW_SHARE = Table(
+    "raw_share",
+    {"bucket": INTEGER, "run": INTEGER, "seen": INTEGER, "offered": INTEGER, "dropped": INTEGER},
     ("bucket", "run"),
 )
-"""By 10 s: events the hub saw, those offered to the store, and those it could not keep."""
+"""By 10 s: events the hub saw, those offered to the store, and those of them that are not kept,
+be it that there was no room or that a store process took them along."""
 
 RAW_BATCHES = Table(
     "raw_batches",
@@ -277,9 +280,6 @@ RAW_POSTINGS = Table(
 )
 """Where in a batch the events of a node or of a type are; see :mod:`.raw_layout`."""
 
-Row = Sequence[object]
-"""The values of a table's ``written`` columns, in their order."""
-
 TABLES = (
     RUNS,
     NODES,
@@ -291,6 +291,8 @@ TABLES = (
     SPREADS,
     *FAILURES.values(),
     *FAULTS.values(),
+    GAPS,
+    LOSSES,
     RAW_SHARE,
     RAW_BATCHES,
     RAW_CHUNKS,

@@ -13,7 +13,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from attrs import frozen
 
-from .tables import AUTOMATIC, TABLES, Table
+from .table import AUTOMATIC, Table
+from .tables import TABLES
 
 NEWEST = 2
 """The version that this release makes and knows."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
+from functools import partial
 from typing import Any, Generic, Protocol, TypeVar
 
 from attrs import define
@@ -14,11 +15,14 @@ V = TypeVar("V", bound="Addable")
 GRACE_SECONDS = 15
 """How long a bucket stays open after its end, for what arrives late."""
 
-MOST_WAITING = 30
-"""Buckets that wait to be written; above it they are merged, so that an outage costs no memory."""
+MOST_WAITING = 12
+"""Buckets of which nothing is written; above it they are merged: an outage costs no memory."""
 
 MOST_NODES = 100_000
 """Nodes that a bucket tells apart; what others send counts for the network as a whole alone."""
+
+MOST_FRESH = 20_000
+"""Pairs of second and node of which counts are added up before they go to the buckets."""
 
 
 class Addable(Protocol):
@@ -43,6 +47,10 @@ Place = tuple[int, int]
 """A bucket: its stretch of the wall clock, and when it begins, in seconds of Unix time."""
 
 
+def _nowhere(value: Any) -> None:
+    """What is too much is of no consequence."""
+
+
 class Buckets(Generic[K, V]):
     """Values by key in buckets of ``width`` seconds, each whole from its bucket's beginning.
 
@@ -55,14 +63,28 @@ class Buckets(Generic[K, V]):
     own; stretches are numbered from 0.
 
     :param make: makes an empty value.
+    :param most: how many keys a bucket tells apart.
+    :param other: the key for what is added to another one beyond that, if there is one for it.
+    :param lost: called with what is added beyond that, if there is none.
     """
 
-    def __init__(self, width: int, make: Callable[[], V]) -> None:
+    def __init__(
+        self,
+        width: int,
+        make: Callable[[], V],
+        most: int = MOST_NODES,
+        other: Callable[[K], K] | None = None,
+        lost: Callable[[V], object] = _nowhere,
+    ) -> None:
         self.width = width
         self._make = make
+        self._most = most
+        self._other = other
+        self._lost = lost
         self._open: dict[Place, dict[K, V]] = {}
         self._dirty: set[tuple[Place, K]] = set()
-        self._tried: set[Place] = set()
+        self._taken: set[Place] = set()
+        self._written: set[Place] = set()
         self._stretch = 0
         self._floor = 0
 
@@ -71,45 +93,53 @@ class Buckets(Generic[K, V]):
         self._stretch += 1
         self._floor = 0
 
-    def _place(self, seconds: int) -> Place:
-        return self._stretch, max(seconds - seconds % self.width, self._floor)
+    def add(self, seconds: int, key: K, value: V) -> None:
+        """Add ``value`` to that of ``key`` at ``seconds`` of Unix time."""
+        self._add((self._stretch, max(seconds - seconds % self.width, self._floor)), key, value)
 
-    def at(self, seconds: int, key: K) -> V:
-        """The value of ``key`` at ``seconds`` of Unix time, to be changed at once."""
-        place = self._place(seconds)
+    def _add(self, place: Place, key: K, value: V) -> None:
         values = self._open.setdefault(place, {})
-        value = values.get(key)
-        if value is None:
-            value = values[key] = self._make()
+        if len(values) >= self._most and key not in values:
+            if self._other is None:
+                self._lost(value)
+                return
+            key = self._other(key)
+        there = values.get(key)
+        if there is None:
+            there = values[key] = self._make()
+        there.update(value)
         self._dirty.add((place, key))
-        return value
-
-    def crowded(self, seconds: int, key: K, most: int) -> bool:
-        """Whether the bucket of ``seconds`` holds ``most`` keys or more, but not ``key``."""
-        values = self._open.get(self._place(seconds), {})
-        return len(values) >= most and key not in values
 
     def open_values(self) -> Iterator[V]:
         """The values of all buckets that are open."""
         return (value for values in self._open.values() for value in values.values())
 
+    def __len__(self) -> int:
+        return len(self._open)
+
     def take(self) -> list[tuple[Place, K, V]]:
         """What has changed since it was last taken: the bucket, the key and the whole value."""
         taken = [(place, key, self._open[place][key]) for place, key in self._dirty]
         self._dirty.clear()
-        self._tried.update(place for place, _, _ in taken)
+        self._taken = {place for place, _, _ in taken}
         return taken
 
-    def put_back(self, taken: Iterable[tuple[Place, K, V]]) -> None:
-        """What was taken could not be written, or perhaps was."""
+    def written(self, taken: list[tuple[Place, K, V]]) -> None:
+        """See :class:`.Source`."""
+        self._written |= self._taken
+        self._taken = set()
+
+    def put_back(self, taken: list[tuple[Place, K, V]]) -> None:
+        """See :class:`.Source`."""
         self._dirty.update((place, key) for place, key, _ in taken)
+        self._taken = set()
 
     def settle(self, now: float) -> None:
         """Close the buckets that are over and written; merge those that wait for too long.
 
-        Only buckets that nobody tried to write are merged: a row of the others may be there.
+        Only buckets of which nothing is in the database, or may be, are merged with others.
         """
-        waiting = {place for place, _ in self._dirty}
+        waiting = {place for place, _ in self._dirty} | self._taken
         for place in sorted(self._open):
             stretch, bucket = place
             present = stretch == self._stretch
@@ -117,22 +147,21 @@ class Buckets(Generic[K, V]):
             if not over or place in waiting:
                 break
             del self._open[place]
-            self._tried.discard(place)
+            self._written.discard(place)
             if present:
                 self._floor = bucket + self.width
-        untried = sorted(place for place in self._open if place not in self._tried)
-        while len(untried) > MOST_WAITING:
-            self._merge(untried.pop(1), untried[0])
+        unwritten = sorted(self._open.keys() - self._written - self._taken)
+        while len(unwritten) > MOST_WAITING:
+            self._merge(unwritten.pop(1), unwritten[0])
 
     def _merge(self, later: Place, earlier: Place) -> None:
-        values = self._open[earlier]
         for key, value in self._open.pop(later).items():
-            if key in values:
-                values[key].update(value)
-            else:
-                values[key] = value
             self._dirty.discard((later, key))
-            self._dirty.add((earlier, key))
+            self._add(earlier, key, value)
+
+
+def _lose(lost: Counter[str], kind: str, counts: Counter[int]) -> None:
+    lost[kind] += sum(counts.values())
 
 
 class Counts:
@@ -140,11 +169,14 @@ class Counts:
 
     They come every second, and are added up once before they are, with :meth:`fold`, to the buckets
     in ``by_width``. The node ID is empty for all nodes together.
+
+    :param lost: where events are counted whose node cannot be told, for there are too many.
     """
 
-    def __init__(self, widths: Iterable[int]) -> None:
+    def __init__(self, widths: Iterable[int], lost: Counter[str]) -> None:
         self.by_width: dict[int, Buckets[str, Counter[int]]] = {
-            width: Buckets(width, Counter) for width in widths
+            width: Buckets(width, Counter, lost=partial(_lose, lost, f"node_events_{width}s"))
+            for width in widths
         }
         self._narrowest = min(self.by_width)
         self._fresh: dict[tuple[int, str], Counter[str]] = {}
@@ -154,14 +186,15 @@ class Counts:
         key = seconds - seconds % self._narrowest, node_id
         fresh = self._fresh.get(key)
         if fresh is None:
+            if len(self._fresh) >= MOST_FRESH:
+                self.fold()
             fresh = self._fresh[key] = Counter()
         fresh.update(by_type)
 
     def fold(self) -> None:
         """Add what has come since the last time to ``by_width``."""
         for (seconds, node_id), by_type in self._fresh.items():
-            counts = {int(kind): count for kind, count in by_type.items()}
+            counts = Counter({int(kind): count for kind, count in by_type.items()})
             for buckets in self.by_width.values():
-                if not buckets.crowded(seconds, node_id, MOST_NODES) or not node_id:
-                    buckets.at(seconds, node_id).update(counts)
+                buckets.add(seconds, node_id, counts)
         self._fresh.clear()

@@ -7,11 +7,11 @@ from typing import Any
 from attrs import define
 
 from .counts import Buckets
+from .reasons import OTHER_REASONS
+from .text import clean
 
 MOST_FAULTS = 20_000
 """Combinations that a bucket tells apart; a node has some hundreds at most, if it tries."""
-
-OTHER_REASONS = "(other reasons)"
 
 NO_DISCRIMINATOR = -1
 
@@ -40,25 +40,25 @@ FaultKey = tuple[str, str, int, str]
 """Node ID (empty if the node never said), kind, discriminator, reason."""
 
 
+def _other(key: FaultKey) -> FaultKey:
+    return ("", key[1], NO_DISCRIMINATOR, OTHER_REASONS)
+
+
 class Faults(Buckets[FaultKey, FaultCount]):
     """Decode errors and violations by node, kind, discriminator and reason."""
 
     def __init__(self, width: int) -> None:
-        super().__init__(width, FaultCount)
+        super().__init__(width, FaultCount, MOST_FAULTS, _other)
 
     def enter(self, fault: dict[str, Any], now: int) -> None:
         """Count an item of a ``FAULTS`` record at ``now``, in microseconds of Unix time."""
         discriminator = fault["discriminator"]
-        node = fault["node_id"] or ""
         key = (
-            node,
+            fault["node_id"] or "",
             fault["kind"],
             NO_DISCRIMINATOR if discriminator is None else discriminator,
-            fault["reason"],
+            clean(fault["reason"]),
         )
-        seconds = now // 1_000_000
-        if self.crowded(seconds, key, MOST_FAULTS):
-            key = ("", fault["kind"], NO_DISCRIMINATOR, OTHER_REASONS)
-        self.at(seconds, key).update(
-            FaultCount(fault["count"], now, fault["offset"], bytes.fromhex(fault["excerpt"]))
-        )
+        excerpt = bytes.fromhex(fault["excerpt"])
+        count = FaultCount(fault["count"], now, fault["offset"], excerpt)
+        self.add(now // 1_000_000, key, count)

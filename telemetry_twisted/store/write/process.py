@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import time
+from uuid import uuid4
 
 import ujson
 from attrs import asdict, field, frozen
 from twisted.internet.defer import Deferred
+from twisted.internet.task import deferLater
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
@@ -24,16 +26,23 @@ from .writer import Writer
 STATUS_SECONDS = 0.5
 """How often the hub is told how the store fares, and how many raw events it has room for."""
 
+UNHEARD_SECONDS = 0.05
+"""How often to look whether the hub has read what it was told."""
+
 FLUSH_SECONDS = 1.5
 """How long writing what is left may take when the server ends."""
 
 
 @frozen
 class Settings:
-    """What the hub tells the store process first; never logged, for the password in it."""
+    """What the hub tells the store process first; never logged, for the password in it.
+
+    ``server`` is a token of this life of the server, which the hub's client fills in.
+    """
 
     database: str = field(repr=False)
     policy: Policy
+    server: str = ""
 
     def encode(self) -> bytes:
         """The body of a ``SETTINGS`` record."""
@@ -45,11 +54,11 @@ class Settings:
         value = ujson.loads(body)
         policy = value["policy"]
         policy["counts"] = {int(width): kept for width, kept in policy["counts"].items()}
-        return cls(value["database"], Policy(**policy))
+        return cls(value["database"], Policy(**policy), value.get("server", ""))
 
 
 class StoreProcess:
-    """Feeds the writer from its end of the link, whose record handler it is.
+    """Feeds the writer from its end of the link, whose record handler it is, and tells the hub.
 
     ``ended`` fires when the link is gone and what was taken is written.
     """
@@ -63,7 +72,7 @@ class StoreProcess:
         self._errors = errors
         self._now = now
         self._writer: Writer | None = None
-        self._taken = 0
+        self._gone = False
         self._stopping: Deferred[None] | None = None
         self.ended: Deferred[None] = Deferred()
 
@@ -76,36 +85,45 @@ class StoreProcess:
         elif kind == records.SETTINGS:
             self._start(Settings.decode(bytes(body)))
         elif self._writer is not None:
-            if kind != records.CHUNK:
-                self._taken += 1  # first, for what cannot be taken is not worth being sent again
             self._writer.take(kind, bytes(body))
 
     def _start(self, settings: Settings) -> None:
         database = open_database(settings.database, self._reactor)
-        self._writer = writer = Writer(
-            database, self._reactor, settings.policy, self._now, self._errors
+        self._writer = Writer(
+            database,
+            settings.server or uuid4().hex,
+            self._reactor,
+            settings.policy,
+            self._now,
+            self._errors,
         )
-
-        def report() -> None:
-            status = writer.status()
-            room = max(0, settings.policy.queue_events - status["queue_events"])
-            more = {
-                "raw_room": room,
-                "taken": self._taken,
-                "internal_errors": self._errors.counts,
-            }
-            self._link.send(records.encode_json(records.STORE_STATUS, {**status, **more}))
-
-        # Nothing is committed that the hub does not know to be taken: it would send it again to the
-        # process that follows this one.
-        writer.start(report)
-        self._reports = Rounds(report, "report of the store", self._reactor, self._errors)
+        self._policy = settings.policy
+        self._resumes = bool(settings.server)
+        self._writer.start(self)
+        self._reports = Rounds(self.tell, "report of the store", self._reactor, self._errors)
         self._reports.start(STATUS_SECONDS, now=True)
+
+    def tell(self) -> None:
+        """Tell the hub how the store fares."""
+        if self._writer is None or self._gone:
+            return
+        status = self._writer.status()
+        room = max(0, self._policy.queue_events - status["queue_events"])
+        more = {"raw_room": room, "internal_errors": self._errors.counts}
+        if not self._resumes:
+            more["taken"] = status["taken"] or 0
+        self._link.send(records.encode_json(records.STORE_STATUS, {**status, **more}))
+
+    async def heard(self) -> None:
+        """Wait until what was told is out of this process, or there is nobody to hear it."""
+        while self._link.backlog and not self._gone:
+            await deferLater(self._reactor, UNHEARD_SECONDS)
 
     def records_done(self) -> None:
         pass
 
     def link_lost(self, reason: Failure) -> None:
+        self._gone = True
         self.drain().addCallback(self.ended.callback)
 
     def drain(self) -> Deferred[None]:

@@ -34,13 +34,12 @@ class Waiting:
 class RawQueue:
     """Chunks that wait for the database, at most ``most_events`` and ``most_bytes`` of them.
 
-    What is too much is dropped, the oldest first; ``dropped`` counts its events.
+    What is too much is dropped, the oldest first.
     """
 
     def __init__(self, most_events: int, most_bytes: int) -> None:
         self.events = 0
         self.bytes = 0
-        self.dropped = 0
         self._most_events = most_events
         self._most_bytes = most_bytes
         self._waiting: deque[Waiting] = deque()
@@ -63,6 +62,13 @@ class RawQueue:
             size += waiting.chunk.size
         return batch
 
+    def put_back(self, batch: Sequence[Waiting]) -> int:
+        """Have chunks that were not written wait again; return how many events were dropped."""
+        for waiting in reversed(batch):
+            self._waiting.appendleft(waiting)
+            self._count(waiting, 1)
+        return self._trim()
+
     def _count(self, waiting: Waiting, sign: int) -> None:
         self.events += sign * waiting.chunk.count
         self.bytes += sign * waiting.chunk.size
@@ -73,7 +79,6 @@ class RawQueue:
             oldest = self._waiting.popleft()
             self._count(oldest, -1)
             dropped += oldest.chunk.count
-        self.dropped += dropped
         return dropped
 
 

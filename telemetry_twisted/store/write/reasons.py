@@ -13,6 +13,9 @@ from attrs import frozen
 from telemetry_twisted.jip3.table import HEAD_SIZE, NEWEST_VERSION, TABLE, Enum, EventType
 from telemetry_twisted.jip3.values import decode_event
 
+OTHER_REASONS = "(other reasons)"
+"""Stands for the reasons that are not told apart, where there are too many."""
+
 _LONGEST_SHORT = 0x7F
 """Longest string whose length is one byte (a natural)."""
 

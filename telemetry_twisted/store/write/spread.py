@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+import struct
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from math import ceil
 
 import ujson
-from attrs import define, field
+from attrs import define, field, frozen
 
 from telemetry_twisted.store.histogram import Histogram
 
 MOST_SLOTS = 2048
 """Slots that are open at once. Those that fewest nodes reported go first."""
+
+MOST_REPORTS = 400_000
+"""Reports of all open slots: some twenty minutes of a network of 1,024 nodes."""
+
+OPEN_SECONDS = 900
+"""How long a slot stays open after its first report; one that comes later counts no more."""
 
 MOST_NEW_SLOTS = 64
 """Slots that one node may open in one turn: a node that syncs goes through very many."""
@@ -23,49 +30,113 @@ MOST_BLOCKS = 8
 CLOCK_TOLERANCE = 60_000_000
 """How far a node's clock may be from the server's, in microseconds, for its times to be used."""
 
+OFF_CLOCK = -1
+"""Stands for the time of a node whose clock is further off than that."""
+
+_REPORT = struct.Struct("<IqB")
+"""A node's report, packed: its number, how long after the slot's first (microseconds, or
+:data:`OFF_CLOCK`), and which block."""
+
 
 def nearest_rank(ordered: list[int], share: float) -> int:
     """The smallest of ``ordered`` that ``share`` (0 to 1) of them do not exceed."""
     return ordered[max(ceil(share * len(ordered)) - 1, 0)]
 
 
+@frozen
+class Reports:
+    """What each node reported of a slot that began at ``first``, to be packed for its row."""
+
+    first: int
+    by_node: tuple[tuple[str, tuple[int, int]], ...]
+
+    def pack(self, numbers: Mapping[str, int]) -> bytes:
+        """The column ``reports``, the nodes being numbered."""
+        return b"".join(
+            _REPORT.pack(numbers[node], time if time == OFF_CLOCK else time - self.first, block)
+            for node, (time, block) in self.by_node
+        )
+
+
 @define
 class Slot:
-    """When each node first reported a slot (microseconds of Unix time), and which block.
+    """When each node first reported a slot, and which block.
 
-    ``received`` is when the server read the first report, ``off_clock`` are the nodes whose times
-    cannot be used.
+    ``received`` is when the server read the first report, in microseconds of Unix time.
+    ``reports`` holds for each node when it was (microseconds, :data:`OFF_CLOCK` where its clock
+    cannot be used), and the index of the block in ``blocks``: those of which too many are have the
+    index after the last.
     """
 
     received: int
-    times: dict[str, int] = field(factory=dict)
-    off_clock: set[str] = field(factory=set)
-    blocks: Counter[str] = field(factory=Counter)
+    reports: dict[str, tuple[int, int]] = field(factory=dict)
+    blocks: list[str] = field(factory=list)
 
-    @property
-    def nodes(self) -> int:
-        """How many nodes reported the slot."""
-        return len(self.times) + len(self.off_clock)
+    def report(self, node: str, time: int, block: str | None) -> None:
+        """``node`` reported ``block`` at ``time``, unless it reported the slot before."""
+        if node not in self.reports:
+            self.reports[node] = time, self._index(block)
+
+    def _index(self, block: str | None) -> int:
+        if block in self.blocks:
+            return self.blocks.index(block)
+        if block is None or len(self.blocks) == MOST_BLOCKS:
+            return MOST_BLOCKS
+        self.blocks.append(block)
+        return len(self.blocks) - 1
+
+    def block(self, index: int) -> str | None:
+        """The block of an index, None where it is not told apart."""
+        return self.blocks[index] if index < len(self.blocks) else None
 
     def row(self) -> tuple[object, ...]:
-        """``nodes`` to ``histogram`` of the ``slots`` table."""
-        ordered = sorted(self.times.values())
+        """``nodes`` to ``reports`` of the ``slots`` table, the last as :class:`Reports`."""
+        ordered = sorted(time for time, _ in self.reports.values() if time != OFF_CLOCK)
         first = ordered[0] if ordered else self.received
-        delays = [time - ordered[0] for time in ordered]
+        delays = [time - first for time in ordered]
         histogram = Histogram()
         histogram.add(delays)
         ranks = [nearest_rank(delays, share) if delays else None for share in (0.5, 0.95, 0.99, 1)]
-        blocks = ujson.dumps(self.blocks.most_common())
-        return (self.nodes, first, *ranks, len(self.off_clock), blocks, histogram.encode())
+        common = Counter(block for _, block in self.reports.values()).most_common()
+        told = [(index, count) for index, count in common if index != MOST_BLOCKS]
+        rank = {index: rank for rank, (index, _) in enumerate(told)} | {MOST_BLOCKS: MOST_BLOCKS}
+        by_node = ((node, (time, rank[block])) for node, (time, block) in self.reports.items())
+        return (
+            len(self.reports),
+            first,
+            *ranks,
+            len(self.reports) - len(ordered),
+            ujson.dumps([(self.blocks[index], count) for index, count in told]),
+            histogram.encode(),
+            Reports(first, tuple(by_node)),
+        )
+
+
+def unpack_slot(first: int, blocks: str, reports: bytes, names: Mapping[int, str]) -> Slot:
+    """The slot of a row of the table, ``names`` being the node ID of each number."""
+    slot = Slot(first, blocks=[block for block, _ in ujson.loads(blocks)])
+    for number, delay, block in _REPORT.iter_unpack(reports):
+        slot.reports[names[number]] = (delay if delay == OFF_CLOCK else first + delay), block
+    return slot
+
+
+def reporters(reports: bytes) -> Iterator[int]:
+    """The numbers of the nodes in the column ``reports``."""
+    return (number for number, _, _ in _REPORT.iter_unpack(reports))
 
 
 class Spreads:
-    """The slots that nodes report now, by event type and slot number."""
+    """The slots that nodes report now, by event type and slot number.
 
-    def __init__(self) -> None:
+    :param lost: where slots are counted that are let go of before they are written.
+    """
+
+    def __init__(self, lost: Counter[str]) -> None:
+        self._lost = lost
         self._slots: dict[tuple[int, int], Slot] = {}
         self._dirty: set[tuple[int, int]] = set()
         self._opened: Counter[str] = Counter()
+        self._reports = 0
 
     def report(
         self, kind: int, number: int, block: str, node: str, time: int, received: int
@@ -78,18 +149,28 @@ class Spreads:
         slot = self._slots.get((kind, number))
         if slot is None:
             if self._opened[node] == MOST_NEW_SLOTS:
+                self._lost["slot_reports"] += 1
                 return
             self._opened[node] += 1
             slot = self._slots[kind, number] = Slot(received)
-        if node in slot.times or node in slot.off_clock:
+        if node in slot.reports:
             return
-        if abs(time - received) <= CLOCK_TOLERANCE:
-            slot.times[node] = time
-        else:
-            slot.off_clock.add(node)
-        if block in slot.blocks or len(slot.blocks) < MOST_BLOCKS:
-            slot.blocks[block] += 1
+        slot.report(node, time if abs(time - received) <= CLOCK_TOLERANCE else OFF_CLOCK, block)
+        self._reports += 1
         self._dirty.add((kind, number))
+        if len(self._slots) > 2 * MOST_SLOTS or self._reports > 2 * MOST_REPORTS:
+            self._trim()
+
+    def go_on(self, kind: int, number: int, earlier: Slot) -> None:
+        """Go on with a slot that the server's run before has written; its reports came first."""
+        slot = self._slots.get((kind, number))
+        if slot is not None:
+            self._reports -= len(slot.reports)
+            for node, (time, block) in slot.reports.items():
+                earlier.report(node, time, slot.block(block))
+            self._dirty.add((kind, number))
+        self._reports += len(earlier.reports)
+        self._slots[kind, number] = earlier
 
     def take(self) -> list[tuple[int, int, Slot]]:
         """The slots that have changed since they were last taken, with type and number."""
@@ -97,25 +178,51 @@ class Spreads:
         self._dirty.clear()
         return taken
 
+    def written(self, taken: list[tuple[int, int, Slot]]) -> None:
+        """See :class:`.Source`."""
+
     def put_back(self, taken: list[tuple[int, int, Slot]]) -> None:
-        """What was taken could not be written, or perhaps was."""
-        self._dirty.update((kind, number) for kind, number, _ in taken)
+        """See :class:`.Source`."""
+        for kind, number, slot in taken:
+            if self._slots.get((kind, number)) is slot:
+                self._dirty.add((kind, number))
+            else:
+                self._lost["slots"] += 1
 
     def settle(self, now: float) -> None:
-        """Forget slots that are written, and then others, where there are too many.
+        """Forget slots that are written and old, and then others, where there are too many.
 
         A slot that is reported again later does not replace the fuller row it has.
         """
         self._opened.clear()
-        excess = len(self._slots) - MOST_SLOTS
-        if excess > 0:
-            for key in list(self._least_important())[:excess]:
-                del self._slots[key]
-                self._dirty.discard(key)
+        oldest = (now - OPEN_SECONDS) * 1_000_000
+        for key in [key for key, slot in self._slots.items() if slot.received < oldest]:
+            if key not in self._dirty:
+                self._forget(key)
+        self._trim()
+
+    def _trim(self) -> None:
+        if len(self._slots) <= MOST_SLOTS and self._reports <= MOST_REPORTS:
+            return
+        for key in list(self._least_important()):
+            if len(self._slots) <= MOST_SLOTS and self._reports <= MOST_REPORTS:
+                break
+            self._forget(key)
+
+    def _forget(self, key: tuple[int, int]) -> None:
+        self._reports -= len(self._slots.pop(key).reports)
+        if key in self._dirty:
+            self._dirty.discard(key)
+            self._lost["slots"] += 1
 
     def _least_important(self) -> Iterator[tuple[int, int]]:
         order = {key: age for age, key in enumerate(self._slots)}
         half = len(order) // 2
         yield from sorted(
-            order, key=lambda key: (key in self._dirty, order[key] >= half, self._slots[key].nodes)
+            order,
+            key=lambda key: (
+                key in self._dirty,
+                order[key] >= half,
+                len(self._slots[key].reports),
+            ),
         )

@@ -10,7 +10,8 @@ from pytest_twisted import ensureDeferred
 
 from telemetry_twisted.store.database import postgresql, sqlite
 from telemetry_twisted.store.database.interface import Database
-from telemetry_twisted.store.schema.tables import INTEGER, RUNS, TABLES, TEXT, Table
+from telemetry_twisted.store.schema.table import INTEGER, TEXT, Table
+from telemetry_twisted.store.schema.tables import LATEST, TABLES
 from telemetry_twisted.store.schema.versions import NEWEST, changes_since
 
 Make = Callable[[str], Database]
@@ -90,9 +91,9 @@ def test_each_version_brings_its_own() -> None:
         since=2,
         later={"more": 3},
     )
-    steps = [list(changes_since(v - 1, v, sqlite.DIALECT, (RUNS, table))) for v in (1, 2, 3)]
+    steps = [list(changes_since(v - 1, v, sqlite.DIALECT, (LATEST, table))) for v in (1, 2, 3)]
     assert [len(step) for step in steps[1:]] == [2, 2]
-    assert steps[0][0].startswith("CREATE TABLE runs")
+    assert steps[0][0].startswith("CREATE TABLE latest")
     assert steps[1] == [
         "CREATE TABLE made (id INTEGER, value TEXT, PRIMARY KEY (id)) WITHOUT ROWID",
         "CREATE INDEX made_value ON made (value)",
@@ -101,6 +102,6 @@ def test_each_version_brings_its_own() -> None:
         "ALTER TABLE made ADD COLUMN more INTEGER",
         "CREATE INDEX made_more ON made (more)",
     ]
-    assert list(changes_since(0, 3, sqlite.DIALECT, (RUNS, table))) == [
+    assert list(changes_since(0, 3, sqlite.DIALECT, (LATEST, table))) == [
         s for step in steps for s in step
     ]

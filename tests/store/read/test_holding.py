@@ -24,7 +24,7 @@ from telemetry_twisted.store.read.raw_search import NEWEST, Wanted
 from telemetry_twisted.store.schema.policy import Policy
 from telemetry_twisted.store.schema.tables import LATEST, NODES
 from telemetry_twisted.store.write.raw import Waiting, make_batch
-from telemetry_twisted.store.write.writer import write_batch
+from telemetry_twisted.store.write.transactions import write_batch
 from telemetry_twisted.transport.records import Chunk, encode_runs
 from telemetry_twisted.turns import Turns
 

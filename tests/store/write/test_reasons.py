@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from pathlib import Path
 
 import pytest
+from twisted.internet.task import Clock
 
 from telemetry_twisted.jip3.encoder import encode_event
 from telemetry_twisted.jip3.natural import encode_natural
 from telemetry_twisted.jip3.table import TABLE
 from telemetry_twisted.jip3.values import DecodeError, decode_event
 from telemetry_twisted.store.write.facts import LONGEST_REASON, MOST_REASONS, Facts, Origin
+from telemetry_twisted.store.write.lines import Lines
 from telemetry_twisted.store.write.reasons import read_reason
 
 VECTORS = Path(__file__).parents[2] / "jip3" / "vectors.jsonl"
@@ -55,7 +58,7 @@ def test_message_that_is_cut_short() -> None:
 
 def test_what_is_kept_of_a_minute_of_failures_is_bounded() -> None:
     """However many reasons a node invents, and however long it makes them."""
-    facts, origin = Facts(), Origin("aa" * 32, 2, 0)
+    facts, origin = Facts(Counter(), Lines(Clock())), Origin("aa" * 32, 2, 0)
     without = encode_event("ConnectInFailed", 1, {"connecting_id": 1, "reason": ""}, cores=2)[:-1]
     for number in range(10 * MOST_REASONS):
         reason = f"{number} ".encode().ljust(10_000, b"x")

@@ -15,8 +15,7 @@ from telemetry_twisted.jip3.moment import newest_slot
 from telemetry_twisted.store.database.interface import Database
 from telemetry_twisted.store.packed import add_up, pack
 from telemetry_twisted.store.raw_layout import cut_events
-from telemetry_twisted.store.write import gathering as gathering_module
-from telemetry_twisted.store.write import writer as writer_module
+from telemetry_twisted.store.write import rows, transactions
 from telemetry_twisted.store.write.maintenance import DEAD_SECONDS, KILLED
 from telemetry_twisted.store.write.writer import Writer
 
@@ -64,7 +63,7 @@ async def test_nodes_may_come_while_others_are_given_their_numbers(
     monkeypatch.setattr(database, "transact", transact_while_nodes_come)
     feed.connect(1)
     feed.counts({1: {10: 1}}, at=NOW)
-    for _ in range(2):
+    for _ in range(3):
         await commit(writer)
     assert writer.status()["last_error"] is None
     counts = await stored_counts(database, "counts_10s")
@@ -74,18 +73,14 @@ async def test_nodes_may_come_while_others_are_given_their_numbers(
 
 
 @ensureDeferred
-async def test_numbers_of_nodes_that_are_gone_are_forgotten_and_found_again(
+async def test_nodes_are_numbered_some_at_a_time(
     database: Database,
     make_writer: Make,
     make_feed: Make,
     commit: Make,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """Anyone can invent nodes; the database alone knows them all."""
-    monkeypatch.setattr(gathering_module, "MOST_NUMBERS", 5)
-    monkeypatch.setattr(writer_module, "NUMBERS_AT_ONCE", 3)
-    gathering = gathering_module.Gathering()
-    monkeypatch.setattr(writer_module, "Gathering", lambda: gathering)
+    monkeypatch.setattr(transactions, "NODES_AT_ONCE", 3)
     writer = make_writer(database)
     feed = make_feed(writer)
     feed.connect(1)
@@ -94,7 +89,6 @@ async def test_numbers_of_nodes_that_are_gone_are_forgotten_and_found_again(
         for slot in range(1, 11):
             feed.faults({**fault, "node_id": feed.node_id(slot), "count": 1})
         await commit(writer)
-        assert gathering.nodes.keys() == {"", feed.node_id(1)}
         found = await database.query(
             "SELECT node_id, faults FROM faults_1h f JOIN nodes n ON n.node = f.node"
         )
@@ -125,8 +119,8 @@ async def test_what_cannot_be_written_leaves_the_rest_as_it_is(
         return pack(counts)
 
     with monkeypatch.context() as patched:
-        patched.setattr(gathering_module, "pack", pack_all_but_one)
-        patched.setattr(writer_module, "make_batch", mistake)
+        patched.setattr(rows, "pack", pack_all_but_one)
+        patched.setattr(transactions, "make_batch", mistake)
         feed.chunk((1, 10), (1, 11))
         await commit(writer)
         await commit(writer)
@@ -513,7 +507,10 @@ async def test_connections_of_a_killed_server_are_closed(
     reopened = make_database(database_url)
     await reopened.open()
     await reopened.transact(
-        lambda t: t.execute("UPDATE runs SET ended = NULL, seen = ?", (last_seen,))
+        lambda t: (
+            t.execute("UPDATE runs SET ended = NULL, seen = ?", (last_seen,)),
+            t.execute("UPDATE connections SET ended = NULL, reason = NULL"),
+        )
     )
     clock.advance(DEAD_SECONDS + 60)
     successor = make_writer(make_database(database_url))

@@ -1,0 +1,150 @@
+"""Everything that history learns from records, merged by what it is written as."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from telemetry_twisted.store.schema.tables import (
+    CONNECTIONS,
+    COUNTS,
+    FAILURES,
+    FAULTS,
+    GAPS,
+    LATEST,
+    LOSSES,
+    NODES,
+    RAW_SHARE,
+    SLOTS,
+    STATES,
+)
+from telemetry_twisted.transport import records
+
+from . import rows
+from .changes import Changes
+from .counts import Buckets, Counts
+from .facts import Facts
+from .faults import Faults
+from .lines import Lines
+from .losses import Gap, Losses
+from .presence import Presence
+from .rows import Section
+from .share import Share
+
+MOST_GAPS = 1000
+"""Gaps that wait to be written."""
+
+SHARE_SECONDS = 10
+"""The width of a bucket of shares of raw events."""
+
+
+class Collected:
+    """Takes records and has, in ``sections``, what is to be written of them.
+
+    :param lost: where is counted, by kind, what is let go of because there is too much.
+    """
+
+    def __init__(self, lost: Counter[str], lines: Lines) -> None:
+        self.presence = Presence(lost)
+        self.facts = Facts(lost, lines)
+        self.share: Buckets[None, Share] = Buckets(SHARE_SECONDS, Share)
+        self._counts = Counts(COUNTS, lost)
+        self._faults = {width: Faults(width) for width in FAULTS}
+        self._losses = Losses()
+        self._gaps: Changes[int, Gap] = Changes("gaps", lost, MOST_GAPS)
+        by_width = self._counts.by_width
+        self.sections = (
+            Section(self.presence.nodes, NODES, rows.node_row),
+            Section(self.presence.connections, CONNECTIONS, rows.connection_row),
+            *(Section(by_width[width], table, rows.count_row) for width, table in COUNTS.items()),
+            Section(self.facts.latest, LATEST, rows.latest_row),
+            Section(self.facts.states, STATES, rows.state_row),
+            Section(self.facts.spreads, SLOTS, rows.slot_row),
+            *(
+                Section(self.facts.failures[width], table, rows.failure_row)
+                for width, table in FAILURES.items()
+            ),
+            *(
+                Section(self._faults[width], table, rows.fault_row)
+                for width, table in FAULTS.items()
+            ),
+            Section(self._losses, LOSSES, rows.loss_row),
+            Section(self._gaps, GAPS, rows.gap_row),
+            Section(self.share, RAW_SHARE, rows.share_row),
+        )
+
+    def take(self, kind: int, body: bytes, now: float) -> None:
+        """Take a record that came at ``now``; kinds that history does not keep are passed over."""
+        if kind == records.FACTS:
+            self._take_facts(records.Facts.decode(body))
+        elif kind == records.COUNTS:
+            self._take_counts(records.decode_json(body))
+        elif kind == records.STATE:
+            self.presence.learn_cores(records.decode_json(body))
+        elif kind == records.FAULTS:
+            for fault in records.decode_json(body):
+                for faults in self._faults.values():
+                    faults.enter(fault, int(now * 1_000_000))
+        elif kind == records.NODE_CONNECTED:
+            self.presence.connected(records.decode_json(body))
+        elif kind == records.NODE_GONE:
+            gone = self.presence.gone(records.decode_json(body))
+            if gone is not None:
+                self.facts.forget(gone)
+        elif kind == records.SAMPLED:
+            sampled = records.decode_json(body)
+            share = Share(sampled["seen"], sampled["kept"], sampled.get("lost", 0))
+            self.share.add(int(sampled["received"]), None, share)
+
+    def resume(self, body: Mapping[str, Any], now: int) -> None:
+        """Take a ``RESUME`` record that came at ``now``, in microseconds of Unix time."""
+        gap = body["gap"]
+        if gap is not None:
+            self._gaps[gap["began"]] = Gap.told(gap)
+        for node_id in self.presence.resume(body["nodes"], gap["ended"] if gap else now):
+            self.facts.forget(node_id)
+
+    def _take_facts(self, facts: records.Facts) -> None:
+        for handle, content in facts.messages:
+            origin = self.presence.origin(handle)
+            if origin is not None:
+                self.facts.take(origin, content, facts.received)
+
+    def _take_counts(self, body: Mapping[str, Any]) -> None:
+        received = int(body["received"])
+        for handle, by_type in body["counts"].items():
+            node_id = self.presence.node_at(int(handle))
+            if node_id:
+                self._counts.add(received, node_id, by_type)
+            self._counts.add(received, "", by_type)
+        self.facts.count_unread(received * 1_000_000, body.get("unread") or {})
+        dropped, limited = body.get("dropped") or {}, body.get("rate_limited") or {}
+        for handle in {*dropped, *limited}:
+            self._losses.enter(
+                received,
+                self.presence.node_at(int(handle)),
+                dropped.get(handle) or {},
+                limited.get(handle, 0),
+            )
+
+    def clock_set_back(self) -> None:
+        """The wall clock was set back: seconds that have been will be again."""
+        self.fold()
+        for buckets in self._buckets():
+            buckets.clock_set_back()
+
+    def _buckets(self) -> Iterator[Buckets[Any, Any]]:
+        return (s.source for s in self.sections if isinstance(s.source, Buckets))
+
+    def fold(self) -> None:
+        """Have all that came in ``sections``."""
+        self._counts.fold()
+        self.facts.fold()
+
+    def settle(self, now: float) -> None:
+        """Let go of what is written and changes no more at ``now``."""
+        self.fold()
+        self.facts.settle(now)
+        for section in self.sections:
+            section.source.settle(now)

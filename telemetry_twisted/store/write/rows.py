@@ -1,0 +1,175 @@
+"""How what is gathered becomes rows of the tables.
+
+In the column ``node`` such rows have the ID of a node; :func:`numbered` puts its number there, in
+the transaction that writes them. They hold nothing that changes afterwards.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
+
+import ujson
+from attrs import frozen
+
+from telemetry_twisted.store.packed import pack
+from telemetry_twisted.store.schema.table import Row, Table
+from telemetry_twisted.store.schema.tables import SLOTS, STATE_COLUMNS, WHOLE_NETWORK
+
+from .changes import Source
+from .counts import Place, Sum
+from .faults import FaultCount, FaultKey
+from .losses import Gap, Loss
+from .presence import Connection, Node
+from .share import Share
+from .spread import Reports, Slot
+from .text import clean
+
+
+@frozen
+class Keys:
+    """What tells the rows of this process from those of others: the ``server`` it works for, and
+    its run for each stretch of the wall clock, the first of which is its own."""
+
+    server: str
+    runs: Sequence[int]
+
+    @property
+    def run(self) -> int:
+        """The run of the process."""
+        return self.runs[0]
+
+
+@frozen
+class Section:
+    """One kind of change: where it is gathered, the table it goes to, and how it becomes a row.
+
+    :param row: makes a row of what ``source.take()`` lists.
+    """
+
+    source: Source
+    table: Table
+    row: Callable[[Any, Keys], Row]
+
+
+def node_ids(rows: Iterable[tuple[Table, Sequence[Row]]]) -> set[str]:
+    """The IDs of all nodes in rows by table, but for the empty one."""
+    found: set[str] = set()
+    for table, made in rows:
+        column = _node_column(table)
+        if column is not None:
+            found.update(str(row[column]) for row in made)
+        elif table is SLOTS:
+            found.update(node for row in made for node, _ in _reports(row).by_node)
+    return found - {""}
+
+
+def numbered(table: Table, rows: Sequence[Row], numbers: Mapping[str, int]) -> Sequence[Row]:
+    """``rows`` with the numbers of their nodes."""
+    column = _node_column(table)
+    if column is not None:
+        numbers = {**numbers, "": WHOLE_NETWORK}
+        return [(*row[:column], numbers[str(row[column])], *row[column + 1 :]) for row in rows]
+    if table is SLOTS:
+        return [(*row[:-1], _reports(row).pack(numbers)) for row in rows]
+    return rows
+
+
+def _node_column(table: Table) -> int | None:
+    written = table.written
+    return written.index("node") if "node" in written else None
+
+
+def _reports(row: Row) -> Reports:
+    reports = row[-1]
+    assert isinstance(reports, Reports)
+    return reports
+
+
+def node_row(item: tuple[str, Node], _: Keys) -> Row:
+    node_id, node = item
+    info = node.info
+    return (
+        node_id,
+        node.address,
+        clean(info["implementation_name"]),
+        clean(info["implementation_version"]),
+        clean(info["gp_version"]),
+        node.version,
+        node.cores,
+        info["flags"],
+        ujson.dumps(info, escape_forward_slashes=False),
+        node.first_seen,
+        node.last_seen,
+    )
+
+
+def connection_row(item: tuple[tuple[str, int], Connection], keys: Keys) -> Row:
+    _, made = item
+    return (made.node_id, made.started, keys.run, made.address, made.ended, made.reason)
+
+
+def count_row(item: tuple[Place, str, Counter[int]], keys: Keys) -> Row:
+    (stretch, bucket), node_id, counts = item
+    return (bucket, node_id, keys.runs[stretch], sum(counts.values()), pack(counts))
+
+
+def latest_row(item: tuple[tuple[str, int], tuple[int, dict[str, Any]]], _: Keys) -> Row:
+    (node_id, kind), (at, fields) = item
+    return (node_id, kind, at, ujson.dumps(fields))
+
+
+def state_row(item: tuple[Place, str, dict[str, int]], keys: Keys) -> Row:
+    (stretch, bucket), node_id, state = item
+    return (bucket, node_id, keys.runs[stretch], *map(state.get, STATE_COLUMNS))
+
+
+def slot_row(item: tuple[int, int, Slot], keys: Keys) -> Row:
+    kind, number, slot = item
+    return (kind, number, keys.run, *slot.row())
+
+
+def failure_row(item: tuple[Place, tuple[int, str], Sum], keys: Keys) -> Row:
+    (stretch, bucket), (kind, reason), failures = item
+    return (bucket, kind, reason, keys.runs[stretch], failures.value)
+
+
+def fault_row(item: tuple[Place, FaultKey, FaultCount], keys: Keys) -> Row:
+    (stretch, bucket), (node_id, kind, discriminator, reason), count = item
+    return (
+        bucket,
+        node_id,
+        kind,
+        discriminator,
+        reason,
+        keys.runs[stretch],
+        count.faults,
+        count.last_seen,
+        count.offset,
+        count.excerpt,
+    )
+
+
+def loss_row(item: tuple[Place, str, Loss], keys: Keys) -> Row:
+    (stretch, bucket), node_id, loss = item
+    return (
+        bucket,
+        node_id,
+        keys.runs[stretch],
+        loss.dropped,
+        loss.spans,
+        loss.first,
+        loss.last,
+        loss.rate_limited,
+    )
+
+
+def gap_row(item: tuple[int, Gap], keys: Keys) -> Row:
+    began, gap = item
+    return (began, keys.server, gap.ended, *gap.lost)
+
+
+def share_row(item: tuple[Place, None, Share], keys: Keys) -> Row:
+    (stretch, bucket), _, share = item
+    return (bucket, keys.runs[stretch], share.seen, share.offered, share.dropped)

@@ -1,0 +1,265 @@
+"""What the store process does in single transactions; all of it runs in the writing thread.
+
+Each begins by writing the row of the process's run, and so waits for a commit of the same run, or
+of the run before, that is still under way though nobody waits for its answer any more: what is read
+after that is what holds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import TypeVar
+
+from attrs import frozen
+
+from telemetry_twisted.store.database.interface import DatabaseError, Transaction
+from telemetry_twisted.store.schema.table import Row, Table
+from telemetry_twisted.store.schema.tables import (
+    NODES,
+    RAW_BATCHES,
+    RAW_CHUNKS,
+    RAW_POSTINGS,
+    RUNS,
+    WHOLE_NETWORK,
+)
+
+from .presence import END_LOST
+from .raw import Batch, Waiting, make_batch
+from .rows import Keys, node_ids, numbered
+from .spread import OPEN_SECONDS, Slot, reporters, unpack_slot
+
+T = TypeVar("T")
+Upsert = Callable[[Table, Sequence[Row]], None]
+
+NODES_AT_ONCE = 1000
+"""Nodes that one statement numbers."""
+
+LATE_SECONDS = 7200
+"""How long a slot may still change after its first report."""
+
+
+class Superseded(DatabaseError):
+    """Another store process works for the server: what this one would write, that one does."""
+
+    def __init__(self) -> None:
+        super().__init__("another store process of the same server has begun; this one is to end")
+
+
+@frozen
+class Begun:
+    """A new run, and what the runs of its server before it have left: the number of the last
+    record that is in the database, raw events written and let go of, and slots by type and number.
+    """
+
+    run: int
+    position: int
+    raw_written: int
+    raw_dropped: int
+    slots: list[tuple[int, int, Slot]]
+
+
+@frozen
+class Commit:
+    """What one transaction writes, ready but for the numbers of nodes.
+
+    ``number`` counts the transactions of the run. Where ``resumed`` is not None, connections of
+    the server's runs before have ended by then, unless they are among the rows.
+    """
+
+    number: int
+    position: int
+    raw_dropped: int
+    rows: Sequence[tuple[Table, Sequence[Row]]]
+    resumed: int | None
+
+
+@frozen
+class RawCommit:
+    """Raw events that one transaction writes, under the number ``batch``, which is about when
+    (microseconds); ``raw_written`` is how many the run has written with them."""
+
+    number: int
+    batch: int
+    raw_written: int
+    waiting: Sequence[Waiting]
+
+
+def begin_run(transaction: Transaction, server: str, now: int) -> Begun:
+    """Begin a run of ``server`` at ``now`` (microseconds), which takes over from those before."""
+    transaction.execute("UPDATE runs SET seen = seen WHERE server = ?", (server,))
+    ((position, written, dropped),) = transaction.query(
+        "SELECT coalesce(max(position), 0), CAST(coalesce(sum(raw_written), 0) AS BIGINT), "
+        "CAST(coalesce(sum(raw_dropped), 0) AS BIGINT) FROM runs WHERE server = ?",
+        (server,),
+    )
+    run = transaction.insert(RUNS, (now, now, None, server, position, 0, 0, 0))
+    slots = _take_over_slots(transaction, server, run, now)
+    return Begun(run, position, written, dropped, slots)
+
+
+def begin_stretch(transaction: Transaction, now: int) -> int:
+    """Begin a run for the rows of seconds that come again."""
+    return transaction.insert(RUNS, (now, now, now, None, None, None, None, None))
+
+
+def _take_over_slots(
+    transaction: Transaction, server: str, run: int, now: int
+) -> list[tuple[int, int, Slot]]:
+    """The slots that the runs before were in the midst of; their rows are those of ``run`` now."""
+    before = [
+        number
+        for (number,) in transaction.query(
+            "SELECT run FROM runs WHERE server = ? AND run < ? ORDER BY run", (server, run)
+        )
+    ]
+    if not before:
+        return []
+    marks = ", ".join("?" * len(before))
+    transaction.execute(
+        f"UPDATE slots SET run = ? WHERE run IN ({marks}) AND first >= ?",
+        (run, *before, now - LATE_SECONDS * 1_000_000),
+    )
+    rows = transaction.query(
+        "SELECT type, slot, first, blocks, reports FROM slots "
+        "WHERE run = ? AND first >= ? AND reports IS NOT NULL ORDER BY first",
+        (run, now - OPEN_SECONDS * 1_000_000),
+    )
+    numbers = sorted({number for *_, reports in rows for number in reporters(reports)})
+    names: dict[int, str] = {}
+    for some in _in_pieces(numbers):
+        marks = ", ".join("?" * len(some))
+        names.update(
+            transaction.query(f"SELECT node, node_id FROM nodes WHERE node IN ({marks})", some)
+        )
+    return [
+        (kind, slot, unpack_slot(first, blocks, reports, names))
+        for kind, slot, first, blocks, reports in rows
+    ]
+
+
+def read_commits(transaction: Transaction, run: int) -> int:
+    """How many transactions of ``run`` are in the database."""
+    transaction.execute("UPDATE runs SET seen = seen WHERE run = ?", (run,))
+    ((commits,),) = transaction.query("SELECT commits FROM runs WHERE run = ?", (run,))
+    return int(commits)
+
+
+def write_commit(
+    transaction: Transaction, keys: Keys, now: int, commit: Commit, upsert: Upsert | None = None
+) -> None:
+    """Write a commit at ``now`` (microseconds).
+
+    :raises Superseded: there is a later run of the same server.
+    """
+    _write_run(
+        transaction,
+        keys,
+        {
+            "seen": now,
+            # Another server may have taken this one for dead while its database was away.
+            "ended": None,
+            "commits": commit.number,
+            "position": commit.position,
+            "raw_dropped": commit.raw_dropped,
+        },
+    )
+    write = upsert or transaction.upsert
+    # First of all, for what numbers a node knows nothing of it.
+    for table, rows in commit.rows:
+        if table is NODES:
+            write(table, rows)
+    numbers = number_nodes(transaction, node_ids(commit.rows), now)
+    for table, rows in commit.rows:
+        if table is not NODES:
+            write(table, numbered(table, rows, numbers))
+    if commit.resumed is not None:
+        _close_connections(transaction, keys, commit.resumed, END_LOST, keys.run)
+
+
+def write_raw(transaction: Transaction, keys: Keys, commit: RawCommit) -> None:
+    """Write raw events.
+
+    :raises Superseded: as :func:`write_commit` does.
+    """
+    _write_run(
+        transaction,
+        keys,
+        {"commits": commit.number, "raw_written": commit.raw_written},
+    )
+    ids = {node_id for item in commit.waiting for node_id in item.nodes}
+    numbers = number_nodes(transaction, ids - {""}, commit.batch)
+    batch = make_batch(commit.waiting, {**numbers, "": WHOLE_NETWORK})
+    write_batch(transaction, (commit.batch, keys.run), batch)
+
+
+def write_batch(transaction: Transaction, key: tuple[int, int], batch: Batch) -> None:
+    """Write ``batch`` under ``key``: its number, and the run it is of."""
+    transaction.append(RAW_CHUNKS, ((*key, *chunk) for chunk in batch.chunks))
+    transaction.append(RAW_POSTINGS, ((term, *key, where) for term, where in batch.postings))
+    transaction.append(RAW_BATCHES, [(*key, batch.first, batch.last, batch.events, batch.bytes)])
+
+
+def end_run(transaction: Transaction, keys: Keys, now: int, reason: str) -> None:
+    """The server ends at ``now`` (microseconds), and with it all its runs and connections."""
+    _write_run(transaction, keys, {"seen": now})
+    _close_connections(transaction, keys, now, reason, keys.run + 1)
+    transaction.execute("UPDATE runs SET ended = ? WHERE run = ?", (now, keys.run))
+
+
+def number_nodes(transaction: Transaction, wanted: Iterable[str], now: int) -> dict[str, int]:
+    """The number of each node, given to it at ``now`` (microseconds) if it has none yet."""
+    numbers: dict[str, int] = {}
+    for some in _in_pieces(sorted(wanted)):
+        numbers.update(_numbers_of(transaction, some))
+        new = [node_id for node_id in some if node_id not in numbers]
+        if new:
+            rows = ", ".join(["(?, ?, ?)"] * len(new))
+            transaction.execute(
+                f"INSERT INTO nodes (node_id, first_seen, last_seen) VALUES {rows} "
+                "ON CONFLICT (node_id) DO NOTHING",
+                [value for node_id in new for value in (node_id, now, now)],
+            )
+            numbers.update(_numbers_of(transaction, new))
+    return numbers
+
+
+def _numbers_of(transaction: Transaction, node_ids: Sequence[str]) -> dict[str, int]:
+    marks = ", ".join("?" * len(node_ids))
+    return dict(
+        transaction.query(f"SELECT node_id, node FROM nodes WHERE node_id IN ({marks})", node_ids)
+    )
+
+
+def _in_pieces(values: Sequence[T]) -> Iterable[Sequence[T]]:
+    return (values[begin : begin + NODES_AT_ONCE] for begin in range(0, len(values), NODES_AT_ONCE))
+
+
+def _write_run(transaction: Transaction, keys: Keys, values: Mapping[str, int | None]) -> None:
+    """Write the row of the run, first of all, and see that no other has taken over."""
+    changes = ", ".join(f"{column} = ?" for column in values)
+    transaction.execute(f"UPDATE runs SET {changes} WHERE run = ?", (*values.values(), keys.run))
+    if transaction.query(
+        "SELECT 1 FROM runs WHERE server = ? AND run > ?", (keys.server, keys.run)
+    ):
+        raise Superseded
+
+
+def _close_connections(
+    transaction: Transaction, keys: Keys, at: int, reason: str, before: int
+) -> None:
+    """The connections of the server's runs ``before`` one have ended ``at`` a time."""
+    open_ones = "ended IS NULL AND run IN (SELECT run FROM runs WHERE server = ? AND run < ?)"
+    transaction.execute(
+        "UPDATE nodes SET last_seen = ? WHERE last_seen < ? AND node IN "
+        f"(SELECT node FROM connections WHERE {open_ones})",
+        (at, at, keys.server, before),
+    )
+    transaction.execute(
+        "UPDATE connections SET reason = ?, ended = CASE WHEN started > ? THEN started ELSE ? END "
+        f"WHERE {open_ones}",
+        (reason, at, at, keys.server, before),
+    )
+    transaction.execute(
+        "UPDATE runs SET ended = seen WHERE server = ? AND run < ? AND ended IS NULL",
+        (keys.server, before),
+    )
