@@ -23,7 +23,7 @@ from telemetry_twisted.quiet import QuietLog
 from telemetry_twisted.store.database.interface import DatabaseError
 from telemetry_twisted.store.read.history import History
 
-from . import blocks, events, failures, nodes, server, stream
+from . import blocks, events, failures, losses, nodes, server, stream
 from .asked import BadRequest
 from .endpoint import Endpoint, NotFound, Sources
 from .openapi import HERE, openapi_document
@@ -47,6 +47,8 @@ ENDPOINTS: tuple[Endpoint, ...] = (
     blocks.propagation,
     failures.failures,
     failures.protocol_errors,
+    losses.losses,
+    losses.gaps,
     server.metrics,
     events.timeseries,
 )

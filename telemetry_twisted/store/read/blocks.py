@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Collection, Sequence
 from typing import Any
 
 import msgspec
 from msgspec import UNSET, UnsetType
 
 from telemetry_twisted.jip3.state_types import BEST_BLOCK, FINALIZED_BLOCK
+from telemetry_twisted.store import reports
 from telemetry_twisted.store.histogram import BOUNDS, Histogram
 from telemetry_twisted.store.schema.policy import DAY
 from telemetry_twisted.store.schema.tables import SLOTS, SPREADS
 from telemetry_twisted.timestamps import rfc3339
 
-from .history import History
+from .history import History, marks
 from .shapes import Answer, BlockKind, Hash, Range, Time, micros
 
 BY_SLOT_SECONDS = 3600
@@ -99,25 +102,50 @@ async def slot(history: History, number: int) -> Slot | None:
 
 
 async def _spread(history: History, kind: int, number: int) -> Spread | None:
-    columns = ("p50", "p95", "p99", "last", "first", "nodes", "off_clock", "blocks", "histogram")
-    rows = await history.query(
-        f"{SLOTS.select(*columns)} WHERE type = ? AND slot = ? ORDER BY nodes DESC LIMIT 1",
-        (kind, number),
-    )
+    rows = (await _rows(history, kind, [number])).get(number)
     if not rows:
         return None
-    ((*delays, first, nodes, off_clock, blocks, histogram),) = rows
+    found = reports.merge(rows)
     return Spread(
-        **_delays(delays),
-        first=None if first is None else micros(first),
-        nodes=nodes,
-        off_clock=off_clock,
-        blocks=[SlotBlock(hash=block, nodes=nodes) for block, nodes in msgspec.json.decode(blocks)],
+        **_delays(found.delays),
+        first=micros(found.first),
+        nodes=found.nodes,
+        off_clock=found.off_clock,
+        blocks=[SlotBlock(hash=block, nodes=nodes) for block, nodes in found.blocks],
         histogram=[
             Bin(up_to_ms=BOUNDS[index] / 1000, nodes=nodes)
-            for index, nodes in Histogram.decode(histogram).bins()
+            for index, nodes in Histogram.decode(found.histogram).bins()
         ],
     )
+
+
+Rows = list[tuple[reports.Spread, bytes | None]]
+"""The rows of a slot: each with what its nodes reported, None where that is let go of."""
+
+
+async def _rows(history: History, kind: int, slots: Sequence[int]) -> dict[int, Rows]:
+    """All rows of some slots."""
+    columns = ("first", "nodes", "off_clock", "p50", "p95", "p99", "last", "blocks", "histogram")
+    rows = await history.query(
+        f"{SLOTS.select('slot', *columns, 'reports')} "
+        f"WHERE type = ? AND slot IN ({marks(slots)}) ORDER BY run",
+        (kind, *slots),
+    )
+    found: dict[int, Rows] = {}
+    async for (
+        slot,
+        first,
+        nodes,
+        off_clock,
+        *delays,
+        blocks,
+        histogram,
+        each,
+    ) in history.turns.steps(rows):
+        blocks = [(block, count) for block, count in msgspec.json.decode(blocks)]
+        spread = reports.Spread(first, nodes, off_clock, delays, blocks, histogram)
+        found.setdefault(slot, []).append((spread, each))
+    return found
 
 
 async def propagation(history: History, begin: float, end: float, kind: BlockKind) -> Propagation:
@@ -150,25 +178,38 @@ async def propagation(history: History, begin: float, end: float, kind: BlockKin
 
 async def _by_slot(history: History, begin: float, end: float, kind: BlockKind) -> Propagation:
     whole = Histogram()
-    points = []
+    points: dict[int, Point] = {}
     columns = ("slot", "first", "nodes", "histogram", "p50", "p95", "p99", "last")
     rows = await history.query(
         f"{SLOTS.select(*columns)} "
         "WHERE type = ? AND first >= ? AND first < ? ORDER BY first LIMIT ?",
         (_TYPES[kind], int(begin * 1_000_000), int(end * 1_000_000), MOST_SLOTS),
     )
-    async for number, first, nodes, histogram, *delays in history.turns.steps(rows):
+    several = {slot for slot, times in Counter(row[0] for row in rows).items() if times > 1}
+    merged = await _merged(history, _TYPES[kind], several)
+    async for slot, first, nodes, histogram, *delays in history.turns.steps(rows):
+        if slot in points:
+            continue
+        one = merged.get(slot)
+        if one is not None:
+            first, nodes, delays, histogram = one.first, one.nodes, [*one.delays], one.histogram
         whole.add_encoded(histogram)
-        points.append(
-            Point(time=micros(first), slot=number, slots=1, nodes=nodes, **_delays(delays))
-        )
+        points[slot] = Point(time=micros(first), slot=slot, slots=1, nodes=nodes, **_delays(delays))
     return Propagation(
         from_=rfc3339(begin),
         to=rfc3339(end),
         resolution_seconds=None,
-        total=_total(points, whole),
-        points=points,
+        total=_total([*points.values()], whole),
+        points=[*points.values()],
     )
+
+
+async def _merged(history: History, kind: int, slots: Collection[int]) -> dict[int, reports.Spread]:
+    """Slots that several lives of servers saw, each as one."""
+    if not slots:
+        return {}
+    rows = await _rows(history, kind, [*slots])
+    return {slot: reports.merge(each) async for slot, each in history.turns.steps(rows.items())}
 
 
 def _total(points: list[Point], whole: Histogram) -> Total:
@@ -179,7 +220,7 @@ def _total(points: list[Point], whole: Histogram) -> Total:
 _SHARES = {"p50_ms": 0.5, "p95_ms": 0.95, "p99_ms": 0.99, "all_ms": 1.0}
 
 
-def _delays(micros: list[int | None]) -> dict[str, Any]:
+def _delays(micros: Sequence[int | None]) -> dict[str, Any]:
     """The fields of :class:`Delays`, from the columns of ``slots`` in their order."""
     return {
         name: None if delay is None else delay / 1000

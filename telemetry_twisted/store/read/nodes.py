@@ -19,6 +19,7 @@ from telemetry_twisted.jip3.state_types import (
 from telemetry_twisted.store.schema.tables import CONNECTIONS, LATEST, NODES
 
 from .history import History, marks
+from .losses import Lost, lost
 from .shapes import Answer, Hash, Json, Next, NodeId, Time, micros
 
 MOST_CONNECTIONS = 20
@@ -88,11 +89,13 @@ class Status(SaidStatus):
 
 
 class NodeInDetail(Node):
-    """All that is known of a node; ``info`` is all that it said of itself."""
+    """All that is known of a node: ``info`` is all that it said of itself, ``connections`` are its
+    newest, ``losses`` what is missing of the last day."""
 
     status: Status | None
     info: Json | None
     connections: list[Connection]
+    losses: Lost
 
 
 class SaidBlock(Struct):
@@ -202,6 +205,7 @@ async def node(history: History, number: int, present: Collection[str] = ()) -> 
         status=latest.status,
         info=msgspec.Raw(info) if info else None,
         connections=[connection(*each) for each in connections],
+        losses=await lost(history, number),
     )
 
 

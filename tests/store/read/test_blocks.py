@@ -5,13 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import ujson
 from pytest_twisted import ensureDeferred
 from twisted.internet.task import Clock
 
 from telemetry_twisted.store.database.interface import Database
 from telemetry_twisted.store.read import blocks
 from telemetry_twisted.store.read.history import History
+from telemetry_twisted.store.reports import Report, pack_reports, spread_of
 from telemetry_twisted.store.schema.policy import DAY
+from telemetry_twisted.store.schema.tables import SLOTS
 from tests.store.conftest import NOW
 
 Make = Callable[..., Any]
@@ -63,3 +66,38 @@ async def test_slots_and_their_spread_over_time(
     assert (total.p99_ms, total.all_ms) == (point.p99_ms, point.all_ms)
     finalized = await blocks.propagation(history, NOW, NOW + 60, "finalized")
     assert finalized.total.p50_ms is None
+
+
+@ensureDeferred
+async def test_a_slot_that_two_runs_saw_counts_once_and_so_do_its_nodes(
+    database: Database, history: History
+) -> None:
+    first = NOW * 1_000_000
+
+    def row(run: int, began: int, *reports: Report) -> tuple[object, ...]:
+        times = [(began + report.delay, "0x" + 64 * "c") for report in reports]
+        found = spread_of(times, began)
+        hashes = ujson.dumps(found.blocks)
+        delays, packed = found.delays, pack_reports(reports)
+        told = (*delays, found.off_clock, hashes, found.histogram, packed)
+        return (11, 7, run, found.nodes, began, *told)
+
+    await database.open()
+    await database.transact(
+        lambda t: t.upsert(
+            SLOTS,
+            [
+                row(1, first, Report(1, 0, 0), Report(2, 100_000, 0)),
+                row(2, first + 50_000, Report(2, 0, 0), Report(3, 150_000, 0)),
+            ],
+        )
+    )
+    known = await blocks.slot(history, 7)
+    assert known is not None
+    best = known.best
+    assert best is not None
+    assert (best.nodes, best.p50_ms, best.all_ms) == (3, 50.0, 200.0)
+    assert best.blocks == [blocks.SlotBlock("0x" + 64 * "c", 3)]
+    over_time = await blocks.propagation(history, NOW - 60, NOW + 60, "best")
+    assert [(point.slot, point.nodes, point.p50_ms) for point in over_time.points] == [(7, 3, 50.0)]
+    assert (over_time.total.slots, over_time.total.nodes) == (1, 3)

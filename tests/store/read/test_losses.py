@@ -1,0 +1,85 @@
+"""What history does not have, and says so."""
+
+from __future__ import annotations
+
+from pytest_twisted import ensureDeferred
+
+from telemetry_twisted.store.database.interface import Database
+from telemetry_twisted.store.read import losses, nodes
+from telemetry_twisted.store.read.history import History
+from telemetry_twisted.store.schema.policy import DAY, HOUR
+from telemetry_twisted.store.schema.tables import GAPS, LOSSES, NODES
+from tests.store.conftest import NOW
+
+THIS_HOUR = NOW // HOUR * HOUR
+AT = "2026-11-24T07:42:00.000000Z"
+LATER = "2026-11-24T07:42:09.000000Z"
+
+
+async def write(database: Database) -> None:
+    """Two nodes; the second one loses more, in two runs and the day before yesterday as well."""
+    await database.open()
+    micros = NOW * 1_000_000
+    known = (None, "PolkaJam", "0.1", "0.7.1", 0, 2, 0, None, micros, micros)
+    await database.transact(
+        lambda t: t.upsert(NODES, [(digit * 64, *known) for digit in ("a", "b")])
+    )
+    await database.transact(
+        lambda t: t.upsert(
+            LOSSES,
+            [
+                (THIS_HOUR, 1, 1, 0, 0, None, None, 7),
+                (THIS_HOUR, 2, 1, 20, 2, micros, micros + 5_000_000, 0),
+                (THIS_HOUR, 2, 2, 10, 1, micros + 9_000_000, micros + 9_000_000, 1),
+                (THIS_HOUR - 2 * DAY, 2, 1, 500, 1, 1, 2, 0),
+            ],
+        )
+    )
+    await database.transact(
+        lambda t: t.upsert(
+            GAPS,
+            [
+                (micros, "one", micros + 9_000_000, 5, 4, 3, 2, 1),
+                (micros - 60_000_000, "two", micros - 50_000_000, 1, 0, 0, 0, 0),
+            ],
+        )
+    )
+
+
+@ensureDeferred
+async def test_losses_of_nodes_the_most_first(database: Database, history: History) -> None:
+    await write(database)
+    shown = await losses.losses(history, NOW - 60, NOW, 0, 10)
+    assert shown.losses == [
+        losses.Loss("b" * 64, 30, 3, AT, LATER, 1),
+        losses.Loss("a" * 64, 0, 0, None, None, 7),
+    ]
+    first = await losses.losses(history, NOW - 60, NOW, 0, 1)
+    assert (len(first.losses), first.next) == (1, 1)
+    second = await losses.losses(history, NOW - 60, NOW, 1, 1)
+    assert ([row.node_id for row in second.losses], second.next) == (["a" * 64], None)
+    assert (await losses.losses(history, NOW - 7 * DAY, NOW, 0, 10)).losses[0].dropped == 530
+
+
+@ensureDeferred
+async def test_losses_of_the_last_day_stand_with_the_node(
+    database: Database, history: History
+) -> None:
+    await write(database)
+    shown = (await nodes.node(history, 2)).losses
+    assert (shown.dropped, shown.spans, shown.first, shown.last) == (30, 3, AT, LATER)
+    assert shown.rate_limited == 1
+    assert (await nodes.node(history, 1)).losses.rate_limited == 7
+
+
+@ensureDeferred
+async def test_gaps_the_newest_first(database: Database, history: History) -> None:
+    await write(database)
+    shown = await losses.gaps(history, NOW - HOUR, NOW + 60, 0, 10)
+    assert shown.gaps[0] == losses.Gap(AT, LATER, "one", 5, 4, 3, 2, 1)
+    assert [gap.server for gap in shown.gaps] == ["one", "two"]
+    part = await losses.gaps(history, NOW - 55, NOW - 52, 0, 10)
+    assert [gap.server for gap in part.gaps] == ["two"]
+    assert (await losses.gaps(history, NOW + 10, NOW + 20, 0, 10)).gaps == []
+    page = await losses.gaps(history, NOW - HOUR, NOW + 60, 0, 1)
+    assert ([gap.server for gap in page.gaps], page.next) == (["one"], 1)
