@@ -145,6 +145,14 @@ def test_pipelined_requests_are_all_answered_in_order(server: Server) -> None:
     assert found == [*paths, b"/last"]
 
 
+def test_a_client_that_ends_its_side_first_gets_its_answers(server: Server) -> None:
+    client = server.connect_socket("api")
+    ask = b"GET /api/health HTTP/1.1\r\nHost: localhost\r\n\r\n"
+    client.sendall(ask + ask)
+    client.shutdown(socket.SHUT_WR)
+    assert read_all(client).count(b"HTTP/1.1 200 OK") == 2
+
+
 def test_descriptors_are_kept_for_what_the_server_needs(
     start_process: StartProcess, node_id: str
 ) -> None:

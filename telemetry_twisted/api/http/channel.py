@@ -6,10 +6,11 @@ from enum import Enum
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
-from twisted.internet.interfaces import IProtocol, ITCPTransport
+from twisted.internet.interfaces import IHalfCloseableProtocol, IProtocol, ITCPTransport
 from twisted.internet.protocol import connectionDone
 from twisted.python.failure import Failure
 from twisted.web.http import HTTPChannel
+from zope.interface import alsoProvides, noLongerProvides
 
 from telemetry_twisted.api.answers import error_answer
 from telemetry_twisted.deadline import Deadline
@@ -67,6 +68,9 @@ class ApiChannel(HTTPChannel):
     client that does not read is one answer at most. A body that no route asks for is not read:
     the request is answered from its head.
 
+    A client that ends its side of a TCP connection after its requests still gets its answers. One
+    that has gone altogether looks the same until something is written to it.
+
     ``client`` is the one whose connection this is, as limits see it.
     """
 
@@ -83,6 +87,7 @@ class ApiChannel(HTTPChannel):
         super().__init__()
         self.phase = Phase.IDLE
         self._full = False
+        self._no_more_comes = False
         self._ahead: list[bytes] = []
         self._thrown_away = 0
         self._accepted: int | None = None
@@ -95,6 +100,7 @@ class ApiChannel(HTTPChannel):
         self._due = Deadline(self.site.clock, self._late)
         self._unread = Deadline(self.site.clock, self._abort)
         super().connectionMade()
+        alsoProvides(self, IHalfCloseableProtocol)
         self._enter(Phase.IDLE)
 
     def belongs_to(self, client: str) -> str | None:
@@ -158,6 +164,15 @@ class ApiChannel(HTTPChannel):
         self._ahead = []
         super().allContentReceived()
 
+    def readConnectionLost(self) -> None:
+        """The client sends no more; what it has asked for is answered (RFC 9293, 3.6)."""
+        self._no_more_comes = True
+        if self.phase is not Phase.ANSWER:
+            super().loseConnection()
+
+    def writeConnectionLost(self) -> None:
+        """Nothing: that was our doing."""
+
     # What goes out
 
     def requestDone(self, request: ApiRequest) -> None:
@@ -167,6 +182,8 @@ class ApiChannel(HTTPChannel):
         if self.persistent:
             self._enter(Phase.IDLE)
         super().requestDone(request)
+        if self._no_more_comes and self.phase is not Phase.ANSWER:
+            super().loseConnection()
 
     def pauseProducing(self) -> None:
         self._full = True
@@ -262,8 +279,12 @@ class ApiChannel(HTTPChannel):
         self._enter(Phase.UPGRADED)
         self._unread.set(None)
         self._upgraded = protocol
+        # Who sends no more is gone from now on.
+        noLongerProvides(self, IHalfCloseableProtocol)
         self.transport.unregisterProducer()
         protocol.makeConnection(self.transport)
         self.transport.resumeProducing()
         for data in (handshake, *self._ahead):
             protocol.dataReceived(data)
+        if self._no_more_comes:
+            self._abort()

@@ -25,7 +25,7 @@ LARGEST_REQUEST = 1 << 17
 """Longest message that a subscriber may send, in bytes: the longest filter, and as much again."""
 
 LINGER_SECONDS = 5.0
-"""How long a client that is sent a close frame may take to read it, and to close."""
+"""How long a client may take, from a close frame on, to take what is under way to it and close."""
 
 _LONGEST_REASON = 123
 
@@ -122,13 +122,14 @@ class SubscriberProtocol(WebSocketServerProtocol):
 
     def _closeConnection(self, abort: bool = False) -> None:
         self._inflow.stop()
+        if not abort:
+            self._await_end()
         if abort or not self.failedByMe:
             super()._closeConnection(abort)
             return
         # To close a socket from which not all was read resets the connection, and the client may
         # never see why. It is read until the client closes as well.
         self._front.loseWriteConnection()
-        self._await_end()
 
     def _await_end(self) -> None:
         if not self._linger.is_set:

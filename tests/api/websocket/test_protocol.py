@@ -174,6 +174,19 @@ class ProtocolTests(SynchronousTestCase):
         self.assertEqual(last, close(1000))
         self.assert_ended(ConnectionDone)
 
+    def test_a_client_that_closes_and_takes_nothing_is_let_go_soon(self) -> None:
+        self.wire.fill()
+        for event in range(1, 400):
+            self.stage.publish(event)
+        self.wire.pump()
+        self.wire.deliver(client_frame(CLOSE, struct.pack("!H", 1000)))
+        self.stage.time.advance(LINGER_SECONDS - 0.1)
+        self.wire.pump()
+        self.assertIsNone(self.wire.ended)
+        self.stage.time.advance(0.2)
+        self.wire.pump()
+        self.assert_ended(ConnectionAborted)
+
     def test_a_server_that_shuts_down_says_so_and_waits_for_the_answer(self) -> None:
         self.stage.publish(1)
         (subscriber,) = self.stage.members
