@@ -130,7 +130,8 @@ class HubGauges:
         """What keeps child processes from their work, and history from being kept as it should."""
         found: list[str | None] = [*self._figures.problems()]
         if self._store_client.condition.running:  # or else it is among them
-            found.append(store_problem(self._store_client.status))
+            client = self._store_client
+            found.append(store_problem(client.status, client.trouble()))
         found.append(self._losses.problem)
         return [problem for problem in found if problem is not None]
 

@@ -13,11 +13,21 @@ from telemetry_twisted.timestamps import rfc3339
 TOLD_SECONDS = 3600.0
 """For how long it is told that history has lost something, after it has lost the last of it."""
 
+CATCH_UP_SECONDS = 20.0
+"""For how long a store may be behind before that is a problem: its process has a low priority, and
+where others use all processors, what it writes is late and complete."""
+
+_MAY_CATCH_UP = frozenset({"slow", "late"})
+
 _STORE = {
     "starting": ("history is not written yet: the store is starting", "what counts waits for it"),
     "slow": (
         "history is written late: the database is slow",
         "see what else uses its disk and the processors; what counts waits in memory",
+    ),
+    "late": (
+        "history is written late: the store is busy, and has said nothing for a while",
+        "see what else uses the processors; what counts waits in memory",
     ),
     "unavailable": (
         "history waits: the database does not answer",
@@ -36,19 +46,21 @@ _STORE = {
 _ANY_STATE = ("history is not written as it should: the store is {}", "see the log for why")
 
 
-def store_problem(status: Mapping[str, Any]) -> str | None:
+def store_problem(status: Mapping[str, Any], trouble: float) -> str | None:
     """What a store that is in ``status`` (as it is told in health) wants to be done, if anything.
 
     It takes what is there of ``state``, ``since``, ``last_commit`` and ``last_error``.
+
+    :param trouble: for how many seconds it has not been ok.
     """
     state = status["state"]
-    if state == "ok":
+    if state == "ok" or (state in _MAY_CATCH_UP and trouble < CATCH_UP_SECONDS):
         return None
     what, advice = _STORE.get(state, _ANY_STATE)
-    since = status.get("last_commit" if state == "slow" else "since")
+    since = status.get("last_commit" if state in _MAY_CATCH_UP else "since")
     when = "" if since is None else f", since {since}"
     error = status.get("last_error")
-    why = "" if error is None or state in ("starting", "slow") else f" ({error})"
+    why = "" if error is None or state in _MAY_CATCH_UP else f" ({error})"
     return f"{what.format(state)}{when}{why}; {advice}"
 
 

@@ -7,7 +7,12 @@ from collections import Counter
 import pytest
 from twisted.internet.task import Clock
 
-from telemetry_twisted.hub.problems import TOLD_SECONDS, RecentLosses, store_problem
+from telemetry_twisted.hub.problems import (
+    CATCH_UP_SECONDS,
+    TOLD_SECONDS,
+    RecentLosses,
+    store_problem,
+)
 
 SINCE = "2026-11-25T21:00:00.000000Z"
 
@@ -15,7 +20,7 @@ SINCE = "2026-11-25T21:00:00.000000Z"
 @pytest.mark.parametrize(
     ("state", "words"),
     [
-        ("starting", "is starting, since"),
+        ("starting", f"is starting, since {SINCE} (no route to host); what counts"),
         ("unavailable", f"does not answer, since {SINCE} (no route to host); see that it runs"),
         ("full", f"no room for it, since {SINCE} (no route to host); make room"),
         ("failed", f"refuses it, since {SINCE} (no route to host); see the log"),
@@ -24,19 +29,22 @@ SINCE = "2026-11-25T21:00:00.000000Z"
     ],
 )
 def test_a_store_that_is_not_ok_is_a_problem(state: str, words: str) -> None:
-    problem = store_problem({"state": state, "since": SINCE, "last_error": "no route to host"})
+    problem = store_problem({"state": state, "since": SINCE, "last_error": "no route to host"}, 0)
     assert words in str(problem)
 
 
-def test_a_store_is_slow_since_its_last_commit() -> None:
-    status = {"state": "slow", "since": "then", "last_commit": SINCE, "last_error": "of long ago"}
-    problem = str(store_problem(status))
-    assert f"is slow, since {SINCE}; " in problem
-    assert store_problem({**status, "state": "ok"}) is None
+@pytest.mark.parametrize(
+    ("state", "words"), [("slow", "is slow, since"), ("late", "said nothing for a while, since")]
+)
+def test_a_store_that_may_catch_up_is_given_time_for_it(state: str, words: str) -> None:
+    status = {"state": state, "since": "then", "last_commit": SINCE, "last_error": "of long ago"}
+    assert store_problem(status, CATCH_UP_SECONDS - 1) is None
+    assert f"{words} {SINCE}; " in str(store_problem(status, CATCH_UP_SECONDS))
+    assert store_problem({**status, "state": "ok"}, 99) is None
 
 
 def test_what_is_not_known_of_a_store_is_left_out() -> None:
-    assert str(store_problem({"state": "starting"})).startswith("history is not written yet: ")
+    assert str(store_problem({"state": "starting"}, 0)).startswith("history is not written yet: ")
 
 
 def test_losses_are_told_for_an_hour_after_the_last() -> None:

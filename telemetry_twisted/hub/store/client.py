@@ -34,8 +34,10 @@ KILLED = "killed by SIGKILL"
 """How a process ends that somebody has killed, the supervisor apart: no fault of what it was given.
 """
 
-PATIENCE = Patience(busy_late=10.0, busy_dead=60.0)
-"""Writing history is work in long pieces, at a low priority; the stream does not wait for it."""
+PATIENCE = Patience(busy_late=30.0, busy_dead=90.0)
+"""Writing history is work in long pieces, at a low priority; the stream does not wait for it.
+
+On a machine that is full, half a second of work takes ten, and nothing is wrong with that."""
 
 SAMPLED_SECONDS = 1.0
 
