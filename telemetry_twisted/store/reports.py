@@ -12,6 +12,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from math import ceil
 from typing import NamedTuple
 
+import msgspec
+
 from telemetry_twisted.store.histogram import Histogram
 
 OFF_CLOCK = -1
@@ -68,8 +70,43 @@ def nearest_rank(ordered: Sequence[int], share: float) -> int:
     return ordered[max(ceil(share * len(ordered)) - 1, 0)]
 
 
-def merge(rows: Sequence[tuple[Spread, bytes | None]]) -> Spread:
-    """The spread of a slot that has several rows, each with its reports.
+COLUMNS = (
+    "first",
+    "nodes",
+    "off_clock",
+    "p50",
+    "p95",
+    "p99",
+    "last",
+    "blocks",
+    "histogram",
+    "reports",
+)
+"""The columns of a row of ``slots`` that :func:`read_row` reads."""
+
+Row = tuple[Spread, bytes | None]
+"""What a run told of a slot, and what each node reported, None where that is let go of."""
+
+
+def read_row(
+    first: int,
+    nodes: int,
+    off_clock: int,
+    p50: int | None,
+    p95: int | None,
+    p99: int | None,
+    last: int | None,
+    blocks: str,
+    histogram: bytes,
+    reports: bytes | None,
+) -> Row:
+    """A row of ``slots``."""
+    told = [(block, count) for block, count in msgspec.json.decode(blocks)]
+    return Spread(first, nodes, off_clock, (p50, p95, p99, last), told, histogram), reports
+
+
+def merge(rows: Sequence[Row]) -> Spread:
+    """The spread of a slot that has several rows.
 
     A node that is in several of them counts once, with its earliest report by a usable clock. Where
     the reports of a row are gone, the row with the most nodes stands for all.

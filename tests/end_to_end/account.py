@@ -15,7 +15,7 @@ from attrs import define, field
 from telemetry_twisted.jip3.moment import COMMON_ERA
 from telemetry_twisted.jip3.table import TABLE
 from telemetry_twisted.store.packed import add_up
-from telemetry_twisted.store.write.spread import nearest_rank
+from telemetry_twisted.store.reports import nearest_rank
 
 KINDS = {"BestBlockChanged": "best", "FinalizedBlockChanged": "finalized"}
 """The events that report a block, and what history calls them."""

@@ -24,7 +24,7 @@ from telemetry_twisted.jip3.moment import COMMON_ERA
 from telemetry_twisted.jip3.table import TABLE
 from telemetry_twisted.store.database.interface import Database
 from telemetry_twisted.store.packed import add_up
-from telemetry_twisted.store.write.spread import nearest_rank
+from telemetry_twisted.store.reports import nearest_rank
 
 HOST = "127.0.0.1"
 DEADLINE = 60.0

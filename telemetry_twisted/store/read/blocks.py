@@ -6,7 +6,6 @@ from collections import Counter
 from collections.abc import Collection, Sequence
 from typing import Any
 
-import msgspec
 from msgspec import UNSET, UnsetType
 
 from telemetry_twisted.jip3.state_types import BEST_BLOCK, FINALIZED_BLOCK
@@ -119,32 +118,16 @@ async def _spread(history: History, kind: int, number: int) -> Spread | None:
     )
 
 
-Rows = list[tuple[reports.Spread, bytes | None]]
-"""The rows of a slot: each with what its nodes reported, None where that is let go of."""
-
-
-async def _rows(history: History, kind: int, slots: Sequence[int]) -> dict[int, Rows]:
+async def _rows(history: History, kind: int, slots: Sequence[int]) -> dict[int, list[reports.Row]]:
     """All rows of some slots."""
-    columns = ("first", "nodes", "off_clock", "p50", "p95", "p99", "last", "blocks", "histogram")
     rows = await history.query(
-        f"{SLOTS.select('slot', *columns, 'reports')} "
+        f"{SLOTS.select('slot', *reports.COLUMNS)} "
         f"WHERE type = ? AND slot IN ({marks(slots)}) ORDER BY run",
         (kind, *slots),
     )
-    found: dict[int, Rows] = {}
-    async for (
-        slot,
-        first,
-        nodes,
-        off_clock,
-        *delays,
-        blocks,
-        histogram,
-        each,
-    ) in history.turns.steps(rows):
-        blocks = [(block, count) for block, count in msgspec.json.decode(blocks)]
-        spread = reports.Spread(first, nodes, off_clock, delays, blocks, histogram)
-        found.setdefault(slot, []).append((spread, each))
+    found: dict[int, list[reports.Row]] = {}
+    async for slot, *values in history.turns.steps(rows):
+        found.setdefault(slot, []).append(reports.read_row(*values))
     return found
 
 

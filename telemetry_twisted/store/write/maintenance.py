@@ -3,14 +3,26 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Iterator
 from functools import partial
+from typing import Any
 
 from attrs import define, field
 
+from telemetry_twisted.jip3.state_types import BEST_BLOCK, FINALIZED_BLOCK
+from telemetry_twisted.store import reports
 from telemetry_twisted.store.database.interface import Database, Transaction
 from telemetry_twisted.store.histogram import Histogram
 from telemetry_twisted.store.schema.policy import DAY, Policy
-from telemetry_twisted.store.schema.tables import COUNTS, FAILURES, FAULTS, SPREADS
+from telemetry_twisted.store.schema.tables import (
+    COUNTS,
+    FAILURES,
+    FAULTS,
+    GAPS,
+    LOSSES,
+    SLOTS,
+    SPREADS,
+)
 
 SPREAD_WIDTHS = (600, 3600)
 """Windows into which the spread of slots is merged, in seconds."""
@@ -40,7 +52,7 @@ class Maintenance:
         await self._database.transact(
             partial(_close_dead_runs, now=seconds * 1_000_000, own_run=own_run)
         )
-        await self._database.transact(partial(_merge_slots, now=seconds))
+        await self._database.transact(partial(merge_slots, now=seconds))
         for table, column, scale, kept in self._limits():
             work = partial(
                 _delete_step,
@@ -72,6 +84,8 @@ class Maintenance:
             (FAILURES[3600].name, "bucket", 1, policy.yearly),
             (FAILURES[DAY].name, "bucket", 1, policy.yearly),
             *((table.name, "bucket", 1, policy.yearly) for table in FAULTS.values()),
+            (LOSSES.name, "bucket", 1, policy.yearly),
+            (GAPS.name, "began", 1_000_000, policy.yearly),
             ("spreads", "bucket", 1, policy.yearly),
             ("slots", "first", 1_000_000, policy.slots),
             ("connections", "ended", 1_000_000, policy.yearly),
@@ -117,21 +131,18 @@ class _Window:
     histogram: Histogram = field(factory=Histogram)
 
 
-def _merge_slots(transaction: Transaction, now: int) -> None:
+def merge_slots(transaction: Transaction, now: int) -> None:
     """Recompute the windows in which slots may have changed."""
     begin = (now - LATE_SECONDS) // max(SPREAD_WIDTHS) * max(SPREAD_WIDTHS)
     windows: defaultdict[tuple[int, int, int], _Window] = defaultdict(_Window)
-    for kind in (11, 12):
-        for first, nodes, histogram in transaction.query(
-            "SELECT first, nodes, histogram FROM slots WHERE type = ? AND first >= ?",
-            (kind, begin * 1_000_000),
-        ):
-            decoded = Histogram.decode(histogram)
+    for kind in (BEST_BLOCK, FINALIZED_BLOCK):
+        for spread in _slots_since(transaction, kind, begin * 1_000_000):
+            decoded = Histogram.decode(spread.histogram)
             for width in SPREAD_WIDTHS:
-                bucket = first // 1_000_000 // width * width
+                bucket = spread.first // 1_000_000 // width * width
                 window = windows[width, kind, bucket]
                 window.slots += 1
-                window.nodes += nodes
+                window.nodes += spread.nodes
                 window.histogram.update(decoded)
     rows = [
         (*key, window.slots, window.nodes, window.histogram.encode())
@@ -139,6 +150,23 @@ def _merge_slots(transaction: Transaction, now: int) -> None:
     ]
     if rows:
         transaction.upsert(SPREADS, rows)
+
+
+def _slots_since(transaction: Transaction, kind: int, begin: int) -> Iterator[reports.Spread]:
+    """The slots that began at ``begin`` (microseconds) or later, each once."""
+    columns = ", ".join(name for name in reports.COLUMNS if name != "reports")
+    rows: defaultdict[int, list[tuple[Any, ...]]] = defaultdict(list)
+    for slot, *values in transaction.query(
+        f"SELECT slot, {columns} FROM slots WHERE type = ? AND first >= ?", (kind, begin)
+    ):
+        rows[slot].append((*values, None))
+    for slot, several in rows.items():
+        if len(several) > 1:
+            several = transaction.query(
+                f"{SLOTS.select(*reports.COLUMNS)} WHERE type = ? AND slot = ? ORDER BY run",
+                (kind, slot),
+            )
+        yield reports.merge([reports.read_row(*values) for values in several])
 
 
 def trim_raw(transaction: Transaction, most_events: int, most_bytes: int, oldest: int = 0) -> None:

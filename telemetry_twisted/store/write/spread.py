@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
-import struct
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from math import ceil
 
 import ujson
 from attrs import define, field, frozen
 
-from telemetry_twisted.store.histogram import Histogram
+from telemetry_twisted.store.reports import (
+    MOST_BLOCKS,
+    OFF_CLOCK,
+    Report,
+    pack_reports,
+    spread_of,
+    unpack_reports,
+)
 
 MOST_SLOTS = 2048
 """Slots that are open at once. Those that fewest nodes reported go first."""
@@ -24,23 +29,8 @@ OPEN_SECONDS = 900
 MOST_NEW_SLOTS = 64
 """Slots that one node may open in one turn: a node that syncs goes through very many."""
 
-MOST_BLOCKS = 8
-"""Blocks of one slot that are told apart."""
-
 CLOCK_TOLERANCE = 60_000_000
 """How far a node's clock may be from the server's, in microseconds, for its times to be used."""
-
-OFF_CLOCK = -1
-"""Stands for the time of a node whose clock is further off than that."""
-
-_REPORT = struct.Struct("<IqB")
-"""A node's report, packed: its number, how long after the slot's first (microseconds, or
-:data:`OFF_CLOCK`), and which block."""
-
-
-def nearest_rank(ordered: list[int], share: float) -> int:
-    """The smallest of ``ordered`` that ``share`` (0 to 1) of them do not exceed."""
-    return ordered[max(ceil(share * len(ordered)) - 1, 0)]
 
 
 @frozen
@@ -52,8 +42,8 @@ class Reports:
 
     def pack(self, numbers: Mapping[str, int]) -> bytes:
         """The column ``reports``, the nodes being numbered."""
-        return b"".join(
-            _REPORT.pack(numbers[node], time if time == OFF_CLOCK else time - self.first, block)
+        return pack_reports(
+            Report(numbers[node], time if time == OFF_CLOCK else time - self.first, block)
             for node, (time, block) in self.by_node
         )
 
@@ -91,38 +81,37 @@ class Slot:
 
     def row(self) -> tuple[object, ...]:
         """``nodes`` to ``reports`` of the ``slots`` table, the last as :class:`Reports`."""
-        ordered = sorted(time for time, _ in self.reports.values() if time != OFF_CLOCK)
-        first = ordered[0] if ordered else self.received
-        delays = [time - first for time in ordered]
-        histogram = Histogram()
-        histogram.add(delays)
-        ranks = [nearest_rank(delays, share) if delays else None for share in (0.5, 0.95, 0.99, 1)]
-        common = Counter(block for _, block in self.reports.values()).most_common()
-        told = [(index, count) for index, count in common if index != MOST_BLOCKS]
-        rank = {index: rank for rank, (index, _) in enumerate(told)} | {MOST_BLOCKS: MOST_BLOCKS}
-        by_node = ((node, (time, rank[block])) for node, (time, block) in self.reports.items())
+        told = {node: (time, self.block(index)) for node, (time, index) in self.reports.items()}
+        spread = spread_of(told.values(), self.received)
+        rank = {block: rank for rank, (block, _) in enumerate(spread.blocks)}
         return (
-            len(self.reports),
-            first,
-            *ranks,
-            len(self.reports) - len(ordered),
-            ujson.dumps([(self.blocks[index], count) for index, count in told]),
-            histogram.encode(),
-            Reports(first, tuple(by_node)),
+            spread.nodes,
+            spread.first,
+            *spread.delays,
+            spread.off_clock,
+            ujson.dumps(spread.blocks),
+            spread.histogram,
+            Reports(
+                spread.first,
+                tuple(
+                    (node, (time, MOST_BLOCKS if block is None else rank[block]))
+                    for node, (time, block) in told.items()
+                ),
+            ),
         )
 
 
 def unpack_slot(first: int, blocks: str, reports: bytes, names: Mapping[int, str]) -> Slot:
     """The slot of a row of the table, ``names`` being the node ID of each number."""
     slot = Slot(first, blocks=[block for block, _ in ujson.loads(blocks)])
-    for number, delay, block in _REPORT.iter_unpack(reports):
+    for number, delay, block in unpack_reports(reports):
         slot.reports[names[number]] = (delay if delay == OFF_CLOCK else first + delay), block
     return slot
 
 
 def reporters(reports: bytes) -> Iterator[int]:
     """The numbers of the nodes in the column ``reports``."""
-    return (number for number, _, _ in _REPORT.iter_unpack(reports))
+    return (report.node for report in unpack_reports(reports))
 
 
 class Spreads:

@@ -15,6 +15,7 @@ from telemetry_twisted.store.read.history import History
 from telemetry_twisted.store.reports import Report, pack_reports, spread_of
 from telemetry_twisted.store.schema.policy import DAY
 from telemetry_twisted.store.schema.tables import SLOTS
+from telemetry_twisted.store.write.maintenance import merge_slots
 from tests.store.conftest import NOW
 
 Make = Callable[..., Any]
@@ -68,18 +69,17 @@ async def test_slots_and_their_spread_over_time(
     assert finalized.total.p50_ms is None
 
 
-@ensureDeferred
-async def test_a_slot_that_two_runs_saw_counts_once_and_so_do_its_nodes(
-    database: Database, history: History
-) -> None:
-    first = NOW * 1_000_000
+FIRST = NOW * 1_000_000
+
+
+async def write_twice(database: Database) -> None:
+    """A slot that two runs saw, one node of it both."""
 
     def row(run: int, began: int, *reports: Report) -> tuple[object, ...]:
         times = [(began + report.delay, "0x" + 64 * "c") for report in reports]
         found = spread_of(times, began)
-        hashes = ujson.dumps(found.blocks)
-        delays, packed = found.delays, pack_reports(reports)
-        told = (*delays, found.off_clock, hashes, found.histogram, packed)
+        hashes, packed = ujson.dumps(found.blocks), pack_reports(reports)
+        told = (*found.delays, found.off_clock, hashes, found.histogram, packed)
         return (11, 7, run, found.nodes, began, *told)
 
     await database.open()
@@ -87,11 +87,18 @@ async def test_a_slot_that_two_runs_saw_counts_once_and_so_do_its_nodes(
         lambda t: t.upsert(
             SLOTS,
             [
-                row(1, first, Report(1, 0, 0), Report(2, 100_000, 0)),
-                row(2, first + 50_000, Report(2, 0, 0), Report(3, 150_000, 0)),
+                row(1, FIRST, Report(1, 0, 0), Report(2, 100_000, 0)),
+                row(2, FIRST + 50_000, Report(2, 0, 0), Report(3, 150_000, 0)),
             ],
         )
     )
+
+
+@ensureDeferred
+async def test_a_slot_that_two_runs_saw_counts_once_and_so_do_its_nodes(
+    database: Database, history: History
+) -> None:
+    await write_twice(database)
     known = await blocks.slot(history, 7)
     assert known is not None
     best = known.best
@@ -101,3 +108,13 @@ async def test_a_slot_that_two_runs_saw_counts_once_and_so_do_its_nodes(
     over_time = await blocks.propagation(history, NOW - 60, NOW + 60, "best")
     assert [(point.slot, point.nodes, point.p50_ms) for point in over_time.points] == [(7, 3, 50.0)]
     assert (over_time.total.slots, over_time.total.nodes) == (1, 3)
+
+
+@ensureDeferred
+async def test_it_counts_once_in_the_window_that_it_is_merged_into(
+    database: Database, history: History
+) -> None:
+    await write_twice(database)
+    await database.transact(lambda t: merge_slots(t, now=NOW))
+    merged = await blocks.propagation(history, NOW - DAY, NOW + 600, "best")
+    assert [(point.slots, point.nodes) for point in merged.points] == [(1, 3)]

@@ -9,12 +9,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from telemetry_twisted.store.histogram import Histogram
+from telemetry_twisted.store.reports import nearest_rank
 from telemetry_twisted.store.write.spread import (
     CLOCK_TOLERANCE,
     MOST_NEW_SLOTS,
     MOST_SLOTS,
     Spreads,
-    nearest_rank,
 )
 
 BEST = 11
