@@ -12,7 +12,7 @@ from telemetry_twisted.options import Options
 
 SOURCE = Path(telemetry_twisted.__file__).parent
 TABLE = SOURCE.parent / "BOUNDS.md"
-ROOMS = ("*", "hub/*", "api/**/*", "services/*", "transport/*", "ingestion/*")
+ROOMS = ("*", "hub/**/*", "store/**/*", "api/**/*", "services/*", "transport/*", "ingestion/*")
 EMPTY = (ast.List, ast.Dict, ast.Set, ast.ListComp, ast.DictComp, ast.SetComp)
 MAKERS = (
     {"list", "dict", "set", "deque", "bytearray"}

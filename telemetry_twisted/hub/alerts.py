@@ -81,6 +81,11 @@ class AlertBook:
         """Whether the last look found that anything has begun or ended."""
         return bool(self.begun or self.ended)
 
+    def counts(self) -> dict[str, int]:
+        """Of each kind of alert, how many nodes, subscribers or others it holds of now."""
+        held = {alert["kind"]: alert["count"] for alert in self.current}
+        return {kind.name: held.get(kind.name, 0) for kind in KINDS}
+
     def look(self, situation: Situation) -> Iterator[None]:
         """Begin and end alerts, in steps; one look at a time."""
         found: dict[Kind, Found] = {}

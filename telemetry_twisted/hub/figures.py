@@ -176,6 +176,7 @@ class HubGauges:
             },
             "processes": [child.as_json() for child in self._figures.children],
             "internal_errors": dict(hub.errors.counts),
+            "alerts": self._book.counts(),
             "ingestion": [
                 {"pid": server.condition.pid, "connections": server.connections, **server.pulse}
                 for server in self._figures.servers

@@ -97,7 +97,9 @@ class RecentLosses:
         if self._over():
             return None
         more = {kind: count - self._before.get(kind, 0) for kind, count in self._counted.items()}
-        what = ", ".join(f"{count:,} {kind}" for kind, count in more.items() if count > 0)
+        what = ", ".join(
+            f"{count:,} {kind.replace('_', ' ')}" for kind, count in more.items() if count
+        )
         return (
             f"history lacks {what}, lost from {self._began} to {self._last}; see the log for why, "
             "and what the database needs to keep up"

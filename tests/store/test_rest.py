@@ -11,6 +11,9 @@ from typing import Any, cast
 import pytest
 import pytest_twisted
 import treq
+from prometheus_client.openmetrics.parser import (
+    text_string_to_metric_families as openmetrics,
+)
 from pytest_twisted import ensureDeferred
 from twisted.internet import reactor
 from twisted.internet.defer import Deferred, gatherResults
@@ -34,6 +37,10 @@ from telemetry_twisted.store.schema.policy import Policy
 from telemetry_twisted.turns import Turns
 
 NOW = 1_795_506_120
+README = Path(__file__).parents[2] / "README.md"
+LATER = {"telemetry_connections_ended_total", "telemetry_latency_seconds_bucket"}
+"""What only a server that was spoken to has to tell."""
+
 Make = Callable[..., Any]
 HASH = "0x" + 64 * "a"
 
@@ -84,6 +91,7 @@ class Live:
             "violations": 7,
             "ring": {"events": 8, "bytes": 9, "max_events": 10, "max_bytes": 11},
             "internal_errors": {"history": 2},
+            "alerts": {"node_gone": 64, "behind": 0},
             "processes": [
                 {
                     "name": "ingestion 0",
@@ -354,6 +362,7 @@ async def test_prometheus(base: str) -> None:
         ("telemetry_events_lagged_total", 5),
         ("telemetry_decode_errors_total", 6),
         ('telemetry_internal_errors_total{place="history"}', 2),
+        ('telemetry_alerts{kind="node_gone"}', 64),
         ('telemetry_child_up{child="ingestion 0"}', 1),
         ('telemetry_child_up{child="store"}', 0),
         ('telemetry_child_state{child="store",state="late"}', 1),
@@ -374,6 +383,31 @@ async def test_prometheus(base: str) -> None:
     ):
         assert float(figures[name]) == value
     assert "process_resident_memory_bytes" in figures
+
+
+@ensureDeferred
+async def test_what_prometheus_is_told_is_well_formed(base: str) -> None:
+    headers: dict[bytes | str, bytes | str] = {
+        "Accept": "application/openmetrics-text; version=1.0.0"
+    }
+    response = await treq.get(base + "/metrics", headers=headers, persistent=False)
+    families = {
+        family.name: family
+        for family in openmetrics((await treq.content(response)).decode())
+        if not family.name.startswith("process_")
+    }
+    assert len(families) > 30
+    for name, family in families.items():
+        assert re.fullmatch("telemetry(_[a-z0-9]+)+", name)
+        assert family.documentation.endswith("."), f"{name} is not explained"
+        assert family.type in ("counter", "gauge", "histogram")
+        assert not re.search("_(total|count|sum|ms|millis|kib|mib|percent)$", name)
+        assert re.search("[Bb]ytes|memory", family.documentation) is None or name.count("bytes")
+        labels = {label for sample in family.samples for label in sample.labels} - {"le"}
+        assert labels <= {"kind", "place", "child", "state", "process", "what"}
+    named = set(re.findall("telemetry_[a-z_]+", README.read_text()))
+    samples = {sample.name for family in families.values() for sample in family.samples}
+    assert named - {"telemetry_twisted"} <= samples | LATER
 
 
 @ensureDeferred

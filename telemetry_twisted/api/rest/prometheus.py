@@ -149,6 +149,7 @@ class ServerCollector(Collector):
                 yield GaugeMetricFamily(PREFIX + name, text, value=value)
         yield _endings(metrics.get("connections_ended", {}))
         yield _mistakes(metrics.get("internal_errors", {}))
+        yield _alerts(metrics.get("alerts", {}))
         yield from _losses(metrics["store"])
         yield from _children(metrics.get("processes", ()))
         yield from _processes(metrics["ingestion"])
@@ -168,6 +169,17 @@ def _endings(endings: Mapping[str, int]) -> Metric:
     for kind, count in sorted(endings.items()):
         counter.add_metric([kind], count)
     return counter
+
+
+def _alerts(alerts: Mapping[str, int]) -> Metric:
+    gauge = GaugeMetricFamily(
+        PREFIX + "alerts",
+        "Alerts that hold, as the number of nodes, subscribers or others that each kind is of.",
+        labels=["kind"],
+    )
+    for kind, count in alerts.items():
+        gauge.add_metric([kind], count)
+    return gauge
 
 
 def _mistakes(mistakes: Mapping[str, int]) -> Metric:
