@@ -43,7 +43,9 @@ from telemetry_twisted.store.schema.tables import (
     COUNTS,
     FAILURES,
     FAULTS,
+    GAPS,
     LATEST,
+    LOSSES,
     NODES,
     RAW_SHARE,
     RUNS,
@@ -109,7 +111,8 @@ def _fill_nodes(transaction: Transaction, nodes: int, now: int) -> None:
     micros = now * 1_000_000
     since = micros - 30 * DAY * 1_000_000
     info = json.dumps({"params": {"core_count": 341}, "additional_info": "x" * 400})
-    transaction.upsert(RUNS, [(since, micros, None)])
+    server = dict.fromkeys(RUNS.written[3:])
+    transaction.upsert(RUNS, [(since, micros, None, *server.values())])
     transaction.upsert(
         NODES,
         [
@@ -203,7 +206,7 @@ def _fill_slots(transaction: Transaction, dice: random.Random, start: int, nodes
         encoded.append(histogram.encode())
     rows = [
         (kind, FIRST_SLOT + at // SLOT_SECONDS, 1, nodes, (start + at) * 1_000_000, 150_000,
-         700_000, 900_000, 1_500_000, 0, json.dumps([[HASH, nodes]]), dice.choice(encoded))
+         700_000, 900_000, 1_500_000, 0, json.dumps([[HASH, nodes]]), dice.choice(encoded), None)
         for at in range(0, DAY, SLOT_SECONDS)
         for kind in (11, 12)
     ]  # fmt: skip
@@ -232,6 +235,19 @@ def _fill_troubles(transaction: Transaction, dice: random.Random, start: int, no
             for reason in reasons
         ]
         _upsert(transaction, table, rows)
+    # Some nodes drop events all the time, and all of them do for two hours of the day.
+    for width, table in LOSSES.items():
+        losses = [
+            (bucket, number, 1, 50, 2, bucket * 1_000_000, bucket * 1_000_000 + 5, 3)
+            for bucket in range(start // width * width, start + DAY, width)
+            for number in range(1, (nodes if bucket % DAY < 2 * HOUR else min(nodes, 20)) + 1)
+        ]
+        _upsert(transaction, table, losses)
+    gaps = [
+        (at * 1_000_000, "server", at * 1_000_000 + 5, *[1] * 5)
+        for at in range(start, start + DAY, HOUR)
+    ]
+    _upsert(transaction, GAPS, gaps)
     for width, table in FAULTS.items():
         faults = [
             (bucket, number, "decode_error", kind, "cut short", 1, 5, bucket * 1_000_000, 9, b"\1")
@@ -338,6 +354,8 @@ def questions(nodes: int, days: int, now: int) -> dict[str, Ask]:
         "failures, 1 h": lambda _: "/api/failures",
         "failures, all": lambda _: f"/api/failures?{month}",
         "protocol-errors, all": lambda _: f"/api/protocol-errors?{month}",
+        "losses, all": lambda _: f"/api/losses?{month}",
+        "gaps, all": lambda _: f"/api/gaps?{month}",
         "metrics/live": lambda _: "/api/metrics/live",
         "timeseries by type, any": lambda dice: (
             f"/api/metrics/timeseries?group_by=type&{back(dice, days * DAY)}"

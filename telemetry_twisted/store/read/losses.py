@@ -16,6 +16,10 @@ RECENT_SECONDS = DAY
 """How far back the losses go that are shown with a node."""
 
 
+HOURLY_SECONDS = 2 * DAY
+"""The longest range that is told by hours; longer ones are in whole days."""
+
+
 class Lost(Range):
     """What is missing of the events of a node: those that it dropped itself, in how many spans,
     and from when to when (event 0), and those that it sent beyond the rate that is accepted."""
@@ -78,7 +82,8 @@ async def lost(history: History, number: int) -> Lost:
     first, last = whole_buckets(now - RECENT_SECONDS, now, HOUR)
     buckets = range(first, last, HOUR)
     (sums,) = await history.query(
-        f"SELECT {_SUMS} FROM {LOSSES.name} l WHERE bucket IN ({marks(buckets)}) AND node = ?",
+        f"SELECT {_SUMS} FROM {LOSSES[HOUR].name} l "
+        f"WHERE bucket IN ({marks(buckets)}) AND node = ?",
         (*buckets, number),
     )
     return Lost(from_=rfc3339(first), to=rfc3339(last), **_named(*sums))
@@ -86,9 +91,10 @@ async def lost(history: History, number: int) -> Lost:
 
 async def losses(history: History, begin: float, end: float, offset: int, limit: int) -> Losses:
     """What is missing of the events of nodes, the most first."""
-    first, last = whole_buckets(begin, end, HOUR)
+    width = HOUR if end - begin <= HOURLY_SECONDS else DAY
+    first, last = whole_buckets(begin, end, width)
     rows = await history.query(
-        f"SELECT node_id, {_SUMS} FROM {LOSSES.name} l JOIN nodes n ON n.node = l.node "
+        f"SELECT node_id, {_SUMS} FROM {LOSSES[width].name} l JOIN nodes n ON n.node = l.node "
         "WHERE bucket >= ? AND bucket < ? GROUP BY l.node, node_id "
         "ORDER BY sum(dropped + rate_limited) DESC, l.node LIMIT ? OFFSET ?",
         (first, last, limit + 1, offset),

@@ -52,6 +52,24 @@ def _faults(resolution: str) -> Table:
     )
 
 
+def _losses(resolution: str) -> Table:
+    return Table(
+        f"losses_{resolution}",
+        {
+            "bucket": INTEGER,
+            "node": INTEGER,
+            "run": INTEGER,
+            "dropped": INTEGER,
+            "spans": INTEGER,
+            "first": INTEGER,
+            "last": INTEGER,
+            "rate_limited": INTEGER,
+        },
+        ("bucket", "node", "run"),
+        since=2,
+    )
+
+
 RUNS = Table(
     "runs",
     {
@@ -217,24 +235,10 @@ GAPS = Table(
 )
 """When records of a server's history were given up, and what was in them."""
 
-LOSSES = Table(
-    "losses_1h",
-    {
-        "bucket": INTEGER,
-        "node": INTEGER,
-        "run": INTEGER,
-        "dropped": INTEGER,
-        "spans": INTEGER,
-        "first": INTEGER,
-        "last": INTEGER,
-        "rate_limited": INTEGER,
-    },
-    ("bucket", "node", "run"),
-    since=2,
-)
+LOSSES = {3600: _losses("1h"), 86400: _losses("1d")}
 """Events that a node said it dropped, in how many spans, from ``first`` to ``last`` (microseconds
 of Unix time, null where it dropped none), and how many the server did not take for it sent too
-many."""
+many; by the width of the bucket in seconds."""
 
 RAW_SHARE = Table(
     "raw_share",
@@ -292,7 +296,7 @@ TABLES = (
     *FAILURES.values(),
     *FAULTS.values(),
     GAPS,
-    LOSSES,
+    *LOSSES.values(),
     RAW_SHARE,
     RAW_BATCHES,
     RAW_CHUNKS,

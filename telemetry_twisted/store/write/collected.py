@@ -51,7 +51,7 @@ class Collected:
         self.share: Buckets[None, Share] = Buckets(SHARE_SECONDS, Share)
         self._counts = Counts(COUNTS, lost)
         self._faults = {width: Faults(width) for width in FAULTS}
-        self._losses = Losses()
+        self._losses = {width: Losses(width) for width in LOSSES}
         self._gaps: Changes[int, Gap] = Changes("gaps", lost, MOST_GAPS)
         by_width = self._counts.by_width
         self.sections = (
@@ -69,7 +69,10 @@ class Collected:
                 Section(self._faults[width], table, rows.fault_row)
                 for width, table in FAULTS.items()
             ),
-            Section(self._losses, LOSSES, rows.loss_row),
+            *(
+                Section(self._losses[width], table, rows.loss_row)
+                for width, table in LOSSES.items()
+            ),
             Section(self._gaps, GAPS, rows.gap_row),
             Section(self.share, RAW_SHARE, rows.share_row),
         )
@@ -121,12 +124,9 @@ class Collected:
         self.facts.count_unread(received * 1_000_000, body.get("unread") or {})
         dropped, limited = body.get("dropped") or {}, body.get("rate_limited") or {}
         for handle in {*dropped, *limited}:
-            self._losses.enter(
-                received,
-                self.presence.node_at(int(handle)),
-                dropped.get(handle) or {},
-                limited.get(handle, 0),
-            )
+            node_id = self.presence.node_at(int(handle))
+            for losses in self._losses.values():
+                losses.enter(received, node_id, dropped.get(handle) or {}, limited.get(handle, 0))
 
     def clock_set_back(self) -> None:
         """The wall clock was set back: seconds that have been will be again."""

@@ -9,8 +9,6 @@ from attrs import define, frozen
 
 from .counts import Buckets
 
-HOUR = 3600
-
 LARGEST = 2**63 - 1
 """The largest integer of both databases; what nodes say that they dropped is not bounded."""
 
@@ -38,10 +36,10 @@ class Loss:
 
 
 class Losses(Buckets[str, Loss]):
-    """What was left out, by node and hour."""
+    """What was left out, by node."""
 
-    def __init__(self) -> None:
-        super().__init__(HOUR, Loss)
+    def __init__(self, width: int) -> None:
+        super().__init__(width, Loss)
 
     def enter(self, seconds: int, node_id: str, dropped: Mapping[str, Any], limited: int) -> None:
         """Add what a ``COUNTS`` record says of a node; ``dropped`` is empty if it dropped none."""

@@ -84,7 +84,7 @@ class Maintenance:
             (FAILURES[3600].name, "bucket", 1, policy.yearly),
             (FAILURES[DAY].name, "bucket", 1, policy.yearly),
             *((table.name, "bucket", 1, policy.yearly) for table in FAULTS.values()),
-            (LOSSES.name, "bucket", 1, policy.yearly),
+            *((table.name, "bucket", 1, policy.yearly) for table in LOSSES.values()),
             (GAPS.name, "began", 1_000_000, policy.yearly),
             ("spreads", "bucket", 1, policy.yearly),
             ("slots", "first", 1_000_000, policy.slots),

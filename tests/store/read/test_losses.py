@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from functools import partial
+
 from pytest_twisted import ensureDeferred
 
-from telemetry_twisted.store.database.interface import Database
+from telemetry_twisted.store.database.interface import Database, Transaction
 from telemetry_twisted.store.read import losses, nodes
 from telemetry_twisted.store.read.history import History
 from telemetry_twisted.store.schema.policy import DAY, HOUR
+from telemetry_twisted.store.schema.table import Row, Table
 from telemetry_twisted.store.schema.tables import GAPS, LOSSES, NODES
 from tests.store.conftest import NOW
 
-THIS_HOUR = NOW // HOUR * HOUR
 AT = "2026-11-24T07:42:00.000000Z"
 LATER = "2026-11-24T07:42:09.000000Z"
+
+
+def upsert(table: Table, rows: Sequence[Row], transaction: Transaction) -> None:
+    transaction.upsert(table, rows)
 
 
 async def write(database: Database) -> None:
@@ -24,17 +31,15 @@ async def write(database: Database) -> None:
     await database.transact(
         lambda t: t.upsert(NODES, [(digit * 64, *known) for digit in ("a", "b")])
     )
-    await database.transact(
-        lambda t: t.upsert(
-            LOSSES,
-            [
-                (THIS_HOUR, 1, 1, 0, 0, None, None, 7),
-                (THIS_HOUR, 2, 1, 20, 2, micros, micros + 5_000_000, 0),
-                (THIS_HOUR, 2, 2, 10, 1, micros + 9_000_000, micros + 9_000_000, 1),
-                (THIS_HOUR - 2 * DAY, 2, 1, 500, 1, 1, 2, 0),
-            ],
-        )
-    )
+    for width, table in LOSSES.items():
+        now = NOW // width * width
+        rows = [
+            (now, 1, 1, 0, 0, None, None, 7),
+            (now, 2, 1, 20, 2, micros, micros + 5_000_000, 0),
+            (now, 2, 2, 10, 1, micros + 9_000_000, micros + 9_000_000, 1),
+            (now - 2 * DAY, 2, 1, 500, 1, 1, 2, 0),
+        ]
+        await database.transact(partial(upsert, table, rows))
     await database.transact(
         lambda t: t.upsert(
             GAPS,
