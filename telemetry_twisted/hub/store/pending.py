@@ -62,8 +62,7 @@ class Pending:
         self._taken: int | None = None
         self._attempting: int | None = None
         self._at_risk = AtRisk()
-        # What was lost before the first record that is kept; the next process is told, and with
-        # record ``_resumed`` it is committed.
+        # What was lost before the first record that is kept, of which no commit tells so far.
         self._untold: Gap | None = None
         # Who is connected before the first record that is kept, and now.
         self._state: State = {}
@@ -217,8 +216,7 @@ class Pending:
     def _committed(self, position: int) -> None:
         self.position = position
         self._at_risk.committed(position)
-        if position >= self._resumed:
-            self._untold = None
+        self._untold = None  # the process was told of it before all that it commits
         for kept in (self._sent, self._waiting):
             while kept and kept[0].number <= position:
                 record = kept.popleft()
@@ -238,9 +236,6 @@ class Pending:
     def resume(self) -> Record:
         """What a process is sent first, unless ``in_doubt``: what it must know of all before."""
         number = self.sent = self._resumed = self.first - 1
-        for connection in self._state.values():
-            if connection.number is not None and connection.number > self.position:
-                connection.number = number
         now = self._microseconds()
         return Record(number, records.RESUME, b"", now, gap=self._untold, state=self._state)
 

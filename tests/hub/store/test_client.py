@@ -422,6 +422,43 @@ class RawEventsTests(ClientTestCase):
         self.assertEqual([records.Chunk.decode(body).count for body in given], [5])
         self.assertEqual(self.client.status["raw_events_withheld"], 3)
 
+    def test_a_handle_may_have_gone_to_another_in_a_gap(self) -> None:
+        self.bound(1500)
+        self.client.node_connected(node(1))
+        self.client.chunk(chunk(3, handle=1))
+        life = self.opened(room=0)
+        life.status(position=0, taken=1, raw_room=0, raw_taken=0, raw_written=0, raw_dropped=0)
+        self.client.pauseProducing()
+        for _ in range(3):
+            self.client.record(records.COUNTS, counts(1, size=600))
+        self.client.node_gone(node(1), "left", "it left")
+        other = node(1)
+        other.node_id = "another"
+        self.client.node_connected(other)
+        self.client.resumeProducing()
+        life.status(position=2, taken=2, raw_room=0, raw_taken=0, raw_written=0, raw_dropped=0)
+        life.status(position=2, taken=2, raw_room=99, raw_taken=0, raw_written=0, raw_dropped=0)
+        kinds = life.kinds()
+        self.assertEqual(kinds.count(records.RESUME), 2)
+        self.assertNotIn(records.CHUNK, kinds)
+        self.assertEqual(self.client.status["raw_events_withheld"], 3)
+
+    def test_what_a_sample_says_that_is_lost_the_next_one_says(self) -> None:
+        self.client.process_started()
+        life = self.opened(room=1000)
+        self.bound(600)
+        self.client.pauseProducing()
+        self.client.record(records.COUNTS, counts(1, size=150))
+        self.client.chunk(chunk(100))
+        self.client.raw.withhold(10)
+        self.clock.advance(1)
+        self.assertEqual(self.lost()["records"], 1)
+        self.client.raw.withhold(1)
+        self.client.resumeProducing()
+        life.status(position=1, taken=1, raw_room=900, raw_written=0, raw_dropped=0)
+        life.kinds()
+        self.assertEqual(self.sampled(life), {"seen": 111, "kept": 100, "lost": 0})
+
     def test_none_wait_or_are_sent_where_they_are_not_wanted(self) -> None:
         self.client = self.make_client(raw_events=False)
         self.client.process_started()

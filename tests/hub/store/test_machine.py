@@ -159,6 +159,14 @@ class StoreMachine(RuleBasedStateMachine):
         self.came(self.present())
 
     @precondition(lambda self: self.process is not None)
+    @rule(number=st.integers(3, 9))
+    def much_comes_and_is_taken(self, number: int) -> None:
+        for _ in range(number):
+            self.counts(1, 1400)
+            self.read(20)
+            self.say()
+
+    @precondition(lambda self: self.process is not None)
     @rule()
     def say(self) -> None:
         self.running().say()
