@@ -21,18 +21,12 @@ from telemetry_twisted.rounds import Rounds
 from telemetry_twisted.transport import records
 from telemetry_twisted.transport.link import Link
 
+from .in_vain import MOST_IN_VAIN, InVain
 from .losses import Losses
 from .pending import Pending
 from .raw import RawEvents
 from .record import Record, connected_body, gone_body
 from .standing import Standing
-
-MOST_IN_VAIN = 3
-"""Store processes that may end over the same records, which are given to no other then."""
-
-KILLED = "killed by SIGKILL"
-"""How a process ends that somebody has killed, the supervisor apart: no fault of what it was given.
-"""
 
 PATIENCE = Patience(busy_late=30.0, busy_dead=90.0)
 """Writing history is work in long pieces, at a low priority; the stream does not wait for it.
@@ -82,7 +76,8 @@ class StoreClient:
         self._drained = False
         self._spoke = False
         self._untouched = False
-        self._in_vain = 0
+        self._last_sent = 0
+        self._in_vain = InVain()
         self._errors = errors
         self._errors_before: Mapping[str, int] = {}
         self._samples = Rounds(self._send_sampled, "tally of raw events", clock, errors)
@@ -127,22 +122,13 @@ class StoreClient:
         self._errors_before = {}
         self.losses.process_ended()
         self._standing.ended(f"the store process ended: {reason}")
-        self._count_vain(reason)
-        if self._draining:
-            self._tell_what_is_left(reason)
-
-    def _count_vain(self, reason: str) -> None:
-        """See whether it is time to give up what no process survives."""
-        if not self._untouched:
-            self._in_vain = 0
-        elif self._spoke and reason != KILLED:  # it began, and ended over what it was given
-            self._in_vain += 1
-        if self._in_vain == MOST_IN_VAIN:
-            self._in_vain = 0
+        if self._in_vain.ended(self._spoke, self._untouched, reason):
             self.pending.give_up(
                 self._last_sent, f"{MOST_IN_VAIN} store processes in a row ended over it"
             )
-        self._untouched = False
+        self._spoke = self._untouched = False
+        if self._draining:
+            self._tell_what_is_left(reason)
 
     # What it tells
 

@@ -19,7 +19,7 @@ takes; what goes beyond is at risk if the store process has taken it, and a gap 
 FACTS_PART = 2
 """One part in so many of that may be facts, so that what is counted outlasts them."""
 
-AT_ONCE_BYTES = 512 << 10
+AT_ONCE_BYTES = 256 << 10
 """How much is let go of at once to end a gap: what is in it is added up, which takes time."""
 
 ENDED = "a store process ended before it was committed"

@@ -19,10 +19,20 @@ from .tally import Sampled
 
 WAITING_BYTES = 32 << 20
 WAITING_CHUNKS = 16_384
-"""How much waits at most, while the store starts or has no room; above it, half is let go of."""
+"""How much waits at most, while the store starts or has no room.
+
+Above three quarters of it, half of the events are withheld, from each node alike; should that not
+free enough, since chunks of few events take much more than those, the oldest chunks are.
+"""
 
 SHARE_SECONDS = 0.5
 """How often room that is not enough is shared out."""
+
+EMPTIED_AT_ONCE = 500
+"""Chunks of which nothing is left that are passed over in a row, so that all else goes on."""
+
+CUT_AT_ONCE = 4
+"""Chunks that are rid of what is withheld whenever another comes, so that they take less room."""
 
 
 class _Waiting(NamedTuple):
@@ -38,6 +48,9 @@ class RawEvents:
     Each event is ``given`` to the store, or ``withheld``, or it is one of the ``waiting``. Of those
     that were given, the store has ``written`` and ``dropped`` so many, and so many were ``lost``
     with store processes; the first two are None until the database has told.
+
+    It is decided at once how many events of a node are withheld, its oldest ones; chunks are rid of
+    them one by one, in order, when their turn comes.
     """
 
     def __init__(self, clock: IReactorTime) -> None:
@@ -48,60 +61,97 @@ class RawEvents:
         self.written: int | None = None
         self.dropped: int | None = None
         self._clock = clock
+        self._unsaid = Sampled()
+        # Chunks as they came, and before them those that are rid of what is withheld.
+        self._queue: deque[_Waiting] = deque()
+        self._ready: deque[_Waiting] = deque()
+        self._bytes = 0
+        # Events that wait, by node, and those in the queue that are withheld.
+        self._counts: Counter[int] = Counter()
+        self._excess: Counter[int] = Counter()
+        # What the store process has room for; ``_goes`` says that what waits has its room.
         self._room = 0
         self._known = False
         self._given_before = 0
-        self._queue: deque[_Waiting] = deque()
-        self._bytes = 0
-        self._decided = 0
+        self._goes = False
         self._finishing = False
         self._shared = clock.seconds() - SHARE_SECONDS
         # Which node a handle stands for, and since which record: older chunks mean another node.
         self._owners: dict[int, tuple[str, int]] = {}
         self._newest = 0
         self._resumed = 0
-        self._unsaid = Sampled()
+
+    # Chunks come and go
 
     def pass_on(self, chunk: Chunk) -> bool:
         """Whether ``chunk``, which has just come, may go at once; the way to the store is free."""
-        if self._queue or chunk.count > self._room:
+        if self.waiting or chunk.count > self._room:
             return False
-        self._give(chunk)
+        self._give(chunk.count)
         return True
 
     def wait(self, chunk: Chunk, after: int) -> None:
         """Keep ``chunk``, which came after record ``after``, until there is room."""
         self._queue.append(_Waiting(after, chunk))
-        self.waiting += chunk.count
         self._bytes += chunk.size
-        if len(self._queue) > WAITING_CHUNKS:
+        self._count(chunk, 1)
+        self._goes = self._goes and self.waiting <= self._room
+        for _ in range(CUT_AT_ONCE):
+            if self._excess and self._queue:
+                self._make_ready()
+        if self._fullness() > 0.75 and not self._excess:
             self._share_out(self.waiting // 2)
-        while self._bytes > WAITING_BYTES:
-            self._share_out(self.waiting // 2)
+        while self._fullness() > 1:
+            self._drop_oldest()
+
+    def _fullness(self) -> float:
+        chunks = len(self._queue) + len(self._ready)
+        return max(self._bytes / WAITING_BYTES, chunks / WAITING_CHUNKS)
+
+    def _drop_oldest(self) -> None:
+        if not self._ready:
+            self._make_ready()
+        if self._ready:
+            self.withhold(self._pop_ready().count)
 
     def withhold(self, events: int) -> None:
         """So many events, which do not wait, are not for the store."""
         self.withheld += events
         self._unsaid.seen += events
 
-    def _give(self, chunk: Chunk) -> None:
-        self._room -= chunk.count
-        self.given += chunk.count
-        self._unsaid.seen += chunk.count
-        self._unsaid.kept += chunk.count
+    def _give(self, events: int) -> None:
+        self._room -= events
+        self.given += events
+        self._unsaid.seen += events
+        self._unsaid.kept += events
+
+    def _count(self, chunk: Chunk, sign: int) -> None:
+        self.waiting += sign * chunk.count
+        for handle, count in chunk.runs:
+            self._counts[handle] += sign * count
 
     def next(self, sent: int) -> Chunk | None:
         """The next chunk that is to go, if one is, when records up to ``sent`` have gone."""
-        while self._queue and self._decided and self._queue[0].after <= sent:
-            after, chunk = self._queue.popleft()
-            self._decided -= 1
-            self.waiting -= chunk.count
-            self._bytes -= chunk.size
-            mine = self._of_those_meant(after, chunk)
+        emptied = 0
+        while self._goes and self.waiting and (emptied < EMPTIED_AT_ONCE or self._finishing):
+            if not self._ready:
+                self._make_ready()
+                emptied += not self._ready
+                continue
+            after = self._ready[0].after
+            if after > sent:
+                return None
+            mine = self._of_those_meant(after, self._pop_ready())
             if mine is not None:
-                self._give(mine)
+                self._give(mine.count)
                 return mine
         return None
+
+    def _pop_ready(self) -> Chunk:
+        chunk = self._ready.popleft().chunk
+        self._bytes -= chunk.size
+        self._count(chunk, -1)
+        return chunk
 
     def _of_those_meant(self, after: int, chunk: Chunk) -> Chunk | None:
         """What is left of a chunk without the events of nodes whose handles stand for others."""
@@ -112,13 +162,8 @@ class RawEvents:
             count if after >= self._owners.get(handle, unknown)[1] else 0
             for handle, count in chunk.runs
         ]
-        return self._cut(chunk, most)
-
-    def _cut(self, chunk: Chunk, most: list[int]) -> Chunk | None:
         kept = sum(most)
         self.withhold(chunk.count - kept)
-        if kept == chunk.count:
-            return chunk
         return chunk.cut(most) if kept else None
 
     def connected(self, number: int, handle: int, node_id: str) -> None:
@@ -158,21 +203,18 @@ class RawEvents:
         return lost
 
     def _decide(self) -> None:
-        if self.waiting > self._room:
-            self._decided = 0
-            now = self._clock.seconds()
-            early = not self._room or now - self._shared < SHARE_SECONDS
-            if early and not self._finishing:
-                return
+        self._goes = self.waiting <= self._room
+        now = self._clock.seconds()
+        due = self._room > 0 and now - self._shared >= SHARE_SECONDS
+        if not self._goes and (due or self._finishing):
             self._shared = now
             self._share_out(self._room)
-        self._decided = len(self._queue)
+            self._goes = True
 
     def process_ended(self) -> None:
         """The store process is gone, with what it had not written."""
-        self._known = False
+        self._known = self._goes = False
         self._room = 0
-        self._decided = 0
         self._given_before = self.given
 
     def finish(self) -> None:
@@ -187,26 +229,40 @@ class RawEvents:
 
     def _share_out(self, room: int) -> None:
         """Withhold so many events that no more than ``room`` wait, from each node alike."""
-        counts: Counter[int] = Counter()
-        for _, chunk in self._queue:
-            for handle, count in chunk.runs:
-                counts[handle] += count
-        left = shares(counts, room)
-        queue: deque[_Waiting] = deque()
-        self.waiting = self._bytes = self._decided = 0
-        for after, chunk in reversed(self._queue):
-            most = []
-            for handle, count in reversed(chunk.runs):
-                share = min(count, left[handle])
-                left[handle] -= share
-                most.append(share)
-            most.reverse()
-            kept = self._cut(chunk, most)
-            if kept is not None:
-                queue.appendleft(_Waiting(after, kept))
-                self.waiting += kept.count
-                self._bytes += kept.size
-        self._queue = queue
+        for handle, share in shares(self._counts, room).items():
+            excess = self._counts[handle] - share
+            if excess:
+                self._excess[handle] += excess
+                self.waiting -= excess
+                self.withhold(excess)
+            if share:
+                self._counts[handle] = share
+            else:
+                del self._counts[handle]
+        # Those that are withheld are the oldest.
+        self._queue.extendleft(reversed(self._ready))
+        self._ready.clear()
+
+    def _make_ready(self) -> None:
+        """Rid the oldest chunk of the queue of what is withheld; if more is left, it is ready."""
+        after, chunk = self._queue.popleft()
+        if not self._excess:
+            self._ready.append(_Waiting(after, chunk))
+            return
+        self._bytes -= chunk.size
+        most = []
+        for handle, count in chunk.runs:
+            excess = min(count, self._excess.get(handle, 0))
+            most.append(count - excess)
+            if excess:
+                self._excess[handle] -= excess
+                if not self._excess[handle]:
+                    del self._excess[handle]
+        kept = sum(most)
+        if kept:
+            mine = chunk if kept == chunk.count else chunk.cut(most)
+            self._ready.append(_Waiting(after, mine))
+            self._bytes += mine.size
 
     # What is told
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
 from hypothesis import given
 from hypothesis import strategies as st
 from twisted.internet.task import Clock
@@ -78,15 +80,31 @@ class WaitingTests(SynchronousTestCase):
 
     def test_they_are_bounded_and_what_is_let_go_of_is_the_flood(self) -> None:
         self.patch(raw_module, "WAITING_BYTES", 100_000)
+        for number in range(1000):
+            self.raw.wait(chunk([(1, 100)]), 0)
+            if number % 20 == 0:
+                self.raw.wait(chunk([(2, 2)]), 0)
+            self.assertLess(self.raw.waiting, 6000)
+        by_node = self.all_that_waits()
+        self.assertEqual(by_node[2], 100)
+        self.assertGreater(by_node[1], 500)
+        self.assertEqual(self.raw.given + self.raw.withheld, 100_100)
+
+    def test_they_are_bounded_even_where_each_is_one_of_many_nodes(self) -> None:
+        self.patch(raw_module, "WAITING_BYTES", 100_000)
         for _ in range(1000):
             self.raw.wait(chunk([(1, 98), (2, 2)]), 0)
-        self.assertLess(self.raw.waiting, 6000)
-        by_node = {1: 0, 2: 0}
+            self.assertLess(self.raw.waiting, 6000)
+        by_node = self.all_that_waits()
+        self.assertGreater(by_node[2], 100)
+        self.assertEqual(self.raw.given + self.raw.withheld, 100_000)
+
+    def all_that_waits(self) -> Counter[int]:
+        by_node: Counter[int] = Counter()
         for each in told(self.raw, 10_000):
             for handle, count in each.runs:
                 by_node[handle] += count
-        self.assertLess(by_node[1], 4 * by_node[2])
-        self.assertEqual(self.raw.given + self.raw.withheld, 100_000)
+        return by_node
 
     def test_there_may_be_many_small_ones(self) -> None:
         self.patch(raw_module, "WAITING_CHUNKS", 100)
