@@ -67,7 +67,7 @@ class Account:
 
     def add(self, other: Account) -> None:
         """Add what others sent, who report no slots of these."""
-        for name in ("connections", "counts", "failures", "faults", "dropped"):
+        for name in PARTS[:-1]:
             getattr(self, name).update(getattr(other, name))
         assert not self.spreads.keys() & other.spreads.keys()
         self.spreads.update(other.spreads)
@@ -184,6 +184,8 @@ def account_of_history(query: Query) -> tuple[Account, list[str]]:
         if width == "1h":
             account.faults = faults
         wrong += differences(f"faults_{width}", account.faults, faults)
+    for node, events, spans in query("SELECT node, dropped, spans FROM losses_1h"):
+        account.dropped.update({(ids[node], "events"): events, (ids[node], "spans"): spans})
     for kind, slot, *spread in query(
         'SELECT type, slot, nodes, "first", p50, p95, p99, "last" FROM slots ORDER BY nodes'
     ):
@@ -212,10 +214,11 @@ def _counts(
     return by_node, Counter(whole)
 
 
-def compare(
-    expected: Account, found: Account, parts: Iterable[str] = ("connections", "counts", "failures",
-    "faults", "spreads")
-) -> list[str]:  # fmt: skip
+PARTS = ("connections", "counts", "failures", "faults", "dropped", "spreads")
+"""The parts of an account."""
+
+
+def compare(expected: Account, found: Account, parts: Iterable[str] = PARTS) -> list[str]:
     """What ``found`` has otherwise than was ``expected``, in words."""
     return [
         line

@@ -13,7 +13,7 @@ import pytest
 from attrs import frozen
 
 from telemetry_twisted.store.testing import ThrowawayPostgresql
-from tests.end_to_end.account import account_of_history, compare, differences, querying
+from tests.end_to_end.account import PARTS, account_of_history, compare, differences, querying
 from tests.end_to_end.conftest import await_true
 from tests.end_to_end.truth import PATIENCE, scene
 
@@ -129,8 +129,7 @@ def test_two_servers_that_start_at_once(database_url: str, tmp_path: Path) -> No
         two.server.stop(seconds=PATIENCE)
     query = querying(database_url)
     found, contradictions = account_of_history(query)
-    parts = ["connections", "counts", "failures", "faults", "dropped"]
-    wrong += contradictions + compare(first, found, parts)
+    wrong += contradictions + compare(first, found, PARTS[:-1])
     runs = query("SELECT run FROM runs")
     assert len(runs) == len(set(runs)) == 2
     reports: dict[int, int] = dict(

@@ -35,12 +35,14 @@ def test_store_that_is_killed_five_times(database_url: str, tmp_path: Path) -> N
         at.check(simulation.sent())
 
 
-def test_store_that_stands_still_for_a_while(database_url: str, tmp_path: Path) -> None:
+def test_processes_that_stand_still_for_a_while(database_url: str, tmp_path: Path) -> None:
     with scene(tmp_path / "server", database_url) as at:
         simulation = at.simulate(rate=40)
-        at.await_events(50_000)
+        at.await_events(30_000)
         with at.stopped(at.await_pid("store")):
-            at.await_events(150_000)
+            at.await_events(80_000)
+        with at.stopped(at.await_pid("ingestion")):
+            at.await_events(110_000)
         at.check(simulation.sent())
 
 
@@ -51,15 +53,6 @@ def test_store_that_hangs_until_it_is_replaced(database_url: str, tmp_path: Path
         pid = at.await_pid("store")
         with at.stopped(pid):
             at.await_pid("store", besides=pid)
-        at.check(simulation.sent())
-
-
-def test_ingestion_that_stands_still_for_a_while(database_url: str, tmp_path: Path) -> None:
-    with scene(tmp_path / "server", database_url) as at:
-        simulation = at.simulate(rate=40)
-        at.await_events(50_000)
-        with at.stopped(at.await_pid("ingestion")):
-            at.await_events(100_000)
         at.check(simulation.sent())
 
 
