@@ -33,6 +33,10 @@ class OutcomeUnknown(DatabaseUnavailable):
     """The database was lost while it committed: the transaction is in it whole, or not at all."""
 
 
+class TooManyConnections(DatabaseUnavailable):
+    """The server takes no more connections for now."""
+
+
 class DatabaseFull(DatabaseError):
     """There is no room left where the database keeps its files; nothing was written."""
 

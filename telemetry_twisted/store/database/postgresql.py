@@ -15,12 +15,9 @@ from contextlib import contextmanager, suppress
 from typing import Any, TypeVar
 
 import psycopg2
-import psycopg2.errors
-import psycopg2.extensions
 from psycopg2.extras import execute_values
-from twisted.internet.defer import Deferred, DeferredSemaphore
-from twisted.python.failure import Failure
-from txpostgres import txpostgres
+from twisted.internet.defer import Deferred
+from twisted.logger import Logger
 
 from telemetry_twisted.interfaces import IServerReactor
 from telemetry_twisted.store.schema.table import AUTOMATIC, BLOB, INTEGER, TEXT, Row, Table
@@ -28,24 +25,21 @@ from telemetry_twisted.store.schema.versions import NEWEST, Dialect, changes_sin
 
 from .address import DatabaseAddress
 from .interface import (
-    QUERY_SECONDS,
     TRANSACTION_SECONDS,
-    DatabaseError,
-    DatabaseFull,
     DatabaseUnavailable,
     OutcomeUnknown,
     SchemaTooNew,
     Transaction,
 )
+from .pool import Pool
+from .server import Server, mark_parameters, read_bytes
 from .threads import Threads
+from .waiting import within
 
 T = TypeVar("T")
 
-READERS = 4
-"""Connections that read."""
-
-CONNECT_SECONDS = 5
-"""How long connecting may take."""
+CLOSE_SECONDS = 1.0
+"""How long a transaction may go on when the database is let go of, and again when it is ended."""
 
 SCHEMA_LOCK = 0x6A6970335F747774
 """The advisory lock under which servers that start at once change the schema one by one."""
@@ -60,12 +54,6 @@ DIALECT = Dialect(
     lambda _: " WITH (fillfactor = 80)",
 )
 
-_BYTES = psycopg2.extensions.new_type(
-    psycopg2.BINARY.values,
-    "BYTES",
-    lambda value, cursor: None if value is None else bytes(psycopg2.BINARY(value, cursor)),
-)
-
 
 class PostgresqlTransaction:
     """A transaction of the writing connection."""
@@ -74,12 +62,12 @@ class PostgresqlTransaction:
         self._cursor = cursor
 
     def execute(self, sql: str, parameters: Sequence[Any] = ()) -> int:
-        self._cursor.execute(_format(sql), tuple(parameters))
+        self._cursor.execute(mark_parameters(sql), tuple(parameters))
         rows: int = self._cursor.rowcount
         return rows
 
     def query(self, sql: str, parameters: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
-        self._cursor.execute(_format(sql), tuple(parameters))
+        self._cursor.execute(mark_parameters(sql), tuple(parameters))
         rows: list[tuple[Any, ...]] = self._cursor.fetchall()
         return rows
 
@@ -109,11 +97,6 @@ class PostgresqlTransaction:
         )
 
 
-def _format(sql: str) -> str:
-    """``sql`` with its parameters marked as psycopg2 wants them."""
-    return sql.replace("%", "%%").replace("?", "%s")
-
-
 def _copy_line(row: Row) -> bytes:
     """``row`` in the text format of COPY."""
     return b"\t".join(map(_copy_field, row)) + b"\n"
@@ -134,39 +117,26 @@ class PostgresqlDatabase:
     """A :class:`~.interface.Database` in a PostgreSQL server."""
 
     kind = "postgresql"
+    _log = Logger()
 
     def __init__(self, address: DatabaseAddress, reactor: IServerReactor) -> None:
         self.name = address.name
-        self._address = address
+        self._server = Server(address)
         self._reactor = reactor
         self._writing = Threads(reactor, 1, "store-writer")
         self._closed = False
         self._writer: Any = None
         self._busy = False
-        self._readers = DeferredSemaphore(READERS)
-        self._idle: list[_Reader] = []
-
-    def _parameters(self, statement_seconds: float) -> dict[str, Any]:
-        return {
-            "host": self._address.host,
-            "port": self._address.port,
-            "user": self._address.user or None,
-            "password": self._address.password or None,
-            "dbname": self._address.database,
-            "connect_timeout": CONNECT_SECONDS,
-            "application_name": "telemetry-twisted",
-            "options": f"-c statement_timeout={int(statement_seconds * 1000)}",
-        }
+        self._pool = Pool(self._server, reactor)
 
     async def open(self) -> None:
         await self._limited(self._open)
 
     def _open(self) -> None:
         self._forget_writer()
-        with self._translated():
-            connection = psycopg2.connect(**self._parameters(TRANSACTION_SECONDS))
-            connection.set_client_encoding("UTF8")
-            psycopg2.extensions.register_type(_BYTES, connection)
+        with self._server.errors():
+            connection = psycopg2.connect(**self._server.parameters(TRANSACTION_SECONDS))
+            read_bytes(connection)
             self._writer = connection
             try:
                 with self._committed(connection) as transaction:
@@ -193,7 +163,7 @@ class PostgresqlDatabase:
     def _transact(self, work: Callable[[Transaction], T]) -> T:
         if self._writer is None:
             raise DatabaseUnavailable(f"{self.name} is not connected")
-        with self._translated(), self._committed(self._writer) as transaction:
+        with self._server.errors(), self._committed(self._writer) as transaction:
             return work(transaction)
 
     @contextmanager
@@ -214,7 +184,7 @@ class PostgresqlDatabase:
             connection.commit()
         except psycopg2.Error as error:
             if connection.closed:
-                raise OutcomeUnknown(self._reason(error)) from None
+                raise OutcomeUnknown(self._server.reason(error)) from None
             raise
 
     async def _limited(self, work: Callable[..., T], *arguments: Any) -> T:
@@ -235,106 +205,29 @@ class PostgresqlDatabase:
                 link.shutdown(socket.SHUT_RDWR)
 
     async def query(self, sql: str, parameters: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
-        await self._readers.acquire()
-        try:
-            return await self._query(_format(sql), tuple(parameters))
-        finally:
-            self._readers.release()
-
-    async def _query(self, sql: str, parameters: tuple[Any, ...]) -> list[tuple[Any, ...]]:
-        with self._translated():
-            reader = self._idle.pop() if self._idle else await self._connected_reader()
-            try:
-                rows: list[tuple[Any, ...]] = await self._in_time(
-                    reader.runQuery(sql, parameters), QUERY_SECONDS
-                )
-            except (psycopg2.Error, DatabaseUnavailable):
-                reader.close()
-                raise
-            self._idle.append(reader)
-            return rows
-
-    async def _connected_reader(self) -> _Reader:
-        reader = _Reader(self._reactor, lost=self._reader_lost)
-        try:
-            parameters = self._parameters(QUERY_SECONDS)
-            await self._in_time(reader.connect(**parameters), CONNECT_SECONDS)
-        except (psycopg2.Error, DatabaseUnavailable):
-            if reader.pollable() is not None:
-                reader.close()
-            raise
-        psycopg2.extensions.register_type(_BYTES, reader.pollable())
-        return reader
-
-    def _reader_lost(self, reader: _Reader) -> None:
-        if reader in self._idle:
-            self._idle.remove(reader)
-
-    async def _in_time(self, result: Deferred[T], seconds: float) -> T:
-        """What ``result`` fires with, if it does within ``seconds``.
-
-        It is not cancelled: that would have psycopg2 wait, blocking, for a server that may not
-        answer. Closing the connection is what ends it.
-        """
-        outcome: Deferred[T] = Deferred()
-
-        def give_up() -> None:
-            outcome.errback(DatabaseUnavailable(f"{self.name} took longer than {seconds:g} s"))
-
-        timeout = self._reactor.callLater(seconds, give_up)
-
-        def settle(value: T | Failure) -> None:
-            if timeout.active():
-                timeout.cancel()
-                outcome.callback(value)
-
-        result.addBoth(settle)
-        return await outcome
+        return await self._pool.query(sql, parameters)
 
     async def close(self) -> None:
         if self._closed:
             return
         self._closed = True
+        self._pool.close()
+        # A server that does not answer is not waited for.
+        aborting = self._reactor.callLater(CLOSE_SECONDS, self.abort)
+        ended = Deferred.fromCoroutine(self._end_writing())
+        try:
+            await within(self._reactor, ended, 2 * CLOSE_SECONDS, "it is left behind")
+        except DatabaseUnavailable:
+            self._log.warn("{name} did not end: it is left behind", name=self.name)
+        finally:
+            if aborting.active():
+                aborting.cancel()
+
+    async def _end_writing(self) -> None:
         await self._writing.run(self._forget_writer)
         await self._writing.stop()
-        while self._idle:
-            self._idle.pop().close()
 
     def _forget_writer(self) -> None:
         if self._writer is not None:
             self._writer.close()
             self._writer = None
-
-    @contextmanager
-    def _translated(self) -> Iterator[None]:
-        """psycopg2's errors as the store's, without the password."""
-        try:
-            yield
-        except psycopg2.Error as error:
-            reason = self._reason(error)
-            if isinstance(error, psycopg2.errors.DiskFull):
-                raise DatabaseFull(reason) from None
-            if isinstance(error, (psycopg2.OperationalError, psycopg2.InterfaceError)):
-                raise DatabaseUnavailable(reason) from None
-            raise DatabaseError(reason) from None
-
-    def _reason(self, error: psycopg2.Error) -> str:
-        reason = " ".join(str(error).split()) or type(error).__name__
-        if self._address.password:
-            reason = reason.replace(self._address.password, "…")
-        return reason
-
-
-class _Reader(txpostgres.Connection):  # type: ignore[misc]  # txpostgres has no types
-    """A connection that, lost while nobody asks anything of it, is closed rather than logged."""
-
-    def __init__(self, reactor: IServerReactor, lost: Callable[[_Reader], None]) -> None:
-        super().__init__(reactor)
-        self._lost = lost
-
-    def doRead(self) -> None:
-        try:
-            super().doRead()
-        except psycopg2.Error:
-            self.close()
-            self._lost(self)

@@ -14,7 +14,7 @@ from pytest_twisted import ensureDeferred
 from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 
-from telemetry_twisted.store.database import postgresql, sqlite
+from telemetry_twisted.store.database import pool, postgresql, sqlite
 from telemetry_twisted.store.database.interface import Database, DatabaseUnavailable, Transaction
 from telemetry_twisted.store.packed import add_up
 from telemetry_twisted.store.testing import PASSWORD, ThrowawayPostgresql
@@ -159,8 +159,8 @@ async def test_reading_from_a_frozen_postgresql_is_given_up(
     server.start()
     database = make_database(url)
     assert await database.query("SELECT 1") == [(1,)]
-    monkeypatch.setattr(postgresql, "QUERY_SECONDS", 0.2)
-    monkeypatch.setattr(postgresql, "CONNECT_SECONDS", 0.2)
+    monkeypatch.setattr(pool, "QUERY_SECONDS", 0.2)
+    monkeypatch.setattr(pool, "CONNECT_SECONDS", 0.2)
     server.freeze()
     for _ in range(2):
         with pytest.raises(DatabaseUnavailable, match="took longer"):
