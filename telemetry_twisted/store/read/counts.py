@@ -146,7 +146,7 @@ async def _busiest(history: History, end: float) -> list[int]:
 async def event_types(history: History, begin: float, end: float) -> EventTypes:
     """The types of events, and how often each came over a range, of all nodes."""
     span = history.span(begin, end, MOST_BUCKETS)
-    totals = add_up(packed for _, packed in await _rows(history, span, [WHOLE_NETWORK]))
+    series = await counts_by_type(history, span, [WHOLE_NETWORK], None)
     return EventTypes(
         from_=rfc3339(begin),
         to=rfc3339(end),
@@ -156,7 +156,7 @@ async def event_types(history: History, begin: float, end: float) -> EventTypes:
                 name=event.name,
                 group=event.group,
                 has_reason=event.has_reason,
-                count=totals.get(event.discriminator, 0),
+                count=sum(series.get(event.discriminator, ())),
             )
             for event in TABLE.events.values()
         ],

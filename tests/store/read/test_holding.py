@@ -16,13 +16,15 @@ from twisted.internet.defer import Deferred, gatherResults
 from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import LoopingCall
 
+from telemetry_twisted.jip3.table import TABLE
 from telemetry_twisted.store.database.interface import Database, Transaction
-from telemetry_twisted.store.read import nodes, raw
+from telemetry_twisted.store.packed import pack
+from telemetry_twisted.store.read import counts, nodes, raw
 from telemetry_twisted.store.read.history import History
 from telemetry_twisted.store.read.network import network
 from telemetry_twisted.store.read.raw_search import NEWEST, Wanted
-from telemetry_twisted.store.schema.policy import Policy
-from telemetry_twisted.store.schema.tables import LATEST, NODES
+from telemetry_twisted.store.schema.policy import DAY, Policy
+from telemetry_twisted.store.schema.tables import COUNTS, LATEST, NODES, WHOLE_NETWORK
 from telemetry_twisted.store.write.raw import Waiting, make_batch
 from telemetry_twisted.store.write.transactions import write_batch
 from telemetry_twisted.transport.records import Chunk, encode_runs
@@ -76,6 +78,14 @@ def write_nodes(transaction: Transaction) -> None:
     )
 
 
+def write_counts(transaction: Transaction) -> None:
+    """A day of counts of the whole network."""
+    minutes = range(NOW - DAY, NOW, 60)
+    packed = pack({kind: 100_000 + kind for kind in TABLE.events})
+    rows = [(bucket, WHOLE_NETWORK, 1, 10**7, packed) for bucket in minutes]
+    transaction.upsert(COUNTS[60], rows)
+
+
 def write_events(transaction: Transaction, batch: int) -> None:
     """A batch of events."""
     message = (
@@ -127,6 +137,7 @@ async def longest_hold(ask: Callable[[], Awaitable[object]], times: int) -> floa
 async def test_no_answer_holds_the_reactor(database: Database) -> None:
     await database.open()
     await database.transact(write_nodes)
+    await database.transact(write_counts)
     for batch in range(BATCHES):
         await database.transact(partial(write_events, batch=batch))
     turns = Turns(cast(IReactorTime, reactor))
@@ -145,6 +156,9 @@ async def test_no_answer_holds_the_reactor(database: Database) -> None:
         "events of a node, of which none matches": browse(1, set(OTHER_TYPES)),
         "nodes": lambda: nodes.nodes(history, 0, 500, everybody, True),
         "network": lambda: network(history, everybody),
+        "event types": lambda: counts.event_types(history, NOW - DAY, NOW),
+        "events by type": lambda: counts.by_type(history, NOW - DAY, NOW, None, None),
+        "events by group": lambda: counts.by_group(history, NOW - DAY, NOW, None, None),
     }
     # What the test has left behind is no answer's.
     gc.collect()
