@@ -110,7 +110,7 @@ class HubGauges:
         self._marks.append((now, self._figures.hub.ring.total))
         while len(self._marks) > 2 and now - self._marks[1][0] >= RATE_SECONDS:
             del self._marks[0]
-        self._losses.look(self._store_client.losses.total)
+        self._losses.look(self._store_client.losses.of_records.as_json())
 
     def events_per_second(self) -> float:
         """Events that came lately, per second."""

@@ -18,13 +18,15 @@ class Losses:
     """Adds up what is lost, and tells of all of it in the log: how much, and why.
 
     ``total`` has by name what was lost so far: what a :class:`~.tally.Tally` has, and what store
-    processes say that they had to let go of.
+    processes say that they had to let go of. ``of_records`` is the first of these alone: the others
+    let go of what is more than history has room for, which strangers can bring about.
     """
 
     _log = Logger()
 
     def __init__(self, clock: IReactorTime) -> None:
         self.total: Counter[str] = Counter(Tally().as_json())
+        self.of_records = Tally()
         self._clock = clock
         self._untold: dict[str, Tally] = {}
         self._of_process: Mapping[str, int] = {}
@@ -32,6 +34,7 @@ class Losses:
     def add(self, tally: Tally, why: str) -> None:
         """``tally`` is lost, for one of few reasons."""
         self.total.update(tally.as_json())
+        self.of_records.add(tally)
         if why in self._untold:
             self._untold[why].add(tally)
         else:
