@@ -45,9 +45,9 @@ def processes(server: Server, kind: str) -> list[int]:
 
 
 def health(server: Server) -> tuple[str, list[str]]:
-    """Status and problems, as a load balancer is told."""
+    """Status and problems, as a load balancer is told; an error while there is no room for it."""
     _, body, _ = server.get("/api/health")
-    return body["status"], body["problems"]
+    return body.get("status", "turned away"), body.get("problems", [])
 
 
 def metrics(server: Server) -> dict[str, Any]:
