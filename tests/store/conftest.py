@@ -154,9 +154,22 @@ class Feed:
         """Faults."""
         self._json(records.FAULTS, faults)
 
-    def sampled(self, seen: int, kept: int, at: float = NOW) -> None:
-        """How many events were seen, and how many of them the store was given."""
-        self._json(records.SAMPLED, {"received": at, "seen": seen, "kept": kept})
+    def sampled(self, seen: int, kept: int, at: float = NOW, lost: int = 0) -> None:
+        """How many events were seen, and how many of them the store was given; ``lost`` were given
+        to one before."""
+        tally = {"received": at, "seen": seen, "kept": kept, "lost": lost}
+        self._json(records.SAMPLED, tally)
+
+    def losses(
+        self,
+        unread: dict[int, int],
+        dropped: dict[int, dict[str, int]],
+        rate_limited: dict[int, int] | None = None,
+        at: float = NOW,
+    ) -> None:
+        """Failures whose reasons are not told by type, and what is not there by handle."""
+        told = {"unread": unread, "dropped": dropped, "rate_limited": rate_limited or {}}
+        self._json(records.COUNTS, {"received": at, "counts": {}, **told})
 
     def chunk(self, *events: tuple[int, int], at: float = NOW) -> None:
         """A chunk of events, each ``(handle, type)``."""

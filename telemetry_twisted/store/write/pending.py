@@ -96,8 +96,9 @@ class Pending:
     def resume(self, body: Any, now: float) -> None:
         """Take a ``RESUME`` record, which says anew who is there and which record is next."""
         micros = int(now * 1_000_000)
+        if self.taken is None:  # what is said later is known here
+            self._resumed = body["gap"]["ended"] if body["gap"] else micros
         self.taken = body["first"] - 1
-        self._resumed = body["gap"]["ended"] if body["gap"] else micros
         self._collected.resume(body, micros)
 
     def clock_set_back(self) -> None:
@@ -140,7 +141,7 @@ class Pending:
                 section.source.written(items)
             self.position = position
             self._raw_dropped_written = dropped
-            if self._resumed == resumed:
+            if resumed is not None:
                 self._resumed = None
 
         def restore() -> None:

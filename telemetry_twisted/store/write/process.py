@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from uuid import uuid4
 
 import ujson
 from attrs import asdict, field, frozen
@@ -54,7 +53,7 @@ class Settings:
         value = ujson.loads(body)
         policy = value["policy"]
         policy["counts"] = {int(width): kept for width, kept in policy["counts"].items()}
-        return cls(value["database"], Policy(**policy), value.get("server", ""))
+        return cls(value["database"], Policy(**policy), value["server"])
 
 
 class StoreProcess:
@@ -91,14 +90,13 @@ class StoreProcess:
         database = open_database(settings.database, self._reactor)
         self._writer = Writer(
             database,
-            settings.server or uuid4().hex,
+            settings.server,
             self._reactor,
             settings.policy,
             self._now,
             self._errors,
         )
         self._policy = settings.policy
-        self._resumes = bool(settings.server)
         self._writer.start(self)
         self._reports = Rounds(self.tell, "report of the store", self._reactor, self._errors)
         self._reports.start(STATUS_SECONDS, now=True)
@@ -110,8 +108,6 @@ class StoreProcess:
         status = self._writer.status()
         room = max(0, self._policy.queue_events - status["queue_events"])
         more = {"raw_room": room, "internal_errors": self._errors.counts}
-        if not self._resumes:
-            more["taken"] = status["taken"] or 0
         self._link.send(records.encode_json(records.STORE_STATUS, {**status, **more}))
 
     async def heard(self) -> None:
