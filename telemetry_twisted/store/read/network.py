@@ -10,7 +10,7 @@ from telemetry_twisted.jip3.moment import newest_slot
 from telemetry_twisted.jip3.state_types import BEST_BLOCK, FINALIZED_BLOCK, SYNC_STATUS
 from telemetry_twisted.store.schema.tables import LATEST, NODES, STATES
 
-from .history import History
+from .history import History, marks
 from .nodes import read_block, read_synced
 from .shapes import Answer, Hash
 
@@ -62,36 +62,55 @@ async def network(history: History, connected: Collection[str]) -> Network:
     reason: who was heard within :data:`HEARD_SECONDS` of the newest that history holds, and is not
     ahead of the clock.
     """
-    columns = ("implementation", "implementation_version", "gp_version")
-    rows = await history.query(NODES.select("node", "node_id", *columns))
-    present = {row[0]: row[2:] for row in rows if row[1] in connected}
-    versions = Counter(present.values())
-    heard = await _heard(history)
+    ((known,),) = await history.query(f"SELECT count(*) FROM {NODES.name}")
+    present = await _software(history, connected)
+    heard = await _heard(history) & present.keys()
     blocks: dict[int, list[tuple[int, str]]] = {BEST_BLOCK: [], FINALIZED_BLOCK: []}
     synced = 0
     newest = newest_slot(history.reached())
-    states = await history.query(
-        f"{LATEST.select('node', 'type', 'fields')} WHERE type IN (?, ?, ?)",
-        (BEST_BLOCK, FINALIZED_BLOCK, SYNC_STATUS),
-    )
-    async for number, kind, fields in history.turns.steps(states):
-        if number not in present:
-            continue
+    async for number, kind, fields in history.turns.steps(await _states(history, present)):
         if kind == SYNC_STATUS:
             synced += read_synced(fields).synced
         elif number in heard and (said := read_block(fields)).slot <= newest:
             blocks[kind].append((said.slot, said.hash))
     return Network(
-        nodes=NodeCounts(known=len(rows), connected=len(present), synced=synced),
+        nodes=NodeCounts(known=known, connected=len(present), synced=synced),
         best=_head(blocks[BEST_BLOCK]),
         finalized=_head(blocks[FINALIZED_BLOCK]),
         implementations=[
-            Implementation(
-                implementation=name, implementation_version=version, gp_version=gp, nodes=nodes
-            )
-            for (name, version, gp), nodes in versions.most_common()
+            Implementation(*software, nodes)
+            for software, nodes in Counter(present.values()).most_common()
         ],
     )
+
+
+Software = tuple[str | None, str | None, str | None]
+"""What a node runs: implementation, its version, and that of the Gray Paper."""
+
+
+async def _software(history: History, connected: Collection[str]) -> dict[int, Software]:
+    """What each of the nodes runs that are there, by its number."""
+    if not connected:
+        return {}
+    rows = await history.query(
+        f"{NODES.select('node', 'implementation', 'implementation_version', 'gp_version')} "
+        f"WHERE node_id IN ({marks(connected)}) ORDER BY node",
+        (*connected,),
+    )
+    return {number: (name, version, gp) for number, name, version, gp in rows}
+
+
+async def _states(history: History, nodes: Collection[int]) -> list[tuple[int, int, str]]:
+    """The newest blocks and sync states of some nodes: number, type, and fields."""
+    if not nodes:
+        return []
+    types = (BEST_BLOCK, FINALIZED_BLOCK, SYNC_STATUS)
+    rows = await history.query(
+        f"{LATEST.select('node', 'type', 'fields')} "
+        f"WHERE node IN ({marks(nodes)}) AND type IN ({marks(types)})",
+        (*nodes, *types),
+    )
+    return [(number, kind, fields) for number, kind, fields in rows]
 
 
 async def _heard(history: History) -> set[int]:

@@ -79,6 +79,15 @@ async def test_who_has_left_has_no_say(history: History, told: Make) -> None:
 
 
 @ensureDeferred
+async def test_nobody_is_there_or_nobody_that_history_knows(history: History, told: Make) -> None:
+    await told((100, A))
+    for present in (set[str](), {"ff" * 32}):
+        shown = await network(history, present)
+        assert shown.nodes == NodeCounts(known=1, connected=0, synced=0)
+        assert (shown.best, shown.implementations) == (None, [])
+
+
+@ensureDeferred
 async def test_who_has_been_silent_has_no_say(
     history: History, told: Make, commit: Make, clock: Clock
 ) -> None:
