@@ -162,10 +162,10 @@ STATES = Table(
     },
     ("bucket", "node", "run"),
 )
+"""What a node's state was at the end of each 10 s in which it said something of it."""
 
 STATE_COLUMNS = tuple(STATES.columns)[3:]
 """What is known of a node's state, beside the bucket, the node and the run."""
-"""What a node's state was at the end of each 10 s in which it said something of it."""
 
 SLOTS = Table(
     "slots",
@@ -193,9 +193,9 @@ SLOTS = Table(
 
 ``first`` is in microseconds of Unix time, ``p50`` to ``last`` in microseconds after it, null where
 every clock was too wrong to be used, which ``off_clock`` counts; ``blocks`` is JSON
-``[[hash, nodes], …]``. ``reports`` is what each node reported, packed (:mod:`..write.spread`), by
-which the next run of the same server goes on with the slot, whose row is its own then; null once it
-is old. Where runs of several servers have a slot, that with the most nodes counts.
+``[[hash, nodes], …]``. ``reports`` is what each node reported, packed (:mod:`..reports`), by which
+the next run of the same server goes on with the slot, whose row is its own then; null once it is
+old. By it the rows of several servers are merged; without it, the one with the most nodes counts.
 """
 
 SPREADS = Table(
