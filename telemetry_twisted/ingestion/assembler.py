@@ -6,6 +6,7 @@ the hub no more than one with much, and none waits longer than the turn that rea
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable
 
 from twisted.internet.interfaces import IReactorTime
@@ -13,6 +14,7 @@ from twisted.internet.interfaces import IReactorTime
 from telemetry_twisted.clock import Now, never_set_back
 from telemetry_twisted.jip3.codec import Stream
 from telemetry_twisted.jip3.moment import Moment
+from telemetry_twisted.jip3.state_types import STATE_TYPES
 from telemetry_twisted.timestamps import rfc3339
 from telemetry_twisted.transport.records import CHUNK_EVENTS, Chunk, Facts, each_frame, encode_runs
 
@@ -22,8 +24,10 @@ from .faults import FaultLedger
 class Source:
     """An admitted node: the ``handle`` that stands for it, its ``stream``, its ``faults``.
 
-    ``events`` counts those sent so far, ``rate_limited`` those that were passed over since history
-    was told; ``latest`` holds the newest facts by discriminator, as message contents.
+    ``events`` counts those sent so far. What follows is since history was told: ``rate_limited``
+    counts messages that were passed over, ``failures`` by discriminator those that were passed on
+    as facts; ``latest`` holds the newest of each state, as message contents by discriminator, and
+    ``waiting`` those of them that were not passed on.
     """
 
     def __init__(self, handle: int, stream: Stream, faults: FaultLedger) -> None:
@@ -32,7 +36,24 @@ class Source:
         self.faults = faults
         self.events = 0
         self.rate_limited = 0
+        self.failures: Counter[int] = Counter()
         self.latest: dict[int, bytes] = {}
+        self.waiting: dict[int, bytes] = {}
+
+    def passed_on(self, facts: bytes) -> None:
+        """Frames of facts are sent."""
+        for content in each_frame(facts):
+            kind = content[8]
+            if kind in STATE_TYPES:
+                self.latest[kind] = content
+                self.waiting.pop(kind, None)
+            else:
+                self.failures[kind] += 1
+
+    def held_back(self, newest: bytes) -> None:
+        """Frames of the newest states are not sent, or not yet."""
+        for content in each_frame(newest):
+            self.latest[content[8]] = self.waiting[content[8]] = content
 
 
 class Assembler:
@@ -104,27 +125,29 @@ class Assembler:
             room = CHUNK_EVENTS - self._count
             if most is not None and most < room:
                 room = most
-            decoded = decode(data, at, room, self._next_id, self._step, self._moment)
-            count = len(decoded.types)
+            at, events, types, lengths, facts, newest, faults = decode(
+                data, at, room, self._next_id, self._step, self._moment
+            )
+            count = len(types)
             if count:
                 self._next_id += count * self._step
                 self._count += count
                 source.events += count
                 self._runs.append((source.handle, count))
-                self._types.append(decoded.types)
-                self._lengths.append(decoded.lengths)
-                self._parts.append(decoded.events)
+                self._types.append(types)
+                self._lengths.append(lengths)
+                self._parts.append(events)
                 if self._count == CHUNK_EVENTS:
                     self._close_chunk()
                 if most is not None:
                     most -= count
-            if decoded.facts:
-                self._facts.append((source.handle, decoded.facts))
-                for content in each_frame(decoded.facts):
-                    source.latest[content[8]] = content
-            if decoded.faults:
-                source.faults.enter(decoded.faults)
-            at = decoded.end
+            if facts:
+                self._facts.append((source.handle, facts))
+                source.passed_on(facts)
+            if newest:
+                source.held_back(newest)
+            if faults:
+                source.faults.enter(faults)
             if count < room:
                 break
         return at
@@ -152,7 +175,8 @@ class Assembler:
         now = self._now()
         self._read_micros = int(self._clock.seconds() * 1_000_000)
         self._received_micros = int(now * 1_000_000)
-        self._moment = Moment.at(now, rfc3339(now).encode(), self._reached())
+        received, second = rfc3339(now).encode(), int(self._clock.seconds())
+        self._moment = Moment.at(now, received, self._reached(), second)
         self._clock.callLater(0, self.end_turn)
 
     def end_turn(self) -> None:

@@ -1,14 +1,20 @@
-"""What history is told of nodes once a second: counts, and what changed of their state."""
+"""What history is told of nodes once a second: counts, and what changed of their state.
+
+Of facts, the assembler passes most on as they come. Those that wait here are states of nodes that
+have told more of them than is passed on (:mod:`~telemetry_twisted.jip3.thinning`): the newest.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections import Counter
+from collections.abc import Sequence
 from typing import Any
 
 from telemetry_twisted.clock import Now
 from telemetry_twisted.errors import InternalErrors
-from telemetry_twisted.jip3.codec import Dropped
+from telemetry_twisted.jip3.codec import FAILURE_TYPES, Dropped
 from telemetry_twisted.jip3.moment import COMMON_ERA
+from telemetry_twisted.jip3.state_types import BEST_BLOCK, FINALIZED_BLOCK, SYNC_STATUS
 from telemetry_twisted.jip3.values import decode_event
 from telemetry_twisted.transport import records
 from telemetry_twisted.transport.link import Link
@@ -18,11 +24,9 @@ from .assembler import Assembler, Source
 NODE = "node"
 """The place of mistakes in what is done for one node (:class:`.InternalErrors`)."""
 
-_BEST_BLOCK, _FINALIZED_BLOCK, _SYNC_STATUS = 11, 12, 13
-
 
 class HistoryReports:
-    """Sends ``COUNTS`` and ``STATE``.
+    """Sends ``FACTS`` that waited, ``COUNTS`` and ``STATE``.
 
     A ``COUNTS`` record counts all that is in the chunks sent since the last one, whosever it is, so
     that the hub can count for itself what came after the last one of a process that died.
@@ -37,14 +41,25 @@ class HistoryReports:
         self._now = now
         self._errors = errors
 
-    def send(self, sources: Iterable[Source]) -> None:
+    def send(self, sources: Sequence[Source]) -> None:
         """Tell what is new of all nodes, and the state of ``sources``."""
         self._assembler.end_turn()
+        self._send_waiting(sources)
         self._send_counts()
         self._send_states(sources)
 
+    def _send_waiting(self, sources: Sequence[Source]) -> None:
+        runs = []
+        for source in sources:
+            if source.waiting:
+                waiting, source.waiting = source.waiting, {}
+                runs.append((source.handle, records.encode_frames(waiting.values())))
+        if runs:
+            self._link.send(records.Facts(int(self._now() * 1_000_000), tuple(runs)).encode())
+
     def _send_counts(self) -> None:
         counts: dict[int, Any] = {}
+        unread: Counter[int] = Counter()
         dropped: dict[int, Any] = {}
         rate_limited: dict[int, int] = {}
         for source in self._assembler.take_changed():
@@ -53,6 +68,9 @@ class HistoryReports:
                 count = source.stream.take_counts()
                 if count:
                     counts[source.handle] = count
+                    failures, source.failures = source.failures, Counter()
+                    for kind in FAILURE_TYPES & count.keys():
+                        unread[kind] += count[kind] - failures[kind]
                 spans = source.stream.take_dropped()
                 if spans is not None:
                     dropped[source.handle] = _in_unix_time(spans)
@@ -61,13 +79,15 @@ class HistoryReports:
                     source.rate_limited = 0
         if counts or rate_limited:
             body = {"received": self._now(), "counts": counts}
+            if unread := +unread:
+                body["unread"] = unread
             if dropped:
                 body["dropped"] = dropped
             if rate_limited:
                 body["rate_limited"] = rate_limited
             self._link.send(records.encode_json(records.COUNTS, body))
 
-    def _send_states(self, sources: Iterable[Source]) -> None:
+    def _send_states(self, sources: Sequence[Source]) -> None:
         states = {}
         for source in sources:
             if source.latest:
@@ -91,10 +111,10 @@ def _in_unix_time(dropped: Dropped) -> dict[str, int | None]:
 def _state(source: Source, latest: dict[int, bytes]) -> dict[str, Any]:
     """What the ``latest`` status events of a node say, in the form of a ``STATE`` record."""
     state: dict[str, Any] = {"cores": source.stream.cores}
-    for name, discriminator in (("best", _BEST_BLOCK), ("finalized", _FINALIZED_BLOCK)):
+    for name, discriminator in (("best", BEST_BLOCK), ("finalized", FINALIZED_BLOCK)):
         if discriminator in latest:
             block = decode_event(latest[discriminator], 0)
             state[name] = {"slot": block.fields["slot"], "hash": block.fields["hash"]}
-    if _SYNC_STATUS in latest:
-        state["synced"] = decode_event(latest[_SYNC_STATUS], 0).fields["synced"]
+    if SYNC_STATUS in latest:
+        state["synced"] = decode_event(latest[SYNC_STATUS], 0).fields["synced"]
     return state

@@ -21,7 +21,7 @@ from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 from libc.stdlib cimport free, realloc
 from libc.string cimport memcpy, memset
 
-from telemetry_twisted.jip3 import moment, table, values
+from telemetry_twisted.jip3 import moment, table, thinning, values
 from telemetry_twisted.jip3.codec import DECODE_ERROR, EXCERPT_BYTES, MOST_DROPPED, VIOLATION
 from telemetry_twisted.jip3.codec import Decoded, Dropped, Fault, FrameTooLong
 
@@ -63,6 +63,10 @@ cdef tuple REASONS = (
 cdef uint64_t COMMON_ERA = moment.COMMON_ERA
 cdef int64_t MAX_CORES = table.MAX_CORES
 cdef uint64_t MOST_DROPPED_EVENTS = MOST_DROPPED
+cdef size_t MOST_FACT_BYTES = thinning.MOST_FACT_BYTES
+cdef int64_t FACTS_A_SECOND = thinning.FACTS_A_SECOND
+cdef int64_t FACTS_AT_ONCE = thinning.FACTS_AT_ONCE
+cdef int64_t STATES_A_SECOND = thinning.STATES_A_SECOND
 
 cdef Py_ssize_t EXCERPT = EXCERPT_BYTES
 cdef const char* OPENING = b'{"type":"event","data":{"id":'
@@ -73,6 +77,13 @@ cdef enum:
     KEPT = 1 << 20          # most bytes that a buffer holds on to from one call to the next
     LENGTH_BYTES = 4        # of a frame's length
     HEAD_BYTES = 9          # of timestamp and discriminator
+    STATUS = 10             # discriminators of states
+    BEST_BLOCK = 11
+    FINALIZED_BLOCK = 12
+    SYNC_STATUS = 13
+    STATES = 4              # how many these are
+    ALLOWANCES = 5          # one for each of them, and one for failures
+    BLOCK_SLOT = 9          # where the slot is in the content of a report of a block
     DROPPED = 0             # discriminator of the event that counts for more than one
     DROPPED_LAST = 9        # where the time of the last that it stands for begins in the content
     DROPPED_NUM = 17        # where its num begins in the content
@@ -81,6 +92,9 @@ cdef enum:
     NO_DISCRIMINATOR = 256  # where a message is too short to have one
     NOT_WHOLE = -1          # frame_size: the frame does not end in the data
     TOO_LONG = -2           # frame_size: it announces more than is taken
+
+
+ctypedef const uint8_t* Content
 
 
 cdef struct Op:             # as _program.OP packs it
@@ -167,6 +181,7 @@ cdef class Buffers:
     cdef Buffer types
     cdef Buffer lengths
     cdef Buffer facts
+    cdef Buffer newest
     cdef Buffer findings                # of one message
     cdef Buffer tally                   # of all, those alike in one, which ``places`` finds
     cdef uint16_t[OUT_OF_MEMORY][257] places    # by reason and discriminator: its number from 1 on
@@ -176,10 +191,11 @@ cdef class Buffers:
     cdef uint64_t earliest
     cdef uint64_t latest
     cdef uint32_t newest_slot
+    cdef int64_t second
 
     cdef int take_moment(self, object moment) except -1:
         self.moment = None
-        received, self.minute, self.earliest, self.latest, self.newest_slot = moment
+        received, self.minute, self.earliest, self.latest, self.newest_slot, self.second = moment
         self.closing = received + b'"},'
         self.moment = moment
         return 0
@@ -209,8 +225,8 @@ cdef class Buffers:
     def __sizeof__(self):
         return (
             object.__sizeof__(self) + self.events.capacity + self.types.capacity
-            + self.lengths.capacity + self.facts.capacity + self.findings.capacity
-            + self.tally.capacity + sizeof(self.places)
+            + self.lengths.capacity + self.facts.capacity + self.newest.capacity
+            + self.findings.capacity + self.tally.capacity + sizeof(self.places)
         )
 
     def __dealloc__(self):
@@ -218,6 +234,7 @@ cdef class Buffers:
         release(&self.types)
         release(&self.lengths)
         release(&self.facts)
+        release(&self.newest)
         release(&self.findings)
         release(&self.tally)
 
@@ -531,6 +548,15 @@ cdef list faults(Buffers buffers):
     return result
 
 
+cdef inline bint is_report(int allowance) noexcept nogil:
+    """Whether the allowance is that of a kind of block or of failures."""
+    return allowance != STATUS - STATUS and allowance != SYNC_STATUS - STATUS
+
+
+cdef inline int64_t at_once(int allowance) noexcept nogil:
+    return FACTS_AT_ONCE if is_report(allowance) else STATES_A_SECOND
+
+
 cdef class Stream:
     """See :class:`telemetry_twisted.jip3.codec.Stream`."""
 
@@ -549,6 +575,10 @@ cdef class Stream:
     cdef uint8_t[32] _fact_types        # a bit for each discriminator
     cdef uint32_t[256] _counts          # of events by discriminator
     cdef Lost _lost                     # what the node said it dropped
+    cdef int64_t _second                # the last in which something was read
+    cdef int64_t[STATES] _slots         # of the reports of blocks that were passed on last, or -1
+    cdef uint8_t[ALLOWANCES] _allowances
+    cdef Content[STATES] _newest        # while frames are decoded, or NULL
 
     def __cinit__(self, program not None, Buffers buffers not None, dialect not None):
         cdef uint8_t discriminator
@@ -565,6 +595,11 @@ cdef class Stream:
         self._minute_of_time = self._minute_of_slot = -1
         self._most = min(dialect.max_message_size, UINT32_MAX)
         self._lost = Lost(0, 0, UINT64_MAX, 0, False)
+        self._second = 0
+        for discriminator in range(STATES):
+            self._slots[discriminator] = -1
+        for discriminator in range(ALLOWANCES):
+            self._allowances[discriminator] = at_once(discriminator)
         for discriminator in dialect.fact_types:
             self._fact_types[discriminator >> 3] |= 1 << (discriminator & 7)
 
@@ -585,7 +620,7 @@ cdef class Stream:
         cdef const uint8_t* end = begin + (len(data) - start)
         cdef const uint8_t* at = begin
         cdef Buffers buffers = self._buffers
-        cdef bytes closing
+        cdef bytes closing, types
         cdef size_t written
         cdef int64_t size = NOT_WHOLE
         cdef Reason reason
@@ -615,7 +650,10 @@ cdef class Stream:
         m.events = &buffers.events
         m.findings = &buffers.findings
         buffers.events.size = buffers.types.size = buffers.lengths.size = 0
-        buffers.facts.size = buffers.findings.size = buffers.tally.size = 0
+        buffers.facts.size = buffers.newest.size = buffers.findings.size = buffers.tally.size = 0
+        memset(self._newest, 0, sizeof(self._newest))
+        if self._second != buffers.second:
+            self._fill_allowances(buffers.second)
         while <Py_ssize_t> buffers.types.size < room:
             size = frame_size(at, end, self._most)
             if size < 0:
@@ -649,16 +687,20 @@ cdef class Stream:
             self._minute_of_slot = buffers.minute
         if buffers.findings.capacity > KEPT:
             release(&buffers.findings)
+        if not self._hand_out_newest():
+            raise MemoryError
+        types = taken(&buffers.types)
         result = new_tuple(Decoded, (
             start + (at - begin),
             taken(&buffers.events),
-            taken(&buffers.types),
+            types,
             taken(&buffers.lengths),
             taken(&buffers.facts),
+            taken(&buffers.newest),
             faults(buffers),
         ))
         # What is not handed out, because there is no memory for it, is not counted either.
-        self._count(result.types)
+        self._count(types)
         return result
 
     def skip(self, bytes data not None, Py_ssize_t start, Py_ssize_t most):
@@ -706,6 +748,44 @@ cdef class Stream:
         for number in range(len(types)):
             self._counts[type[number]] += 1
 
+    cdef void _fill_allowances(self, int64_t second) noexcept:
+        cdef int64_t seconds = min(max(second - self._second, 1), FACTS_AT_ONCE)
+        cdef int each
+        for each in range(ALLOWANCES):
+            self._allowances[each] = min(
+                at_once(each),
+                self._allowances[each]
+                + seconds * (FACTS_A_SECOND if is_report(each) else STATES_A_SECOND),
+            )
+        self._second = second
+
+    cdef inline bint _passes(self, const uint8_t* content, uint8_t type) noexcept:
+        """Whether a fact is passed on; if it is a state, note that it is the newest if not."""
+        cdef uint8_t each = type - STATUS if STATUS <= type <= SYNC_STATUS else STATES
+        cdef uint32_t slot
+        cdef bint passes = self._allowances[each] > 0
+        if passes and (type == BEST_BLOCK or type == FINALIZED_BLOCK):
+            memcpy(&slot, content + BLOCK_SLOT, 4)
+            passes = self._slots[each] != slot
+            if passes:
+                self._slots[each] = slot
+        self._allowances[each] -= passes
+        if each < STATES:
+            self._newest[each] = NULL if passes else content
+        return passes
+
+    cdef bint _hand_out_newest(self) noexcept:
+        """Write the newest states that are not passed on; False if there is no memory."""
+        cdef Buffer* newest = &self._buffers.newest
+        cdef uint32_t size
+        cdef int each
+        for each in range(STATES):
+            if self._newest[each] != NULL:
+                memcpy(&size, self._newest[each] - LENGTH_BYTES, LENGTH_BYTES)
+                if not append(newest, self._newest[each] - LENGTH_BYTES, LENGTH_BYTES + size):
+                    return False
+        return True
+
     cdef void _note_dropped(self, const uint8_t* content) noexcept:
         """Add what a ``Dropped`` says, but for times of which one is off the clock."""
         cdef Buffers buffers = self._buffers
@@ -742,9 +822,10 @@ cdef class Stream:
         cdef uint8_t type = content[8]
         if not append(&buffers.types, &type, 1) or not append(&buffers.lengths, &length, 4):
             return OUT_OF_MEMORY
-        if self._fact_types[type >> 3] & 1 << (type & 7):
-            if not append(&buffers.facts, content - LENGTH_BYTES, LENGTH_BYTES + size):
-                return OUT_OF_MEMORY
+        if self._fact_types[type >> 3] & 1 << (type & 7) and size <= MOST_FACT_BYTES:
+            if self._passes(content, type):
+                if not append(&buffers.facts, content - LENGTH_BYTES, LENGTH_BYTES + size):
+                    return OUT_OF_MEMORY
         if type == DROPPED:
             self._note_dropped(content)
         return FINE

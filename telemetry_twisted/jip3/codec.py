@@ -14,6 +14,7 @@ from typing import NamedTuple, Protocol
 from attrs import field, frozen
 
 from .moment import Moment
+from .state_types import STATE_TYPES
 from .table import TABLE
 
 DECODE_ERROR = "decode_error"
@@ -28,9 +29,6 @@ EXCERPT_BYTES = 64
 DEFAULT_MAX_MESSAGE_SIZE = 1 << 20
 """Longest message content a stream takes unless told otherwise, in bytes."""
 
-STATE_TYPES: frozenset[int] = frozenset({10, 11, 12, 13})
-"""Discriminators of what a node says of its state: status, blocks, sync state."""
-
 FAILURE_TYPES: frozenset[int] = frozenset(
     event.discriminator for event in TABLE.events.values() if event.has_reason
 )
@@ -38,7 +36,6 @@ FAILURE_TYPES: frozenset[int] = frozenset(
 
 FACT_TYPES: frozenset[int] = STATE_TYPES | FAILURE_TYPES
 """Discriminators whose fields history needs."""
-
 
 MOST_DROPPED = 2**63 - 1
 """Events that a node can say it dropped from one :meth:`Stream.take_dropped` to the next; more are
@@ -101,8 +98,10 @@ class Decoded(NamedTuple):
     whole ``event`` messages (protocol, "Server to client") joined by commas; ``types`` one
     discriminator byte for each of them; ``lengths`` their lengths in bytes without the commas, one
     little-endian u32 each. ``facts`` holds, verbatim with their length prefixes, those of the
-    decoded messages whose type was asked for when the stream was opened. ``faults`` is what was
-    wrong, added up (:class:`FaultTally`), so that a flood of bad frames costs little.
+    decoded messages whose type was asked for when the stream was opened and that are passed on
+    (:mod:`.thinning`). ``newest`` holds likewise, in the order of their types, the newest message
+    of each state (:data:`~.state_types.STATE_TYPES`), unless it is in ``facts``. ``faults`` is what
+    was wrong, added up (:class:`FaultTally`), so that a flood of bad frames costs little.
     """
 
     end: int
@@ -110,6 +109,7 @@ class Decoded(NamedTuple):
     types: bytes
     lengths: bytes
     facts: bytes
+    newest: bytes
     faults: list[Fault]
 
 

@@ -33,7 +33,8 @@ class Moment(NamedTuple):
 
     ``received`` is the RFC 3339 time that is shown. Timestamps lie from ``earliest`` to ``latest``,
     in microseconds of the Common Era, slots up to ``newest_slot``: with the defaults, any do. What
-    breaks this is told once for each value of ``minute``.
+    breaks this is told once for each value of ``minute``. ``second`` counts the seconds of a clock
+    that nobody sets; with each, a node may have more facts passed on (:mod:`.thinning`).
     """
 
     received: bytes
@@ -41,9 +42,12 @@ class Moment(NamedTuple):
     earliest: int = 0
     latest: int = ANY_TIME
     newest_slot: int = ANY_SLOT
+    second: int = 0
 
     @classmethod
-    def at(cls, now: float, received: bytes, reached: float | None = None) -> Moment:
+    def at(
+        cls, now: float, received: bytes, reached: float | None = None, second: int = 0
+    ) -> Moment:
         """The moment of ``now``, in seconds of Unix time, which is ``received`` in RFC 3339.
 
         ``reached`` is the time that nodes may have reached, ``now`` unless it is given.
@@ -55,6 +59,7 @@ class Moment(NamedTuple):
             max(time - TOLERANCE, 0),
             max(time + TOLERANCE, 0),
             newest_slot(now if reached is None else reached),
+            second,
         )
 
 

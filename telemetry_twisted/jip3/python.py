@@ -22,6 +22,8 @@ from .codec import (
 )
 from .cores import CoreCount
 from .moment import ANY_SLOT, ANY_TIME, Moment
+from .state_types import STATE_TYPES
+from .thinning import MOST_FACT_BYTES, Thinning
 from .values import SLOT_AHEAD, DecodeError, clock_violations, decode_event
 from .writers import UNUSUAL, Writers
 
@@ -31,6 +33,7 @@ _DROPPED = 0
 _DROPPED_SIZE = 25
 _length = struct.Struct("<I").unpack_from
 _dropped_num = struct.Struct("<17xQ").unpack_from
+_block_slot = struct.Struct("<9xI").unpack_from
 _dropped = struct.Struct("<QxQQ").unpack_from
 
 
@@ -54,6 +57,7 @@ class PythonStream:
         self._writers = self._make_writers()
         self._counts: Counter[int] = Counter()
         self._dropped: Dropped | None = None
+        self._thinning = Thinning()
         self._faults = FaultTally()
         self._minute_of_time = self._minute_of_slot = -1
 
@@ -76,6 +80,8 @@ class PythonStream:
         events: list[str] = []
         types: list[int] = []
         facts: list[bytes] = []
+        newest: dict[int, bytes] = {}
+        self._thinning.fill(moment.second)
         next_id, event_id, at = first_id, self.next_event_id, start
         for begin, end in self._frames(data, start):
             if len(types) == room:
@@ -102,8 +108,13 @@ class PythonStream:
                 events.append(event)
                 types.append(kind)
                 next_id += id_step
-                if kind in fact_types:
-                    facts.append(data[at:end])
+                if kind in fact_types and end - begin <= MOST_FACT_BYTES:
+                    slot = _block_slot(data, begin)[0] if end - begin > 12 else 0
+                    if self._thinning.passes(kind, slot):
+                        facts.append(data[at:end])
+                        newest.pop(kind, None)
+                    elif kind in STATE_TYPES:
+                        newest[kind] = data[at:end]
                 if kind == _DROPPED:
                     self._note_dropped(_dropped(data, begin), moment)
             event_id = (event_id + (1 if kind else _ids_used(data, begin, end))) % _EVENT_IDS
@@ -118,6 +129,7 @@ class PythonStream:
             bytes(types),
             struct.pack(f"<{len(events)}I", *lengths),
             b"".join(facts),
+            b"".join(newest[kind] for kind in sorted(newest)),
             self._faults.take(),
         )
 
@@ -169,7 +181,7 @@ class PythonStream:
 
     def _bounds(self, moment: Moment) -> tuple[int, int, int]:
         """What times and slots need no word: any do if there was one in this minute."""
-        _, minute, earliest, latest, newest_slot = moment
+        _, minute, earliest, latest, newest_slot, _ = moment
         if self._minute_of_time == minute:
             earliest, latest = 0, ANY_TIME
         return earliest, latest, ANY_SLOT if self._minute_of_slot == minute else newest_slot

@@ -257,6 +257,10 @@ class Chunk:
 class Facts:
     """Messages of nodes, verbatim, that history reads fields from.
 
+    They are thinned (:mod:`telemetry_twisted.jip3.thinning`): of each node as many in a second as
+    it is allowed, and, before the ``COUNTS`` of the second, the newest of each state that is not
+    among those. So what they cost is bounded whatever nodes send.
+
     ``received`` is when they were read, in microseconds of Unix time; ``runs`` holds
     ``(handle, frames)`` in order, each frame a u32 length and a message's content (JIP-3).
     """
@@ -288,6 +292,11 @@ class Facts:
             runs.append((handle, bytes(body[at : at + length])))
             at += length
         return cls(received, tuple(runs))
+
+
+def encode_frames(contents: Iterable[bytes]) -> bytes:
+    """JIP-3 frames of ``contents``, one after another."""
+    return b"".join(_LENGTH.pack(len(content)) + content for content in contents)
 
 
 def each_frame(frames: bytes) -> Iterator[bytes]:

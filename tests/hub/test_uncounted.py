@@ -38,6 +38,7 @@ EVENTS = {
     "blocks": b"".join(map(best_block, range(1, 4))),
     "many": best_block(1) * 120,
     "failure": failed("no"),
+    "failures": failed("no") * 80,
     "dropped": frame(encode_event("Dropped", 1, {"last_timestamp": 5, "num": 9}, cores=2)),
     "nonsense": frame(b"\xff" * 12),
     "half": best_block(9)[:20],
@@ -125,7 +126,7 @@ class Scene:
         self.start()
 
     def now(self) -> float:
-        return COMMON_ERA / 1_000_000 + 60 + self.reactor.seconds()
+        return COMMON_ERA / 1_000_000 + 80_000 + self.reactor.seconds()
 
     def start(self) -> None:
         self.here, self.there = MemoryLink(), MemoryLink()
@@ -206,7 +207,7 @@ def carry_out(scene: Scene, steps: list[tuple[Any, ...]]) -> None:
             scene.die(*arguments)
 
 
-@examples(400)
+@examples(150)
 @given(st.lists(STEPS, max_size=40), st.sampled_from([0, 50]))
 def test_what_came_is_counted_whenever_a_process_dies(
     steps: list[tuple[Any, ...]], rate_limit: int
@@ -218,7 +219,7 @@ def test_what_came_is_counted_whenever_a_process_dies(
     assert scene.account.failures == scene.failures_that_came()
 
 
-@examples(400)
+@examples(150)
 @given(st.lists(STEPS, max_size=40), st.sampled_from([0, 50]))
 def test_a_process_that_drains_has_counted_all(
     steps: list[tuple[Any, ...]], rate_limit: int

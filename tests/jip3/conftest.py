@@ -27,6 +27,7 @@ from telemetry_twisted.jip3.codec import (
     load_codec,
 )
 from telemetry_twisted.jip3.cores import CoreCount
+from telemetry_twisted.jip3.encoder import frame
 from telemetry_twisted.jip3.moment import Moment
 from telemetry_twisted.jip3.table import (
     TABLE,
@@ -172,6 +173,9 @@ class ReferenceStream:
         self._counts: Counter[int] = Counter()
         self._dropped: list[tuple[dict[str, int], Moment]] = []
         self._minutes: dict[bool, int] = {}
+        self._second = 0
+        self._left = {10: 1, 11: 64, 12: 64, 13: 1, None: 64}
+        self._slot: dict[int, bytes] = {}
 
     @property
     def cores(self) -> int | None:
@@ -185,7 +189,9 @@ class ReferenceStream:
         assert moment.received == RECEIVED.received
         events: list[bytes] = []
         types: list[int] = []
-        facts = b""
+        facts: list[bytes] = []
+        newest: dict[int, bytes] = {}
+        self._fill(moment.second)
         faults = FaultTally()
         at = start
         while len(events) < room and (content := self._content(data, at, start)) is not None:
@@ -194,12 +200,42 @@ class ReferenceStream:
             if event is not None:
                 events.append(event)
                 types.append(content[8])
-                if content[8] in self._dialect.fact_types:
-                    facts += struct.pack("<I", len(content)) + content
+                if content[8] in self._dialect.fact_types and len(content) <= 8192:
+                    if self._passes(content):
+                        facts.append(content)
+                        newest[content[8]] = b""
+                    elif content[8] in range(10, 14):
+                        newest[content[8]] = content
             at += 4 + len(content)
         self._counts.update(types)
         lengths = struct.pack(f"<{len(events)}I", *map(len, events))
-        return Decoded(at, b",".join(events), bytes(types), lengths, facts, faults.take())
+        return Decoded(
+            at,
+            b",".join(events),
+            bytes(types),
+            lengths,
+            b"".join(map(frame, facts)),
+            b"".join(frame(newest[kind]) for kind in range(10, 14) if newest.get(kind)),
+            faults.take(),
+        )
+
+    def _fill(self, second: int) -> None:
+        passed = max(second - self._second, 1) if second != self._second else 0
+        for kind in self._left:
+            most, rate = (1, 1) if kind in (10, 13) else (64, 16)
+            self._left[kind] = min(most, self._left[kind] + passed * rate)
+        self._second = second
+
+    def _passes(self, content: bytes) -> bool:
+        kind = content[8] if content[8] in self._left else None
+        if self._left[kind] == 0:
+            return False
+        if kind in (11, 12):
+            if self._slot.get(kind) == content[9:13]:
+                return False
+            self._slot[kind] = content[9:13]
+        self._left[kind] -= 1
+        return True
 
     def skip(self, data: bytes, start: int, most: int) -> tuple[int, int]:
         """See :meth:`telemetry_twisted.jip3.codec.Stream.skip`."""

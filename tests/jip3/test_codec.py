@@ -108,7 +108,7 @@ def test_vectors(
             message = event_message(7, 0, kind, vector[form])
             assert decoded.events == message
             lengths = struct.pack("<I", len(message))
-            assert decoded == Decoded(len(data), message, bytes([kind]), lengths, b"", [])
+            assert decoded == Decoded(len(data), message, bytes([kind]), lengths, b"", b"", [])
 
 
 @examples(15)
@@ -351,7 +351,7 @@ class TestFrames:
         assert decode(codec.open(dialect()), data, len(data)).end == len(data)
 
     def test_no_data(self, codec: Codec) -> None:
-        assert decode(codec.open(dialect()), b"") == Decoded(0, b"", b"", b"", b"", [])
+        assert decode(codec.open(dialect()), b"") == Decoded(0, b"", b"", b"", b"", b"", [])
 
     def test_room_is_for_events_alone(self, codec: Codec) -> None:
         stream = codec.open(dialect())

@@ -99,7 +99,7 @@ class TestBounds:
         for content in contents:
             data = frame(content)
             for end in range(min(len(data), 200)):
-                assert decode(stream, data[:end]) == Decoded(0, b"", b"", b"", b"", [])
+                assert decode(stream, data[:end]) == Decoded(0, b"", b"", b"", b"", b"", [])
         assert stream.next_event_id == 0
 
     @pytest.mark.parametrize("start", [-1, -(2**63), 14, 2**63 - 1])
@@ -173,7 +173,7 @@ class TestMemory:
         decoded = decode(_kernel.Stream(program_of(0, byte_arrays), buffers, options), data + data)
         assert decoded == decode(reference(options), data + data)
         assert len(decoded.types) == 2
-        assert decoded.facts == data + data
+        assert decoded.facts == b""  # too long to be passed on
         assert len(decoded.events) < SHOWN_AT_MOST * len(data + data)
         assert sys.getsizeof(buffers) < 4 * MIB
 
