@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from typing import Any
 
 from attrs import frozen
@@ -121,7 +121,7 @@ class AlertBook:
     def _nodes(self, situation: Situation, found: dict[Kind, Found]) -> Iterator[None]:
         """What holds of nodes, and of the network that they make."""
         now = situation.now
-        present: set[str] = set()
+        present: dict[str, None] = {}  # a set that keeps their order
         unsynced: dict[str, float] = {}
         best: dict[str, int] = {}
         finalized: list[int] = []
@@ -129,7 +129,7 @@ class AlertBook:
         for piece in pieces(situation.nodes):
             for node in piece:
                 node_id = node.node_id
-                present.add(node_id)
+                present[node_id] = None
                 if node.synced is False:
                     unsynced[node_id] = self._unsynced.get(node_id, now)
                 slots = [
@@ -160,7 +160,9 @@ class AlertBook:
                     behind.values[node_id] = newest - slot
             yield
 
-    def _gone(self, present: set[str], now: float, found: dict[Kind, Found]) -> Iterator[None]:
+    def _gone(
+        self, present: Collection[str], now: float, found: dict[Kind, Found]
+    ) -> Iterator[None]:
         yield from self._missed.look(present, now)
         gone = found[kinds.NODE_GONE] = Found(self._thresholds.node_gone)
         for node_id, seconds in self._missed.gone(now):

@@ -82,9 +82,11 @@ class Watch(Service):
         )
         async for _ in self._turns.steps(self._book.look(situation)):
             pass
+        # A format for each kind: many of one do not keep the others out of the log.
         for alert in self._book.begun:
-            self._quiet.warn(f"{alert['kind']} alert: {{message}}; {{advice}}", **alert)
+            text = f"{alert['message']}; {alert['advice']}"
+            self._quiet.warn(f"{alert['kind']} alert: {{text}}", text=text)
         for alert in self._book.ended:
-            self._quiet.warn(f"{alert['kind']} alert ended: {{message}}", **alert)
+            self._quiet.warn(f"{alert['kind']} alert ended: {{text}}", text=alert["message"])
         if self._book.changed:
             self._changed()

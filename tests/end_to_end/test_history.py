@@ -5,6 +5,8 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Any
 
+from tests.end_to_end.conftest import await_true
+
 if TYPE_CHECKING:
     from tests.end_to_end.conftest import Message, StartServer, Subscriber
 
@@ -111,3 +113,32 @@ def test_alerts_come_when_their_set_changes(start_server: StartServer, node_id: 
         while (message := other.receive())["type"] != "stats":
             told.append(message["type"])
         assert "alert" not in told
+
+
+def test_nodes_that_go_at_once_are_one_problem(
+    start_server: StartServer,
+) -> None:
+    server = start_server("--alert-node-gone", "1", history=True)
+    nodes = [server.connect_node(f"{number:064x}") for number in range(1, 65)]
+    server.await_nodes(len(nodes))
+
+    def problems() -> list[str]:
+        return list(server.get("/api/health/detailed")[1]["problems"])
+
+    def uptime() -> int:
+        return int(server.get("/api/metrics/live")[1]["uptime_seconds"])
+
+    def exposed(kind: str) -> bool:
+        told = server.get("/metrics")[1].decode()
+        return f'telemetry_alerts{{kind="{kind}"}} 64.0' in told
+
+    # A node is missed that was there when the server looked, which it does every second.
+    seen = uptime() + 3
+    await_true(lambda: uptime() >= seen, "the server has looked")
+    for node in nodes:
+        node.close()
+    await_true(lambda: exposed("node_gone"), "all are missed")
+    (problem,) = problems()
+    assert problem.startswith("64 nodes have been gone for up to ")
+    assert " and 61 more, an alert since 20" in problem
+    assert server.log.count("node_gone alert: ") <= 3
