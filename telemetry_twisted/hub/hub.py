@@ -28,19 +28,22 @@ _TOLD_ELSEWHERE = frozenset({"left", "replaced", "refused", "id_taken", "node_no
 
 
 class History(Protocol):
-    """Where the hub's records go on to, if history is kept."""
+    """What keeps history: is given what the hub receives, in order, where there is one.
+
+    What is counted of a node comes before it is gone, and its coming before all else of it.
+    """
 
     def node_connected(self, node: Node) -> None:
         """``node`` was admitted."""
 
     def node_gone(self, node: Node, kind: str, reason: str) -> None:
-        """``node`` is gone."""
+        """``node`` is gone; nothing of it follows."""
 
     def chunk(self, chunk: records.Chunk) -> None:
         """Events."""
 
     def record(self, kind: int, body: bytes) -> None:
-        """A ``COUNTS``, ``FACTS``, ``STATE`` or ``FAULTS`` record."""
+        """A ``COUNTS``, ``FACTS``, ``STATE`` or ``FAULTS`` record (:mod:`.records`)."""
 
 
 class Hub:
@@ -97,11 +100,16 @@ class Hub:
             self.latency.observe(self._clock.seconds() - self._last_read / 1_000_000)
             self._last_read = 0
 
-    def history_received(self, kind: int, body: bytes) -> None:
-        if kind == records.STATE:
-            self._note_states(records.decode_json(body))
-        if self._history is not None:
-            self._history.record(kind, body)
+    def report_received(self, kind: int, body: bytes) -> None:
+        try:
+            if kind == records.STATE:
+                self._note_states(records.decode_json(body))
+            elif kind == records.FAULTS:
+                self._note_faults(records.decode_json(body))
+        finally:
+            if self._history is not None:
+                with self.errors.kept_at("history"):
+                    self._history.record(kind, body)
 
     def _note_states(self, states: dict[str, dict[str, Any]]) -> None:
         for handle, state in states.items():
@@ -111,14 +119,10 @@ class Hub:
                 node.finalized = state.get("finalized", node.finalized)
                 node.synced = state.get("synced", node.synced)
 
-    def faults_received(self, faults: list[dict[str, Any]]) -> None:
+    def _note_faults(self, faults: list[dict[str, Any]]) -> None:
         for fault in faults:
             self.faults[fault["kind"]] += fault["count"]
             self._quiet.warn(_fault_format(fault), **fault)
-        if self._history is not None:
-            self._history.record(
-                records.FAULTS, records.encode_json(records.FAULTS, faults)[records.PREFIX.size :]
-            )
 
     def connection_ended(self, kind: str, reason: str) -> None:
         self.endings[kind] += 1

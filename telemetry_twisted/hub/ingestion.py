@@ -36,11 +36,8 @@ class IngestionSink(Protocol):
     def chunks_done(self) -> None:
         """The chunks of one read have all been handed over."""
 
-    def history_received(self, kind: int, body: bytes) -> None:
-        """A ``COUNTS``, ``FACTS`` or ``STATE`` record."""
-
-    def faults_received(self, faults: list[dict[str, Any]]) -> None:
-        """What nodes got wrong."""
+    def report_received(self, kind: int, body: bytes) -> None:
+        """What the process reports of its nodes: ``COUNTS``, ``FACTS``, ``STATE``, ``FAULTS``."""
 
     def connection_ended(self, kind: str, reason: str) -> None:
         """The connection of a node has ended, admitted or not."""
@@ -164,10 +161,8 @@ class IngestionServer:
             if self._settings.history:
                 self._uncounted.chunk(chunk)
             self._sink.chunk_received(chunk, self._last_id)
-        elif kind in (records.COUNTS, records.FACTS, records.STATE):
-            self._history_received(kind, bytes(body))
-        elif kind == records.FAULTS:
-            self._sink.faults_received(records.decode_json(body))
+        elif kind in (records.COUNTS, records.FACTS, records.STATE, records.FAULTS):
+            self._report_received(kind, bytes(body))
         elif kind == records.PULSE:
             self._pulse_received(records.decode_json(body))
         elif kind == records.HELLO:
@@ -203,19 +198,18 @@ class IngestionServer:
         else:
             self._log.error("ingestion process sent a record of kind {kind}", kind=kind)
 
-    def _history_received(self, kind: int, body: bytes) -> None:
+    def _report_received(self, kind: int, body: bytes) -> None:
         if kind == records.COUNTS:
             self._uncounted.counted()
         elif kind == records.FACTS:
             self._uncounted.facts(body)
-        self._sink.history_received(kind, body)
+        self._sink.report_received(kind, body)
 
     def _count_the_rest(self) -> None:
         """Have history count what has come and what the process does not count any more."""
         counts = self._uncounted.take()
         if counts is not None:
-            record = records.encode_json(records.COUNTS, counts)
-            self._sink.history_received(records.COUNTS, record[records.PREFIX.size :])
+            self._sink.report_received(records.COUNTS, records.json_body(counts))
 
     def _pulse_received(self, pulse: dict[str, Any]) -> None:
         counted = pulse.pop("internal_errors", {})

@@ -13,10 +13,11 @@ from twisted.internet.interfaces import IReactorTime
 
 from telemetry_twisted.clock import Now, never_set_back
 from telemetry_twisted.jip3.codec import Stream
+from telemetry_twisted.jip3.frames import each_frame
 from telemetry_twisted.jip3.moment import Moment
 from telemetry_twisted.jip3.state_types import STATE_TYPES
 from telemetry_twisted.timestamps import rfc3339
-from telemetry_twisted.transport.records import CHUNK_EVENTS, Chunk, Facts, each_frame, encode_runs
+from telemetry_twisted.transport.records import CHUNK_EVENTS, Chunk, Facts, encode_runs
 
 from .faults import FaultLedger
 

@@ -13,6 +13,7 @@ from typing import Any
 from telemetry_twisted.clock import Now
 from telemetry_twisted.errors import InternalErrors
 from telemetry_twisted.jip3.codec import FAILURE_TYPES, Dropped
+from telemetry_twisted.jip3.frames import encode_frames
 from telemetry_twisted.jip3.moment import COMMON_ERA
 from telemetry_twisted.jip3.state_types import BEST_BLOCK, FINALIZED_BLOCK, SYNC_STATUS
 from telemetry_twisted.jip3.values import decode_event
@@ -53,7 +54,7 @@ class HistoryReports:
         for source in sources:
             if source.waiting:
                 waiting, source.waiting = source.waiting, {}
-                runs.append((source.handle, records.encode_frames(waiting.values())))
+                runs.append((source.handle, encode_frames(waiting.values())))
         if runs:
             self._link.send(records.Facts(int(self._now() * 1_000_000), tuple(runs)).encode())
 

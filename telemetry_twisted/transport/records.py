@@ -90,6 +90,8 @@ from typing import Any
 import ujson
 from attrs import define, frozen
 
+from telemetry_twisted.jip3.frames import each_frame
+
 (
     CHUNK,
     HELLO,
@@ -292,17 +294,3 @@ class Facts:
             runs.append((handle, bytes(body[at : at + length])))
             at += length
         return cls(received, tuple(runs))
-
-
-def encode_frames(contents: Iterable[bytes]) -> bytes:
-    """JIP-3 frames of ``contents``, one after another."""
-    return b"".join(_LENGTH.pack(len(content)) + content for content in contents)
-
-
-def each_frame(frames: bytes) -> Iterator[bytes]:
-    """The contents of whole JIP-3 frames that lie one after another."""
-    at = 0
-    while at < len(frames):
-        (length,) = _LENGTH.unpack_from(frames, at)
-        yield frames[at + 4 : at + 4 + length]
-        at += 4 + length

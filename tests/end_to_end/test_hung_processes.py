@@ -258,7 +258,7 @@ from telemetry_twisted.hub.ingestion import IngestionServer
 def mistake(*_):
     raise KeyError("made on purpose")
 
-StoreClient.node_gone = Hub.faults_received = IngestionServer.process_started = mistake
+StoreClient.node_gone = Hub._note_faults = IngestionServer.process_started = mistake
 from twisted.scripts.twistd import run
 sys.argv[0] = "twistd"
 run()

@@ -11,10 +11,10 @@ from hypothesis import strategies as st
 
 from telemetry_twisted.jip3.codec import FACT_TYPES, Codec, Decoded, Dialect, Stream
 from telemetry_twisted.jip3.encoder import encode_event, frame
+from telemetry_twisted.jip3.frames import each_frame
 from telemetry_twisted.jip3.moment import Moment
 from telemetry_twisted.jip3.state_types import BEST_BLOCK, FINALIZED_BLOCK, STATUS, SYNC_STATUS
 from telemetry_twisted.jip3.thinning import FACTS_A_SECOND, FACTS_AT_ONCE, MOST_FACT_BYTES
-from telemetry_twisted.transport.records import each_frame
 from tests.examples import examples
 
 OPTIONS = Dialect("ab" * 32, cores=2, fact_types=FACT_TYPES)

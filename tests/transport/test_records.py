@@ -7,6 +7,7 @@ import struct
 from hypothesis import given
 from hypothesis import strategies as st
 
+from telemetry_twisted.jip3.frames import each_frame
 from telemetry_twisted.transport.records import (
     CHUNK,
     CHUNK_EVENTS,
@@ -15,7 +16,6 @@ from telemetry_twisted.transport.records import (
     Chunk,
     Facts,
     decode_json,
-    each_frame,
     encode_json,
     encode_record,
     encode_runs,
