@@ -138,3 +138,23 @@ def test_two_servers_that_start_at_once(database_url: str, tmp_path: Path) -> No
     expected = sorted(sum(spread[0] for spread in each.values()) for each in spreads)
     assert sorted(reports.values()) == expected
     assert not wrong, "\n".join(wrong)
+
+
+def test_file_that_is_deleted(tmp_path: Path) -> None:
+    """What was written is gone, and what comes then is kept where it is looked for."""
+    path = tmp_path / "telemetry.sqlite"
+    with scene(tmp_path / "server", f"sqlite:{path}") as at:
+        node = at.server.await_ready().connect_node("ab" * 32)
+
+        def send(number: int) -> None:
+            node.report_best([1] * number)
+            await_true(lambda: at.stored() == number, "all is counted", PATIENCE)
+
+        for number in (300, 500):
+            send(number)
+            for file in tmp_path.glob(f"{path.name}*"):
+                file.unlink()
+        at.server.await_log("deleted, emptied or replaced", times=2)
+        await_true(lambda: at.get("/api/health")["status"] == "ok", "it is well", PATIENCE)
+        assert [each["connected"] for each in at.get("/api/nodes")["nodes"]] == [True]
+        assert at.lost() == {}

@@ -41,6 +41,16 @@ class DatabaseFull(DatabaseError):
     """There is no room left where the database keeps its files; nothing was written."""
 
 
+class DatabaseReplaced(DatabaseError):
+    """The database is not the one that was written to before."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "the database was deleted, emptied or replaced by another, with what had been written; "
+            "history goes on in what is there now"
+        )
+
+
 class SchemaTooNew(DatabaseError):
     """The database was made by a later release."""
 
@@ -105,6 +115,7 @@ class Database(Readable, Protocol):
         """What ``work`` returns, run in a transaction that commits if it returns.
 
         :raises OutcomeUnknown: the transaction may have committed or not.
+        :raises DatabaseReplaced: it did not, for what :meth:`open` has opened is gone.
         :raises DatabaseError: it did not.
         """
 

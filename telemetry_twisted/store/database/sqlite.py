@@ -23,6 +23,7 @@ from .interface import (
     QUERY_SECONDS,
     DatabaseError,
     DatabaseFull,
+    DatabaseReplaced,
     DatabaseUnavailable,
     SchemaTooNew,
     Transaction,
@@ -30,6 +31,9 @@ from .interface import (
 from .threads import Threads
 
 T = TypeVar("T")
+
+File = tuple[int, int]
+"""The device and the number of a file."""
 
 READERS = 3
 """Threads that read, each with a connection of its own."""
@@ -97,6 +101,7 @@ class SqliteDatabase:
         self._reading = Threads(reactor, READERS, "store-reader")
         self._closed = False
         self._writer: sqlite3.Connection | None = None
+        self._file: File | None = None
         self._readers = threading.local()
         self._reader_connections: list[sqlite3.Connection] = []
 
@@ -123,6 +128,7 @@ class SqliteDatabase:
             except BaseException:
                 connection.close()
                 raise
+            self._file = _file_at(self._path)
         self._writer = connection
 
     def _make_private(self) -> None:
@@ -148,6 +154,9 @@ class SqliteDatabase:
     def _transact(self, work: Callable[[Transaction], T]) -> T:
         if self._writer is None:
             raise DatabaseUnavailable(f"{self.name} is not open")
+        if _file_at(self._path) != self._file:
+            # It can be written to all the same, but nobody will find it.
+            raise DatabaseReplaced
         with _translated(), _committed(self._writer):
             return work(SqliteTransaction(self._writer))
 
@@ -156,7 +165,12 @@ class SqliteDatabase:
 
     def _query(self, sql: str, parameters: Sequence[Any]) -> list[tuple[Any, ...]]:
         with _translated():
+            file = _file_at(self._path)
             connection: sqlite3.Connection | None = getattr(self._readers, "connection", None)
+            if connection is not None and self._readers.file != file:
+                self._reader_connections.remove(connection)
+                connection.close()
+                connection = self._readers.connection = None
             if connection is None:
                 connection = sqlite3.connect(
                     f"{self._path.absolute().as_uri()}?mode=ro",
@@ -166,6 +180,7 @@ class SqliteDatabase:
                     check_same_thread=False,
                 )
                 self._readers.connection = connection
+                self._readers.file = file
                 self._reader_connections.append(connection)
             deadline = time.monotonic() + QUERY_SECONDS
             connection.set_progress_handler(
@@ -191,6 +206,15 @@ class SqliteDatabase:
         if self._writer is not None:
             self._writer.close()
             self._writer = None
+
+
+def _file_at(path: Path) -> File | None:
+    """Which file is at ``path``, None if there is none: another one has another number."""
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
 
 
 def _write_ahead(connection: sqlite3.Connection) -> None:

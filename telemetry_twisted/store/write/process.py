@@ -20,7 +20,7 @@ from telemetry_twisted.store.schema.policy import Policy
 from telemetry_twisted.transport import records
 from telemetry_twisted.transport.link import Link
 
-from .writer import Writer
+from .writer import Listener, Writer
 
 STATUS_SECONDS = 0.5
 """How often the hub is told how the store fares, and how many raw events it has room for."""
@@ -56,7 +56,7 @@ class Settings:
         return cls(value["database"], Policy(**policy), value["server"])
 
 
-class StoreProcess:
+class StoreProcess(Listener):
     """Feeds the writer from its end of the link, whose record handler it is, and tells the hub.
 
     ``ended`` fires when the link is gone and what was taken is written.
@@ -114,6 +114,10 @@ class StoreProcess:
         """Wait until what was told is out of this process, or there is nobody to hear it."""
         while self._link.backlog and not self._gone:
             await deferLater(self._reactor, UNHEARD_SECONDS)
+
+    def over(self) -> None:
+        """Have the hub start another process."""
+        self.drain()
 
     def records_done(self) -> None:
         pass

@@ -12,7 +12,7 @@ from typing import TypeVar
 
 from attrs import frozen
 
-from telemetry_twisted.store.database.interface import DatabaseError, Transaction
+from telemetry_twisted.store.database.interface import DatabaseError, DatabaseReplaced, Transaction
 from telemetry_twisted.store.schema.table import Row, Table
 from telemetry_twisted.store.schema.tables import (
     NODES,
@@ -138,8 +138,12 @@ def _take_over_slots(
 
 
 def read_commits(transaction: Transaction, run: int) -> int:
-    """How many transactions of ``run`` are in the database."""
-    transaction.execute("UPDATE runs SET seen = seen WHERE run = ?", (run,))
+    """How many transactions of ``run`` are in the database.
+
+    :raises DatabaseReplaced: there is no such run.
+    """
+    if not transaction.execute("UPDATE runs SET seen = seen WHERE run = ?", (run,)):
+        raise DatabaseReplaced
     ((commits,),) = transaction.query("SELECT commits FROM runs WHERE run = ?", (run,))
     return int(commits)
 
@@ -235,9 +239,15 @@ def _in_pieces(values: Sequence[T]) -> Iterable[Sequence[T]]:
 
 
 def _write_run(transaction: Transaction, keys: Keys, values: Mapping[str, int | None]) -> None:
-    """Write the row of the run, first of all, and see that no other has taken over."""
+    """Write the row of the run, first of all, and see that no other has taken over.
+
+    :raises DatabaseReplaced: there is no such run.
+    :raises Superseded: there is a later one of the same server.
+    """
     changes = ", ".join(f"{column} = ?" for column in values)
-    transaction.execute(f"UPDATE runs SET {changes} WHERE run = ?", (*values.values(), keys.run))
+    row = (*values.values(), keys.run, keys.server)
+    if not transaction.execute(f"UPDATE runs SET {changes} WHERE run = ? AND server = ?", row):
+        raise DatabaseReplaced
     if transaction.query(
         "SELECT 1 FROM runs WHERE server = ? AND run > ?", (keys.server, keys.run)
     ):

@@ -8,7 +8,7 @@ the oldest of them are dropped and counted, and nothing else is.
 from __future__ import annotations
 
 from functools import partial
-from typing import Any, Protocol
+from typing import Any
 
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
@@ -21,6 +21,7 @@ from telemetry_twisted.store.database.interface import (
     Database,
     DatabaseError,
     DatabaseFull,
+    DatabaseReplaced,
     Transaction,
 )
 from telemetry_twisted.store.schema.policy import Policy
@@ -51,8 +52,8 @@ STOPPED = "the server stopped"
 """Why a connection ended of which nothing else was said when the server did."""
 
 
-class Listener(Protocol):
-    """Who is told of commits."""
+class Listener:
+    """Who is told of commits; by itself it wants to know nothing."""
 
     def tell(self) -> None:
         """A commit is about to be tried, or it is known how one went: see ``status``."""
@@ -60,15 +61,8 @@ class Listener(Protocol):
     async def heard(self) -> None:
         """Wait until that is known, whatever becomes of this process."""
 
-
-class Unheard:
-    """A :class:`Listener` for who wants to know nothing."""
-
-    def tell(self) -> None:
-        pass
-
-    async def heard(self) -> None:
-        pass
+    def over(self) -> None:
+        """This process can write no more, but another that begins anew can."""
 
 
 class Writer:
@@ -146,7 +140,7 @@ class Writer:
 
         :param listener: no commit is tried before it has heard of that.
         """
-        self._listener = listener or Unheard()
+        self._listener = listener or Listener()
         broken = self._fares.broken
         Deferred.fromCoroutine(self._write()).addErrback(broken).chainDeferred(self._ended)
 
@@ -178,6 +172,10 @@ class Writer:
                     await self._end()
                     return
                 pause = self._next_commit - self._clock.seconds()
+            except DatabaseReplaced as error:
+                self._note_failure(error)
+                self._listener.over()
+                return
             except Exception as error:
                 pause = self._note_failure(error)
             if not self._abandoned:

@@ -31,7 +31,7 @@ from telemetry_twisted.store.packed import add_up
 from telemetry_twisted.store.schema.policy import Policy
 from telemetry_twisted.store.write.presence import END_LOST
 from telemetry_twisted.store.write.transactions import write_commit
-from telemetry_twisted.store.write.writer import COMMIT_SECONDS, LONGEST_DELAY, Writer
+from telemetry_twisted.store.write.writer import COMMIT_SECONDS, LONGEST_DELAY, Listener, Writer
 from telemetry_twisted.transport import records
 from tests.store.conftest import NOW, Feed
 
@@ -149,7 +149,7 @@ def slots_of(connection: sqlite3.Connection) -> dict[int, dict[str, int]]:
     return found
 
 
-class HubLink:
+class HubLink(Listener):
     """What the hub hears of a store process, until it dies."""
 
     def __init__(self) -> None:
