@@ -153,7 +153,7 @@ class Figures:
             "violations": 0,
             "ring": ring,
             "ingestion": [{"pid": 1, "connections": 1, "events": 1}] * 8,
-            "store": {"state": "ok"},
+            "store": {"state": "ok", "problem": None},
         }
 
 

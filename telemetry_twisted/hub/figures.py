@@ -126,13 +126,18 @@ class HubGauges:
             "connections": {"total": len(nodes), "nodes": nodes},
         }
 
+    def _store_problem(self) -> str | None:
+        """Why history is not written as it should be, if so."""
+        client = self._store_client
+        if not client.condition.running:
+            return client.condition.problem
+        return store_problem(client.status, client.trouble())
+
     def own_problems(self) -> list[str]:
         """What keeps child processes from their work, and history from being kept as it should."""
-        found: list[str | None] = [*self._figures.problems()]
+        found: list[str | None] = [*self._figures.problems(), self._losses.problem]
         if self._store_client.condition.running:  # or else it is among them
-            client = self._store_client
-            found.append(store_problem(client.status, client.trouble()))
-        found.append(self._losses.problem)
+            found.append(self._store_problem())
         return [problem for problem in found if problem is not None]
 
     def problems(self) -> list[str]:
@@ -181,7 +186,7 @@ class HubGauges:
                 {"pid": server.condition.pid, "connections": server.connections, **server.pulse}
                 for server in self._figures.servers
             ],
-            "store": dict(self._store_client.status),
+            "store": {**self._store_client.status, "problem": self._store_problem()},
             "delivered_events": int(self._frames().sum),
             "histograms": {
                 "frame_events": self._frames().as_json(),

@@ -56,6 +56,11 @@ class ProblemTests(SynchronousTestCase):
         (problem,) = self.gauges.own_problems()
         return problem
 
+    @property
+    def store_problem(self) -> str | None:
+        problem: str | None = self.gauges.metrics()["store"]["problem"]
+        return problem
+
     def test_it_is_ok_only_if_it_has_been_heard_so_lately(self) -> None:
         self.assertIn("store process is stopped", self.problem())
         self.enter(ChildState.STARTING)
@@ -66,6 +71,7 @@ class ProblemTests(SynchronousTestCase):
         self.assertEqual(self.gauges.own_problems(), [])
         self.enter(ChildState.LATE)
         self.assertIn("store process is late since", self.problem())
+        self.assertEqual(self.store_problem, self.problem())
         self.enter(ChildState.RUNNING)
         self.told("full", last_error="no space left on device", since="then")
         self.assertIn(
@@ -78,8 +84,10 @@ class ProblemTests(SynchronousTestCase):
         self.clock.advance(10)
         self.assertEqual(self.gauges.own_problems(), [])
         self.assertEqual(self.client.status["state"], "late")
+        self.assertIs(self.store_problem, None)
         self.clock.advance(10)
         self.assertIn("has said nothing for a while", self.problem())
+        self.assertEqual(self.store_problem, self.problem())
 
     def test_what_history_lost_is_told(self) -> None:
         self.enter(ChildState.RUNNING)

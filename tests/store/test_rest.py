@@ -52,6 +52,7 @@ class Live:
         self.nodes: list[str] = []
         self.store: dict[str, Any] = {
             "state": "ok",
+            "problem": None,
             "queue_events": 3,
             "raw_kept_share": 0.5,
             "raw_events_withheld": 7,

@@ -87,7 +87,11 @@ _GAUGES: tuple[tuple[str, str, Reading], ...] = (
     ("ring_bytes", "Bytes of events held for subscribers.", lambda m: m["ring"]["bytes"]),
     ("ring_events_max", "Events held at most.", lambda m: m["ring"]["max_events"]),
     ("ring_bytes_max", "Bytes of events held at most.", lambda m: m["ring"]["max_bytes"]),
-    ("store_up", "Whether history is written as it should.", lambda m: m["store"]["state"] == "ok"),
+    (
+        "store_up",
+        "Whether history is written as it should, by what health says.",
+        lambda m: m["store"]["problem"] is None,
+    ),
     (
         "store_queue_events",
         "Raw events that wait for the database.",
