@@ -115,10 +115,15 @@ def target_line(report: Report, target: Target) -> str:
 
 def save(directory: Path, report: Report, machine: dict[str, Any]) -> None:
     """Write ``NAME.json`` and ``NAME.svg``."""
+    save_figures(directory, report, machine)
+    plot(directory / f"{report.name}.svg", report)
+
+
+def save_figures(directory: Path, report: Report, machine: dict[str, Any]) -> None:
+    """Write ``NAME.json``."""
     directory.mkdir(parents=True, exist_ok=True)
     content = json.dumps(as_json(report, machine), indent=1, ensure_ascii=False)
     (directory / f"{report.name}.json").write_text(content + "\n")
-    plot(directory / f"{report.name}.svg", report)
 
 
 def as_json(report: Report, machine: dict[str, Any]) -> dict[str, Any]:

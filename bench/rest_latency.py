@@ -37,7 +37,7 @@ from telemetry_twisted.store.testing import ThrowawayPostgresql
 from telemetry_twisted.timestamps import rfc3339
 from telemetry_twisted.turns import Turns
 
-from . import output
+from . import machine, output
 from .filled_history import fill, node_id, slot_at
 from .harness import HOST, module
 from .rows import Report, Row, Sample, Target
@@ -212,6 +212,7 @@ def main() -> None:
     parser.add_argument("--times", type=int, default=200, help="how often each question is asked")
     parser.add_argument("--questions", default="", help="only those whose names have this in them")
     parser.add_argument("--only", choices=("sqlite", "postgresql"))
+    parser.add_argument("--results", type=Path, help="where to write the figures; nowhere if not")
     parser.add_argument("--serve", help=argparse.SUPPRESS)
     parser.add_argument("--now", type=int, help=argparse.SUPPRESS)
     options = parser.parse_args()
@@ -232,7 +233,11 @@ def main() -> None:
     targets = tuple(Target(row.case, row.system, MOST_MS, at_most=True) for row in rows)
     title = f"REST answers over {options.days} days of {options.nodes} nodes"
     report = Report("rest_latency", title, tuple(rows), targets, less_is_better=True)
-    output.show(Console(width=160), report)
+    console, here = Console(width=160), machine.describe()
+    output.show_machine(console, here)
+    output.show(console, report)
+    if options.results:
+        output.save_figures(options.results, report, here)
 
 
 if __name__ == "__main__":
