@@ -25,6 +25,11 @@ class NotFound(Exception):
     """There is no such thing, and what it is."""
 
 
+def unknown(node_id: str) -> NotFound:
+    """What is told of a node that never connected."""
+    return NotFound(f"there was never a node {node_id}")
+
+
 @frozen
 class Sources:
     """What answers come from: ``history``, and the ``live`` figures of the server.
@@ -49,7 +54,7 @@ class Sources:
         """
         number = await node_number(self.history, node_id)
         if number is None:
-            raise NotFound(f"there was never a node {node_id}")
+            raise unknown(node_id)
         return number
 
 

@@ -11,7 +11,7 @@ from telemetry_twisted.store.read import nodes as read_nodes
 from telemetry_twisted.store.read import timeline as read_timeline
 
 from .asked import After, Asked, Limit, NodeId, RangeAsked
-from .endpoint import Sources, endpoint
+from .endpoint import Sources, endpoint, unknown
 
 NodeInPath = Annotated[NodeId, Meta(description="The node.")]
 
@@ -71,8 +71,10 @@ async def nodes(sources: Sources, asked: NodesAsked) -> read_nodes.Nodes:
 @endpoint("/api/nodes/{node_id}", may_miss=True)
 async def node(sources: Sources, asked: NodeAsked) -> read_nodes.NodeInDetail:
     """All that is known of a node."""
-    number = await sources.number_of(asked.node_id)
-    return await read_nodes.node(sources.history, number, sources.connected)
+    found = await read_nodes.node(sources.history, asked.node_id, sources.connected)
+    if found is None:
+        raise unknown(asked.node_id)
+    return found
 
 
 @endpoint("/api/nodes/{node_id}/timeline", may_miss=True)

@@ -128,6 +128,7 @@ async def by_node(history: History, begin: float, end: float, nodes: Sequence[in
         [
             AnySeries(node_id=ids[number], total=sum(counts), counts=counts)
             for number, counts in series.items()
+            if number in ids  # a node that was forgotten meanwhile has no ID any more
         ],
     )
 

@@ -189,11 +189,17 @@ async def nodes(
     return Nodes(nodes=shown, next=page[-1][0] if len(rows) > limit else None)
 
 
-async def node(history: History, number: int, present: Collection[str] = ()) -> NodeInDetail:
-    """All that is known of one node, with its newest connections."""
-    ((*row, info),) = await history.query(
-        f"{NODES.select('node', 'node_id', *_COLUMNS, 'info')} WHERE node = ?", (number,)
+async def node(
+    history: History, node_id: str, present: Collection[str] = ()
+) -> NodeInDetail | None:
+    """All that is known of one node, with its newest connections; None if it never connected."""
+    rows = await history.query(
+        f"{NODES.select('node', 'node_id', *_COLUMNS, 'info')} WHERE node_id = ?", (node_id,)
     )
+    if not rows:
+        return None
+    ((*row, info),) = rows
+    number = row[0]
     latest = (await _latest(history, [number], STATE_TYPES)).get(number, Latest())
     connections = await history.query(
         f"{CONNECTIONS.select('started', 'ended', 'address', 'reason')} WHERE node = ? "

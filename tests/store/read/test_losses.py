@@ -71,10 +71,13 @@ async def test_losses_of_the_last_day_stand_with_the_node(
     database: Database, history: History
 ) -> None:
     await write(database)
-    shown = (await nodes.node(history, 2)).losses
+    node, other = await nodes.node(history, "b" * 64), await nodes.node(history, "a" * 64)
+    assert node is not None
+    assert other is not None
+    shown = node.losses
     assert (shown.dropped, shown.spans, shown.first, shown.last) == (30, 3, AT, LATER)
     assert shown.rate_limited == 1
-    assert (await nodes.node(history, 1)).losses.rate_limited == 7
+    assert other.losses.rate_limited == 7
 
 
 @ensureDeferred

@@ -56,10 +56,10 @@ async def test_one_node(
     feed.gone(1, at=NOW + 1, reason="left")
     feed.connect(1, at=NOW + 2)
     await commit(writer)
-    number = await node_number(history, feed.node_id(1))
-    assert number is not None
-    known = await nodes.node(history, number)
+    known = await nodes.node(history, feed.node_id(1))
+    assert known is not None
     assert known.implementation == "PolkaJam"
     assert [connection.reason for connection in known.connections] == [None, "left"]
     assert known.connections[1].ended == "2026-11-24T07:42:01.000000Z"
+    assert await nodes.node(history, "ff" * 32) is None
     assert await node_number(history, "ff" * 32) is None
