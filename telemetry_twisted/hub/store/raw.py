@@ -61,7 +61,7 @@ class RawEvents:
         self.written: int | None = None
         self.dropped: int | None = None
         self._clock = clock
-        self._unsaid = Sampled()
+        self._told = Sampled()
         # Chunks as they came, and before them those that are rid of what is withheld.
         self._queue: deque[_Waiting] = deque()
         self._ready: deque[_Waiting] = deque()
@@ -117,13 +117,10 @@ class RawEvents:
     def withhold(self, events: int) -> None:
         """So many events, which do not wait, are not for the store."""
         self.withheld += events
-        self._unsaid.seen += events
 
     def _give(self, events: int) -> None:
         self._room -= events
         self.given += events
-        self._unsaid.seen += events
-        self._unsaid.kept += events
 
     def _count(self, chunk: Chunk, sign: int) -> None:
         self.waiting += sign * chunk.count
@@ -195,7 +192,6 @@ class RawEvents:
                 self._known = True
                 lost = max(0, self._given_before - written - dropped - self.lost)
                 self.lost += lost
-                self._unsaid.lost += lost
         if self._known:
             on_the_way = 0 if taken is None else self.given - self._given_before - taken
             self._room = max(0, room - on_the_way)
@@ -268,12 +264,14 @@ class RawEvents:
 
     def take_sampled(self) -> Sampled:
         """What became of events since the last time; to be put back if it is not told."""
-        sampled, self._unsaid = self._unsaid, Sampled()
+        sampled = Sampled(self.given + self.withheld, self.given, self.lost)
+        sampled.subtract(self._told)
+        self._told.add(sampled)
         return sampled
 
     def put_back(self, sampled: Sampled) -> None:
         """``sampled`` was not told."""
-        self._unsaid.add(sampled)
+        self._told.subtract(sampled)
 
 
 def shares(wanted: Mapping[int, int], room: int) -> dict[int, int]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from attrs import define
+from attrs import define, field
 
 from telemetry_twisted.hub.nodes import Node
 from telemetry_twisted.transport import records
@@ -36,8 +36,9 @@ State = dict[int, Connection]
 class Record:
     """A record with its number, and when it came (microseconds of Unix time).
 
-    ``connection`` is the one that begins or ends with it. A ``RESUME`` has no bytes before it is
-    sent: it tells of ``state``, and of a ``gap`` if there was one.
+    ``size`` is what it takes in memory, in bytes. ``connection`` is the one that begins or ends
+    with it. A ``RESUME`` has no bytes before it is sent: it tells of ``state``, and of a ``gap`` if
+    there was one.
     """
 
     number: int
@@ -47,11 +48,10 @@ class Record:
     connection: Connection | None = None
     gap: Gap | None = None
     state: State | None = None
+    size: int = field(init=False)
 
-    @property
-    def size(self) -> int:
-        """Bytes that it takes in memory."""
-        return len(self.whole) + RECORD_BYTES * (1 + len(self.state or ()))
+    def __attrs_post_init__(self) -> None:
+        self.size = len(self.whole) + RECORD_BYTES * (1 + len(self.state or ()))
 
     @property
     def body(self) -> memoryview:

@@ -77,6 +77,12 @@ class Sampled:
         self.kept += other.kept
         self.lost += other.lost
 
+    def subtract(self, other: Sampled) -> None:
+        """Take ``other`` away."""
+        self.seen -= other.seen
+        self.kept -= other.kept
+        self.lost -= other.lost
+
     def as_json(self, received: float) -> dict[str, float]:
         """As in a ``SAMPLED`` record."""
         return {"received": received, **asdict(self)}
