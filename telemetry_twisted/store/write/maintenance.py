@@ -24,11 +24,10 @@ from telemetry_twisted.store.schema.tables import (
     SPREADS,
 )
 
+from .transactions import LATE_SECONDS
+
 SPREAD_WIDTHS = (600, 3600)
 """Windows into which the spread of slots is merged, in seconds."""
-
-LATE_SECONDS = 7200
-"""How long a slot may still change after its first report."""
 
 DEAD_SECONDS = 120
 """A run that wrote nothing for so long has been killed: a living one writes every two seconds."""
@@ -45,6 +44,7 @@ class Maintenance:
     def __init__(self, database: Database, policy: Policy) -> None:
         self._database = database
         self._policy = policy
+        self._with_reports = 0
 
     async def run(self, now: float, own_run: int) -> None:
         """Do all that is due at ``now``, in seconds of Unix time, as the server of ``own_run``."""
@@ -53,6 +53,10 @@ class Maintenance:
             partial(_close_dead_runs, now=seconds * 1_000_000, own_run=own_run)
         )
         await self._database.transact(partial(merge_slots, now=seconds))
+        begin, self._with_reports = self._with_reports, _first_window(seconds) * 1_000_000
+        await self._database.transact(
+            partial(_let_go_of_reports, begin=begin, end=self._with_reports)
+        )
         for table, column, scale, kept in self._limits():
             work = partial(
                 _delete_step,
@@ -105,10 +109,12 @@ def _delete_step(transaction: Transaction, table: str, column: str, step: int, l
 def _close_dead_runs(transaction: Transaction, now: int, own_run: int) -> None:
     """Say when the connections of killed servers ended, as nearly as it is known.
 
-    One's own run is alive, whatever a clock that was set says of when it was last seen.
+    One's own server is alive, whatever a clock that was set says of when it was last seen; and of
+    the runs before its own, the hub says who is connected.
     """
     dead = transaction.query(
-        "SELECT run, seen FROM runs WHERE ended IS NULL AND seen < ? AND run <> ?",
+        "SELECT run, seen FROM runs WHERE ended IS NULL AND seen < ? AND "
+        "(server IS NULL OR server <> (SELECT server FROM runs WHERE run = ?))",
         (now - DEAD_SECONDS * 1_000_000, own_run),
     )
     for run, seen in dead:
@@ -131,9 +137,22 @@ class _Window:
     histogram: Histogram = field(factory=Histogram)
 
 
+def _first_window(now: int) -> int:
+    """When the first window begins in which slots may change at ``now``."""
+    return (now - LATE_SECONDS) // max(SPREAD_WIDTHS) * max(SPREAD_WIDTHS)
+
+
+def _let_go_of_reports(transaction: Transaction, begin: int, end: int) -> None:
+    """Nobody goes on with slots that began from ``begin`` to ``end`` (microseconds)."""
+    transaction.execute(
+        "UPDATE slots SET reports = NULL WHERE first >= ? AND first < ? AND reports IS NOT NULL",
+        (begin, end),
+    )
+
+
 def merge_slots(transaction: Transaction, now: int) -> None:
     """Recompute the windows in which slots may have changed."""
-    begin = (now - LATE_SECONDS) // max(SPREAD_WIDTHS) * max(SPREAD_WIDTHS)
+    begin = _first_window(now)
     windows: defaultdict[tuple[int, int, int], _Window] = defaultdict(_Window)
     for kind in (BEST_BLOCK, FINALIZED_BLOCK):
         for spread in _slots_since(transaction, kind, begin * 1_000_000):

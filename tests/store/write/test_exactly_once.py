@@ -39,7 +39,7 @@ from .answers import Answer, AnsweringDatabase, empty_database
 
 HANDLES = st.integers(1, 4)
 SLOTS = st.integers(100, 103)
-COMING = ("connect", "leave", "count", "report", "report", "fail", "fault", "share")
+COMING = ("connect", "leave", "count", "report", "report", "fail", "fault", "share", "chunk")
 BLOCKS = st.sampled_from(["a", "b"])
 
 
@@ -195,6 +195,7 @@ class ExactlyOnce(RuleBasedStateMachine):
         self.writer = Writer(self.database, "server", self.clock, Policy(), self._now, errors)
         self.errors = errors
         self.link.writer = self.writer
+        self.raw = Feed(self._give)
         self.resumed = False
         self.writer.start(self.link)
         self._resume()
@@ -247,6 +248,9 @@ class ExactlyOnce(RuleBasedStateMachine):
         if what == "fault":
             fault = {"kind": "violation", "discriminator": 10, "offset": 0, "excerpt": "00"}
             feed.faults({"node_id": feed.node_id(handle), "reason": "bad", "count": 2, **fault})
+        elif what == "chunk":
+            if self.resumed:  # the hub keeps raw events for no other process
+                self.raw.chunk((handle, 10), (handle, 11), at=now)
         elif what == "share":
             feed.sampled(10, 7, now, lost=1)
         elif what in ("connect", "leave") or not there:
@@ -354,6 +358,9 @@ class ExactlyOnce(RuleBasedStateMachine):
         assert slots_of(self.connection) == {
             slot: Counter(by_node.values()) for slot, by_node in expected.slots.items()
         }
+        ((events,),) = self.connection.execute("SELECT sum(events) FROM raw_batches")
+        ((written,),) = self.connection.execute("SELECT sum(raw_written) FROM runs")
+        assert (events or 0) == (written or 0)
         ((wrong,),) = self.connection.execute(
             "SELECT count(*) FROM nodes WHERE first_seen > last_seen"
         )
@@ -364,11 +371,13 @@ class ExactlyOnce(RuleBasedStateMachine):
         if not hasattr(self, "connection"):
             return
         for _ in range(100):
-            if self.writer.status()["position"] == len(self.log):
+            status = self.writer.status()
+            if status["position"] == len(self.log) and not status["queue_events"]:
                 break
             self.work_goes_on(Answer.WRITTEN)
         assert self.writer.status()["position"] == len(self.log)
-        assert not self.writer.status()["lost"]
+        assert not status["lost"]
+        assert status["raw_taken"] == status["raw_events_written"]
         self.history_is_true()
         self.connection.close()
 
@@ -381,5 +390,5 @@ TestExactlyOnce.settings = settings(max_examples=15, stateful_step_count=30, dea
 def test_exactly_once_at_length() -> None:
     run_state_machine_as_test(
         ExactlyOnce,
-        settings=settings(max_examples=1000, stateful_step_count=50, deadline=None),
+        settings=settings(max_examples=400, stateful_step_count=50, deadline=None),
     )
