@@ -21,6 +21,9 @@ from .silence import Silence, processor_seconds
 SUPERVISION = "supervision"
 """The place of mistakes in what is told to the hub's side of a child."""
 
+LINE_BYTES = 1 << 16
+"""The longest line of what a child says on standard error that is logged whole."""
+
 
 class Overseer(Protocol):
     """Who has begun a run, and is told of it."""
@@ -67,6 +70,9 @@ class Run(ProcessProtocol):
 
     def errReceived(self, data: bytes) -> None:
         *lines, self._words = (self._words + data).split(b"\n")
+        if len(self._words) > LINE_BYTES:
+            lines.append(self._words)
+            self._words = b""
         for line in lines:
             self._say(line)
 

@@ -294,6 +294,12 @@ class RunsTests(SupervisorTestCase):
         )
         self.assertTrue(any("another is started in" in text for text in self.logged))
 
+    def test_a_line_without_end_is_not_kept_for_ever(self) -> None:
+        half = b"x" * (run_module.LINE_BYTES // 2 + 1)
+        for _ in range(2):
+            self.process.protocol.childDataReceived(2, half)
+        self.assertEqual([text.count("x") for text in self.logged if "xx" in text], [2 * len(half)])
+
 
 class MistakesTests(SupervisorTestCase):
     """Mistakes of the hub's side of a child, whatever it is told."""
