@@ -215,6 +215,7 @@ def random_moment(random: Random) -> Moment:
         random.choice((0, 0, NOW, NOW + 1)),
         random.choice((ANY_TIME, NOW, NOW + 1)),
         random.choice((ANY_SLOT, ANY_SLOT - 1, 0, 1 << 31)),
+        random.choice((0, 0, 1, 3, 2**40)),
     )
 
 

@@ -30,6 +30,7 @@ if sys.byteorder != "little":
 
 
 include "_text.pxi"
+include "_facts.pxi"
 
 
 cdef enum Code:             # as _program.Code
@@ -62,11 +63,6 @@ cdef tuple REASONS = (
 
 cdef uint64_t COMMON_ERA = moment.COMMON_ERA
 cdef int64_t MAX_CORES = table.MAX_CORES
-cdef uint64_t MOST_DROPPED_EVENTS = MOST_DROPPED
-cdef size_t MOST_FACT_BYTES = thinning.MOST_FACT_BYTES
-cdef int64_t FACTS_A_SECOND = thinning.FACTS_A_SECOND
-cdef int64_t FACTS_AT_ONCE = thinning.FACTS_AT_ONCE
-cdef int64_t STATES_A_SECOND = thinning.STATES_A_SECOND
 
 cdef Py_ssize_t EXCERPT = EXCERPT_BYTES
 cdef const char* OPENING = b'{"type":"event","data":{"id":'
@@ -77,24 +73,12 @@ cdef enum:
     KEPT = 1 << 20          # most bytes that a buffer holds on to from one call to the next
     LENGTH_BYTES = 4        # of a frame's length
     HEAD_BYTES = 9          # of timestamp and discriminator
-    STATUS = 10             # discriminators of states
-    BEST_BLOCK = 11
-    FINALIZED_BLOCK = 12
-    SYNC_STATUS = 13
-    STATES = 4              # how many these are
-    ALLOWANCES = 5          # one for each of them, and one for failures
-    BLOCK_SLOT = 9          # where the slot is in the content of a report of a block
     DROPPED = 0             # discriminator of the event that counts for more than one
-    DROPPED_LAST = 9        # where the time of the last that it stands for begins in the content
-    DROPPED_NUM = 17        # where its num begins in the content
     DROPPED_BYTES = 25      # shortest content of it that decodes
     UNKNOWN_SIZE = -1       # of a value for whose size the core count is needed
     NO_DISCRIMINATOR = 256  # where a message is too short to have one
     NOT_WHOLE = -1          # frame_size: the frame does not end in the data
     TOO_LONG = -2           # frame_size: it announces more than is taken
-
-
-ctypedef const uint8_t* Content
 
 
 cdef struct Op:             # as _program.OP packs it
@@ -119,14 +103,6 @@ cdef struct Finding:        # what will be a Fault
     Reason reason
     uint32_t discriminator
     uint32_t count
-
-
-cdef struct Lost:           # what will be a Dropped
-    uint64_t events
-    uint64_t spans
-    uint64_t first          # of times that can be used
-    uint64_t last
-    bint dated              # whether there are any
 
 
 cdef struct Buffer:
@@ -548,15 +524,6 @@ cdef list faults(Buffers buffers):
     return result
 
 
-cdef inline bint is_report(int allowance) noexcept nogil:
-    """Whether the allowance is that of a kind of block or of failures."""
-    return allowance != STATUS - STATUS and allowance != SYNC_STATUS - STATUS
-
-
-cdef inline int64_t at_once(int allowance) noexcept nogil:
-    return FACTS_AT_ONCE if is_report(allowance) else STATES_A_SECOND
-
-
 cdef class Stream:
     """See :class:`telemetry_twisted.jip3.codec.Stream`."""
 
@@ -575,10 +542,7 @@ cdef class Stream:
     cdef uint8_t[32] _fact_types        # a bit for each discriminator
     cdef uint32_t[256] _counts          # of events by discriminator
     cdef Lost _lost                     # what the node said it dropped
-    cdef int64_t _second                # the last in which something was read
-    cdef int64_t[STATES] _slots         # of the reports of blocks that were passed on last, or -1
-    cdef uint8_t[ALLOWANCES] _allowances
-    cdef Content[STATES] _newest        # while frames are decoded, or NULL
+    cdef Thinning _thinning
 
     def __cinit__(self, program not None, Buffers buffers not None, dialect not None):
         cdef uint8_t discriminator
@@ -595,11 +559,7 @@ cdef class Stream:
         self._minute_of_time = self._minute_of_slot = -1
         self._most = min(dialect.max_message_size, UINT32_MAX)
         self._lost = Lost(0, 0, UINT64_MAX, 0, False)
-        self._second = 0
-        for discriminator in range(STATES):
-            self._slots[discriminator] = -1
-        for discriminator in range(ALLOWANCES):
-            self._allowances[discriminator] = at_once(discriminator)
+        begin_thinning(&self._thinning)
         for discriminator in dialect.fact_types:
             self._fact_types[discriminator >> 3] |= 1 << (discriminator & 7)
 
@@ -651,9 +611,9 @@ cdef class Stream:
         m.findings = &buffers.findings
         buffers.events.size = buffers.types.size = buffers.lengths.size = 0
         buffers.facts.size = buffers.newest.size = buffers.findings.size = buffers.tally.size = 0
-        memset(self._newest, 0, sizeof(self._newest))
-        if self._second != buffers.second:
-            self._fill_allowances(buffers.second)
+        memset(self._thinning.newest, 0, sizeof(self._thinning.newest))
+        if self._thinning.second != buffers.second:
+            fill_allowances(&self._thinning, buffers.second)
         while <Py_ssize_t> buffers.types.size < room:
             size = frame_size(at, end, self._most)
             if size < 0:
@@ -730,17 +690,9 @@ cdef class Stream:
         return counts
 
     def take_dropped(self):
-        cdef Lost lost = self._lost
-        if lost.spans == 0:
-            return None
-        result = Dropped(
-            lost.events,
-            lost.spans,
-            lost.first if lost.dated else None,
-            lost.last if lost.dated else None,
-        )
+        dropped = dropped_of(&self._lost)
         self._lost = Lost(0, 0, UINT64_MAX, 0, False)
-        return result
+        return dropped
 
     cdef void _count(self, bytes types) noexcept:
         cdef const uint8_t* type = <const uint8_t*> PyBytes_AS_STRING(types)
@@ -748,61 +700,19 @@ cdef class Stream:
         for number in range(len(types)):
             self._counts[type[number]] += 1
 
-    cdef void _fill_allowances(self, int64_t second) noexcept:
-        cdef int64_t seconds = min(max(second - self._second, 1), FACTS_AT_ONCE)
-        cdef int each
-        for each in range(ALLOWANCES):
-            self._allowances[each] = min(
-                at_once(each),
-                self._allowances[each]
-                + seconds * (FACTS_A_SECOND if is_report(each) else STATES_A_SECOND),
-            )
-        self._second = second
-
-    cdef inline bint _passes(self, const uint8_t* content, uint8_t type) noexcept:
-        """Whether a fact is passed on; if it is a state, note that it is the newest if not."""
-        cdef uint8_t each = type - STATUS if STATUS <= type <= SYNC_STATUS else STATES
-        cdef uint32_t slot
-        cdef bint passes = self._allowances[each] > 0
-        if passes and (type == BEST_BLOCK or type == FINALIZED_BLOCK):
-            memcpy(&slot, content + BLOCK_SLOT, 4)
-            passes = self._slots[each] != slot
-            if passes:
-                self._slots[each] = slot
-        self._allowances[each] -= passes
-        if each < STATES:
-            self._newest[each] = NULL if passes else content
-        return passes
-
     cdef bint _hand_out_newest(self) noexcept:
         """Write the newest states that are not passed on; False if there is no memory."""
         cdef Buffer* newest = &self._buffers.newest
+        cdef Content content
         cdef uint32_t size
         cdef int each
         for each in range(STATES):
-            if self._newest[each] != NULL:
-                memcpy(&size, self._newest[each] - LENGTH_BYTES, LENGTH_BYTES)
-                if not append(newest, self._newest[each] - LENGTH_BYTES, LENGTH_BYTES + size):
+            content = self._thinning.newest[each]
+            if content != NULL:
+                memcpy(&size, content - LENGTH_BYTES, LENGTH_BYTES)
+                if not append(newest, content - LENGTH_BYTES, LENGTH_BYTES + size):
                     return False
         return True
-
-    cdef void _note_dropped(self, const uint8_t* content) noexcept:
-        """Add what a ``Dropped`` says, but for times of which one is off the clock."""
-        cdef Buffers buffers = self._buffers
-        cdef Lost* lost = &self._lost
-        cdef uint64_t first, last, num
-        memcpy(&first, content, 8)
-        memcpy(&last, content + DROPPED_LAST, 8)
-        memcpy(&num, content + DROPPED_NUM, 8)
-        lost.spans += 1
-        lost.events += min(num, MOST_DROPPED_EVENTS - lost.events)
-        if (
-            buffers.earliest <= first <= buffers.latest
-            and buffers.earliest <= last <= buffers.latest
-        ):
-            lost.first = min(lost.first, first)
-            lost.last = max(lost.last, last)
-            lost.dated = True
 
     cdef void _learn_cores(self, Machine* m, int64_t size) noexcept:
         """See :mod:`telemetry_twisted.jip3.cores`: what the length of the message tells."""
@@ -823,9 +733,9 @@ cdef class Stream:
         if not append(&buffers.types, &type, 1) or not append(&buffers.lengths, &length, 4):
             return OUT_OF_MEMORY
         if self._fact_types[type >> 3] & 1 << (type & 7) and size <= MOST_FACT_BYTES:
-            if self._passes(content, type):
+            if passes(&self._thinning, content, type):
                 if not append(&buffers.facts, content - LENGTH_BYTES, LENGTH_BYTES + size):
                     return OUT_OF_MEMORY
         if type == DROPPED:
-            self._note_dropped(content)
+            note_dropped(&self._lost, content, buffers.earliest, buffers.latest)
         return FINE
