@@ -123,6 +123,7 @@ def makeService(options: Options) -> IService:
         options["ping-seconds"],
     )
     connections = _connections(options, reactor)
+    server = TelemetryServer(reactor, Terminal(), log)
     problems = figures.problems if gauges is None else gauges.own_problems
     routes = basic_routes(subscribers, problems)
     history = None
@@ -145,7 +146,9 @@ def makeService(options: Options) -> IService:
             turns,
         )
         store_process = Supervisor(reactor, store_client, time.time, errors)
-        history = HistoryService(options["database"], store_client, store_process, watch, database)
+        history = HistoryService(
+            store_client, store_process, watch, database, reactor, server.failed
+        )
     rules = _rules(options, reactor, reloads)
     site = api_site(
         routes,
@@ -157,7 +160,6 @@ def makeService(options: Options) -> IService:
         access_log=bool(options["access-log"]),
         errors=errors,
     )
-    server = TelemetryServer(reactor, Terminal(), log)
     nodes = Listening(_nodes_endpoint(options, reactor), AcceptedElsewhere(), server.failed)
     api = Listening(_api_endpoint(options, reactor, reloads), site, server.failed)
     backlog = Backlog(permits, reactor, errors)

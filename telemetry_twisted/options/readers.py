@@ -16,7 +16,7 @@ from telemetry_twisted.hub.allowed import read_node_list
 from telemetry_twisted.jip3.codec import CodecUnavailable, load_codec
 from telemetry_twisted.networks import Networks
 from telemetry_twisted.reading import UNITS, one_of
-from telemetry_twisted.store.database.address import parse_database
+from telemetry_twisted.store.database.opening import require_driver
 
 Read = Callable[[str], Any]
 """Makes an option's value of its text; raises ValueError with what was expected."""
@@ -65,7 +65,7 @@ def codec(text: str) -> str:
 
 def database(text: str) -> str:
     """The address of a database."""
-    parse_database(text)
+    require_driver(text)
     return text
 
 

@@ -2,54 +2,77 @@
 
 from __future__ import annotations
 
-import os
-import pwd
-from pathlib import Path
+from collections.abc import Callable
+from threading import Thread
 from typing import Any
 
 from twisted.application.service import MultiService
 from twisted.internet.defer import Deferred, gatherResults
+from twisted.internet.interfaces import IReactorFromThreads
 
 from telemetry_twisted.hub.store.client import StoreClient
 from telemetry_twisted.hub.supervisor import Supervisor
 from telemetry_twisted.hub.watch import Watch
-from telemetry_twisted.store.database.address import parse_database
-from telemetry_twisted.store.database.interface import Database
+from telemetry_twisted.store.database.interface import Database, NeverUsable
 
 from .starting import CannotStart
+
+CHECK_SECONDS = 0.5
+"""How long the start waits to see whether the database can be used."""
 
 
 class HistoryService(MultiService):
     """Has history written, and alerts raised.
 
-    :param url: the address of the database.
     :param database: what the REST API reads from.
+    :param failed: told when a database that seemed to come never can.
     """
 
     def __init__(
         self,
-        url: str,
         store_client: StoreClient,
         supervisor: Supervisor,
         watch: Watch,
         database: Database,
+        reactor: IReactorFromThreads,
+        failed: Callable[[CannotStart], None],
     ) -> None:
         super().__init__()
         self.setName("history")
-        self._url = url
         self._store_client = store_client
         self._supervisor = supervisor
         self._database = database
+        self._reactor = reactor
+        self._failed = failed
+        self._refusal: CannotStart | None = None
         supervisor.setServiceParent(self)
         watch.setServiceParent(self)
 
     def startService(self) -> None:
         """Start the store process.
 
-        :raises CannotStart: if this process may not write the database's file.
+        :raises CannotStart: if it is seen within :data:`CHECK_SECONDS` that the database can never
+            be used.
         """
-        check_writable(self._url)
+        # Looking may take longer than the start of the stream is to wait.
+        looking = Thread(target=self._check, name="history-check", daemon=True)
+        looking.start()
+        looking.join(CHECK_SECONDS)
+        if self._refusal is not None:
+            raise self._refusal
         super().startService()
+
+    def _check(self) -> None:
+        try:
+            self._database.check()
+        except NeverUsable as error:
+            self._refusal = CannotStart(f"--database {self._database.name}: {error}")
+            self._reactor.callFromThread(self._refuse)
+
+    def _refuse(self) -> None:
+        """Say so, if the server started before it was known."""
+        if self.running and self._refusal is not None:
+            self._failed(self._refusal)
 
     def stopService(self) -> Deferred[Any]:
         """Have what is left written; fires when the store process is gone."""
@@ -61,30 +84,3 @@ class HistoryService(MultiService):
     def kill(self) -> None:
         """End the store process at once."""
         self._supervisor.kill()
-
-
-def check_writable(url: str) -> None:
-    """Make sure that an SQLite file may be written by the user that this process is now.
-
-    :raises CannotStart: if not, or if it is a directory. What is not there yet may come, and is
-        not complained of.
-    """
-    address = parse_database(url)
-    if address.kind != "sqlite":
-        return
-    file = Path(address.path).absolute()
-    if file.is_dir():
-        raise CannotStart(
-            f"--database {url}: {file} is a directory; give the path of a file with --database."
-        )
-    for path in (file, file.parent):
-        if path.exists() and not os.access(path, os.W_OK, effective_ids=True):
-            user = os.geteuid()
-            try:
-                name = pwd.getpwuid(user).pw_name
-            except KeyError:
-                name = f"user {user}"
-            raise CannotStart(
-                f"--database {url}: {name} may not write {path}. Let that user write the file and "
-                f"its directory, or give another one with --database."
-            )

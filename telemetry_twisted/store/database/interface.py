@@ -51,13 +51,17 @@ class DatabaseReplaced(DatabaseError):
         )
 
 
-class SchemaTooNew(DatabaseError):
+class NeverUsable(DatabaseError):
+    """The database cannot be used, and no waiting changes that; the message says what does."""
+
+
+class SchemaTooNew(NeverUsable):
     """The database was made by a later release."""
 
     def __init__(self, found: int, known: int) -> None:
         super().__init__(
             f"the database has schema version {found}, and this release knows versions up to "
-            f"{known}: upgrade telemetry_twisted, or name another database with --database"
+            f"{known}: upgrade telemetry_twisted, or name another database with --database."
         )
 
 
@@ -101,6 +105,14 @@ class Database(Readable, Protocol):
 
     kind: str
     name: str
+
+    def check(self) -> None:
+        """Look whether the database can ever be used, blocking for some seconds at most.
+
+        One that cannot be reached may come, and is not complained of.
+
+        :raises NeverUsable: if it cannot.
+        """
 
     async def open(self) -> None:
         """Connect for writing, and create the schema or bring it up to date.

@@ -6,16 +6,39 @@ from telemetry_twisted.interfaces import IServerReactor
 
 from .address import parse_database
 from .interface import Database
-from .postgresql import PostgresqlDatabase
 from .sqlite import SqliteDatabase
+
+EXTRA = "pip install 'telemetry-twisted[postgresql]'"
 
 
 def open_database(url: str, reactor: IServerReactor) -> Database:
     """The database at ``url``; nothing is connected yet.
 
-    :raises ValueError: as :func:`parse_database` does.
+    :raises ValueError: as :func:`parse_database` and :func:`require_driver` do.
     """
+    require_driver(url)
     address = parse_database(url)
     if address.kind == "sqlite":
         return SqliteDatabase(address, reactor)
+    from .postgresql import PostgresqlDatabase
+
     return PostgresqlDatabase(address, reactor)
+
+
+def require_driver(url: str) -> None:
+    """Make sure that what it takes to use the database at ``url`` is installed.
+
+    Only those who keep history in PostgreSQL need to have psycopg2 and txpostgres.
+
+    :raises ValueError: if it is not, with what to install.
+    """
+    if parse_database(url).kind == "sqlite":
+        return
+    try:
+        import psycopg2  # noqa: F401
+        import txpostgres  # noqa: F401
+    except ImportError as error:
+        raise ValueError(
+            f"history in PostgreSQL needs more than is installed ({error}): {EXTRA}, or give "
+            "sqlite:PATH"
+        ) from error

@@ -7,12 +7,10 @@ has is there a place for the next.
 
 from __future__ import annotations
 
-import socket
 from collections.abc import Callable, Sequence
 from typing import Any, cast
 
 import psycopg2
-from twisted.internet.abstract import isIPAddress, isIPv6Address
 from twisted.internet.defer import (
     CancelledError,
     Deferred,
@@ -30,7 +28,7 @@ from txpostgres import txpostgres
 from telemetry_twisted.interfaces import IServerReactor
 
 from .interface import QUERY_SECONDS, DatabaseError, DatabaseUnavailable, TooManyConnections
-from .server import CONNECT_SECONDS, Server, mark_parameters, read_bytes
+from .server import CONNECT_SECONDS, Server, look_up, mark_parameters, read_bytes
 from .threads import Threads
 from .waiting import within
 
@@ -183,7 +181,7 @@ class Pool:
         reader = _Reader(self._reactor, self._lost)
         self._readers.add(reader)
         try:
-            found = self._resolving.run(_look_up, parameters["host"])
+            found = self._resolving.run(look_up, parameters["host"])
             addresses = await within(self._reactor, found, CONNECT_SECONDS, late)
             parameters.update(addresses)
             if self._closed:
@@ -264,15 +262,3 @@ class _Reader(txpostgres.Connection):  # type: ignore[misc]  # txpostgres has no
                 self.reactor.removeReader(cursor)
                 self.reactor.removeWriter(cursor)
             super().close()
-
-
-def _look_up(host: str) -> dict[str, str]:
-    """The addresses of ``host`` for libpq, which would look them up while everything waits."""
-    if host.startswith("/") or isIPAddress(host) or isIPv6Address(host):
-        return {}
-    try:
-        found = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)
-    except (OSError, UnicodeError) as error:
-        raise DatabaseUnavailable(f"the address of {host} is not known: {error}") from None
-    addresses = [str(place[0]) for *_, place in found]
-    return {"host": ",".join([host] * len(addresses)), "hostaddr": ",".join(addresses)}

@@ -129,6 +129,9 @@ class PostgresqlDatabase:
         self._busy = False
         self._pool = Pool(self._server, reactor)
 
+    def check(self) -> None:
+        self._server.check()
+
     async def open(self) -> None:
         await self._limited(self._open)
 

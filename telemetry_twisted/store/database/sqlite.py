@@ -28,6 +28,7 @@ from .interface import (
     SchemaTooNew,
     Transaction,
 )
+from .sqlite_file import check_file
 from .threads import Threads
 
 T = TypeVar("T")
@@ -105,6 +106,9 @@ class SqliteDatabase:
         self._readers = threading.local()
         self._reader_connections: list[sqlite3.Connection] = []
 
+    def check(self) -> None:
+        check_file(self._path)
+
     async def open(self) -> None:
         await self._writing.run(self._open)
 
@@ -161,9 +165,18 @@ class SqliteDatabase:
             return work(SqliteTransaction(self._writer))
 
     async def query(self, sql: str, parameters: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
-        return await self._reading.run(self._query, sql, parameters)
+        given_up = threading.Event()
+        try:
+            return await self._reading.run(self._query, sql, parameters, given_up)
+        finally:
+            given_up.set()
 
-    def _query(self, sql: str, parameters: Sequence[Any]) -> list[tuple[Any, ...]]:
+    def _query(
+        self, sql: str, parameters: Sequence[Any], given_up: threading.Event
+    ) -> list[tuple[Any, ...]]:
+        """The rows of a query, which ends soon after it was ``given_up``."""
+        if given_up.is_set():
+            return []
         with _translated():
             file = _file_at(self._path)
             connection: sqlite3.Connection | None = getattr(self._readers, "connection", None)
@@ -184,7 +197,8 @@ class SqliteDatabase:
                 self._reader_connections.append(connection)
             deadline = time.monotonic() + QUERY_SECONDS
             connection.set_progress_handler(
-                lambda: self._closed or time.monotonic() > deadline, PROGRESS_INSTRUCTIONS
+                lambda: self._closed or given_up.is_set() or time.monotonic() > deadline,
+                PROGRESS_INSTRUCTIONS,
             )
             return connection.execute(sql, parameters).fetchall()
 
