@@ -19,6 +19,9 @@ from .tables import TABLES
 NEWEST = 2
 """The version that this release makes and knows."""
 
+REPAIRS = {2: ("UPDATE nodes SET first_seen = last_seen WHERE first_seen > last_seen",)}
+"""What each version puts right of what an older release wrote."""
+
 
 @frozen
 class Dialect:
@@ -30,12 +33,18 @@ class Dialect:
 
 
 def changes_since(
-    version: int, newest: int, dialect: Dialect, tables: Sequence[Table] = TABLES
+    version: int,
+    newest: int,
+    dialect: Dialect,
+    tables: Sequence[Table] = TABLES,
+    repairs: Mapping[int, Sequence[str]] = REPAIRS,
 ) -> Iterator[str]:
     """The statements that bring a database of schema ``version`` (0 if empty) to ``newest``."""
     for step in range(version + 1, newest + 1):
         for table in tables:
             yield from _changes_in(step, table, dialect)
+        if version:
+            yield from repairs.get(step, ())
 
 
 def _changes_in(step: int, table: Table, dialect: Dialect) -> Iterator[str]:
