@@ -64,6 +64,9 @@ class AnsweringDatabase:
         self.asked: Asked | None = None
         self.at_once = False
 
+    def check(self) -> None:
+        pass
+
     async def open(self) -> None:
         pass
 
