@@ -9,9 +9,11 @@ from pathlib import Path
 
 import telemetry_twisted
 from telemetry_twisted.options import Options
+from telemetry_twisted.store.schema.tables import TABLES
 
 SOURCE = Path(telemetry_twisted.__file__).parent
 TABLE = SOURCE.parent / "BOUNDS.md"
+DATABASE = "## The database\n"
 ROOMS = ("*", "hub/**/*", "store/**/*", "api/**/*", "services/*", "transport/*", "ingestion/*")
 EMPTY = (ast.List, ast.Dict, ast.Set, ast.ListComp, ast.DictComp, ast.SetComp)
 MAKERS = (
@@ -78,18 +80,20 @@ def constants() -> tuple[set[str], set[str]]:
     return declared, declared & used
 
 
-def rows() -> list[tuple[set[str], set[str], set[str]]]:
-    """Of each row of the table: the collections, the constants, and the options that it names."""
+def rows(in_database: bool = False) -> list[tuple[set[str], set[str], set[str]]]:
+    """Of each row of what is kept in memory, or in the database: the collections or tables, the
+    constants, and the options that it names."""
+    memory, _, database = TABLE.read_text().partition(DATABASE)
+    assert database
     found = []
-    for line in TABLE.read_text().splitlines():
+    for line in (database if in_database else memory).splitlines():
         if line.startswith("| `"):
             kept, *bounds = line.strip("| ").split(" | ")
             assert len(bounds) == 2, f"expected what is kept, how much, and how long: {line}"
             named = re.findall("`([^`]+)`", " ".join(bounds))
             options = {name[2:] for name in named if name.startswith("--")}
-            found.append(
-                (set(re.findall("`([^`]+)`", kept)), {n for n in named if n.isupper()}, options)
-            )
+            constants = {name for name in named if re.fullmatch("[A-Z_]+", name)}
+            found.append((set(re.findall("`([^`]+)`", kept)), constants, options))
     return found
 
 
@@ -101,10 +105,15 @@ def test_every_collection_that_is_kept_has_a_bound_that_is_told() -> None:
     assert not gone, f"BOUNDS.md tells of what is not there any more: {sorted(gone)}"
 
 
+def test_every_table_has_a_bound_and_an_age_that_is_told() -> None:
+    told = [each for kept, _, _ in rows(in_database=True) for each in kept]
+    assert sorted(told) == sorted(table.name for table in TABLES)
+
+
 def test_what_is_said_to_be_a_bound_is_one() -> None:
     declared, used = constants()
     options = {name for name, *_ in Options.optParameters}
-    for kept, named, named_options in rows():
+    for kept, named, named_options in (*rows(), *rows(in_database=True)):
         assert named <= declared, f"no such constants: {sorted(named - declared)} of {sorted(kept)}"
         assert named <= used, f"nothing heeds {sorted(named - used)} of {sorted(kept)}"
         assert named_options <= options, f"no such options: {sorted(named_options - options)}"

@@ -62,7 +62,7 @@ async def answers_of(database: Database) -> dict[str, Any]:
     answers: dict[str, Any] = {
         "now": now,
         "nodes": (await nodes.nodes(history, 0, 10)).nodes,
-        "node": await nodes.node(history, number),
+        "node": await nodes.node(history, node_id),
         "totals": {
             series.event_type: series.total
             for series in (await counts.by_type(history, begin, end, None, None)).series

@@ -34,12 +34,9 @@ from .interface import (
 from .pool import Pool
 from .server import Server, mark_parameters, read_bytes
 from .threads import Threads
-from .waiting import within
+from .waiting import ended
 
 T = TypeVar("T")
-
-CLOSE_SECONDS = 1.0
-"""How long a transaction may go on when the database is let go of, and again when it is ended."""
 
 SCHEMA_LOCK = 0x6A6970335F747774
 """The advisory lock under which servers that start at once change the schema one by one."""
@@ -215,16 +212,8 @@ class PostgresqlDatabase:
             return
         self._closed = True
         self._pool.close()
-        # A server that does not answer is not waited for.
-        aborting = self._reactor.callLater(CLOSE_SECONDS, self.abort)
-        ended = Deferred.fromCoroutine(self._end_writing())
-        try:
-            await within(self._reactor, ended, 2 * CLOSE_SECONDS, "it is left behind")
-        except DatabaseUnavailable:
+        if not await ended(self._reactor, Deferred.fromCoroutine(self._end_writing()), self.abort):
             self._log.warn("{name} did not end: it is left behind", name=self.name)
-        finally:
-            if aborting.active():
-                aborting.cancel()
 
     async def _end_writing(self) -> None:
         await self._writing.run(self._forget_writer)

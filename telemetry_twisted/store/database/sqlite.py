@@ -11,6 +11,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, TypeVar
 
+from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 
 from telemetry_twisted.interfaces import IServerReactor
@@ -30,6 +31,7 @@ from .interface import (
 )
 from .sqlite_file import check_file
 from .threads import Threads
+from .waiting import ended
 
 T = TypeVar("T")
 
@@ -210,6 +212,10 @@ class SqliteDatabase:
         if self._closed:
             return
         self._closed = True
+        if not await ended(self._reactor, Deferred.fromCoroutine(self._end()), self.abort):
+            self._log.warn("{name} did not end: it is left behind", name=self.name)
+
+    async def _end(self) -> None:
         await self._writing.run(self._forget_writer)
         await self._writing.stop()
         await self._reading.stop()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TypeVar
 
 from twisted.internet.defer import Deferred
@@ -11,6 +12,9 @@ from twisted.python.failure import Failure
 from .interface import DatabaseUnavailable
 
 T = TypeVar("T")
+
+CLOSE_SECONDS = 1.0
+"""How long what is under way may go on when a database is let go of, and again when it is ended."""
 
 
 def within(clock: IReactorTime, result: Deferred[T], seconds: float, late: str) -> Deferred[T]:
@@ -37,3 +41,17 @@ def within(clock: IReactorTime, result: Deferred[T], seconds: float, late: str) 
 
     result.addBoth(settle)
     return outcome
+
+
+async def ended(clock: IReactorTime, ending: Deferred[T], abort: Callable[[], object]) -> bool:
+    """Wait for ``ending``, which ``abort`` hurries after :data:`CLOSE_SECONDS`; return whether it
+    came before as long again."""
+    aborting = clock.callLater(CLOSE_SECONDS, abort)
+    try:
+        await within(clock, ending, 2 * CLOSE_SECONDS, "it did not end")
+    except DatabaseUnavailable:
+        return False
+    finally:
+        if aborting.active():
+            aborting.cancel()
+    return True

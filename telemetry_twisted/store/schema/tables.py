@@ -114,6 +114,7 @@ NODES = Table(
     ("node_id",),
     least=frozenset({"first_seen"}),
     greatest=frozenset({"last_seen"}),
+    indexes={("last_seen",): 2},
 )
 """Every node that ever connected. ``info`` is all it said of itself, as JSON."""
 
@@ -209,6 +210,7 @@ SPREADS = Table(
         "histogram": BLOB,
     },
     ("width", "type", "bucket"),
+    unless="excluded.slots < spreads.slots",
 )
 """The slots of a window of ``width`` seconds merged; recomputed while they may change."""
 

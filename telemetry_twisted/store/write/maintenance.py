@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Iterator
+from collections import defaultdict, deque
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from typing import Any
 
@@ -14,107 +14,157 @@ from telemetry_twisted.store import reports
 from telemetry_twisted.store.database.interface import Database, Transaction
 from telemetry_twisted.store.histogram import Histogram
 from telemetry_twisted.store.schema.policy import DAY, Policy
-from telemetry_twisted.store.schema.tables import (
-    COUNTS,
-    FAILURES,
-    FAULTS,
-    GAPS,
-    LOSSES,
-    SLOTS,
-    SPREADS,
-)
+from telemetry_twisted.store.schema.tables import CONNECTIONS, LATEST, NODES, SLOTS, SPREADS
 
-from .transactions import LATE_SECONDS
-
-SPREAD_WIDTHS = (600, 3600)
-"""Windows into which the spread of slots is merged, in seconds."""
+from .limits import SPREAD_WIDTHS, Limit, first_window, limits
 
 DEAD_SECONDS = 120
 """A run that wrote nothing for so long has been killed: a living one writes every two seconds."""
 
 KILLED = "the server was killed"
 
-STEP_SECONDS = 600
-"""How much of a table's past is deleted in one transaction."""
+STEP_ROWS = 5000
+"""How many rows are deleted in one transaction, and those of the same bucket with the last."""
+
+NODES_AT_ONCE = 200
+"""Nodes that are forgotten in one transaction."""
+
+BATCHES_AT_ONCE = 20
+"""Batches of raw events that are deleted in one transaction."""
+
+MOST_NODES = 100_000
+"""Nodes that are kept: of more, those that have been gone for longest are forgotten."""
+
+MOST_RUNS = 10_000
+"""Runs that are kept."""
+
+BACK_SECONDS = 600
+"""How long a node has to be gone to be forgotten, however many there are."""
+
+Step = Callable[[Transaction], object]
+"""A little of what is due: it returns whether there is more of the same."""
 
 
 class Maintenance:
-    """Removes what ``policy`` keeps no longer, a little in each transaction."""
+    """Removes what ``policy`` keeps no longer, and does what else is due, in rounds of steps.
+
+    Each step is a transaction, and a short one: commits come in between.
+    """
 
     def __init__(self, database: Database, policy: Policy) -> None:
         self._database = database
         self._policy = policy
+        self._due: deque[Step] = deque()
         self._with_reports = 0
 
-    async def run(self, now: float, own_run: int) -> None:
-        """Do all that is due at ``now``, in seconds of Unix time, as the server of ``own_run``."""
-        seconds = int(now)
-        await self._database.transact(
-            partial(_close_dead_runs, now=seconds * 1_000_000, own_run=own_run)
+    async def step(self, now: float, own_run: int) -> bool:
+        """Do a little of what is due; return whether the round is over.
+
+        :param now: in seconds of Unix time.
+        :param own_run: the run of this server, which is alive.
+        """
+        if not self._due:
+            self._due.extend(self._round(int(now), own_run))
+        if not await self._database.transact(self._due[0]):
+            self._due.popleft()
+        return not self._due
+
+    def _round(self, now: int, own_run: int) -> Iterator[Step]:
+        policy, micros = self._policy, now * 1_000_000
+        yield partial(_close_dead_runs, now=micros, own_run=own_run)
+        for kind in (BEST_BLOCK, FINALIZED_BLOCK):
+            yield partial(merge_slots, now=now, kinds=(kind,))
+        yield from self._let_go_of_reports(now)
+        for limit in limits(policy):
+            yield partial(_delete_step, limit=limit, now=now)
+        longest = max((policy.yearly, policy.states, policy.slots, *policy.counts.values()))
+        yield partial(_forget_nodes, now=micros, gone=micros - longest * 1_000_000)
+        yield partial(_forget_runs, ended=micros - longest * 1_000_000)
+        yield partial(
+            trim_raw,
+            most_events=policy.raw_events,
+            most_bytes=policy.raw_bytes,
+            oldest=micros - policy.raw_seconds * 1_000_000,
         )
-        await self._database.transact(partial(merge_slots, now=seconds))
-        begin, self._with_reports = self._with_reports, _first_window(seconds) * 1_000_000
-        await self._database.transact(
-            partial(_let_go_of_reports, begin=begin, end=self._with_reports)
-        )
-        for table, column, scale, kept in self._limits():
-            work = partial(
-                _delete_step,
-                table=table,
-                column=column,
-                step=STEP_SECONDS * scale,
-                limit=(seconds - kept) * scale,
+
+    def _let_go_of_reports(self, now: int) -> Iterator[Step]:
+        """Slots that no longer change need no reports; a day of them in a step."""
+        begin, end = max(self._with_reports, now - self._policy.slots), first_window(now)
+        self._with_reports = end
+        for day in range(begin, end, DAY):
+            yield partial(
+                _let_go_of_reports, begin=day * 1_000_000, end=min(day + DAY, end) * 1_000_000
             )
-            while await self._database.transact(work):
-                pass
-        policy = self._policy
-        await self._database.transact(
-            partial(
-                trim_raw,
-                most_events=policy.raw_events,
-                most_bytes=policy.raw_bytes,
-                oldest=(seconds - policy.raw_seconds) * 1_000_000,
-            )
+
+
+def _delete_step(transaction: Transaction, limit: Limit, now: int) -> bool:
+    """Delete the oldest rows that are beyond ``limit``; return whether more are left."""
+    table, column = limit.table.name, limit.column
+    before = (now - limit.seconds) * limit.units
+    if limit.most is not None:
+        found = transaction.query(
+            f"SELECT {column} FROM {table} WHERE {column} IS NOT NULL "
+            f"ORDER BY {column} DESC LIMIT 1 OFFSET ?",
+            (limit.most,),
         )
-
-    def _limits(self) -> list[tuple[str, str, int, int]]:
-        """Table, column of time, its units in a second, and how many seconds are kept."""
-        policy = self._policy
-        return [
-            *((COUNTS[width].name, "bucket", 1, kept) for width, kept in policy.counts.items()),
-            ("states", "bucket", 1, policy.states),
-            ("raw_share", "bucket", 1, policy.states),
-            (FAILURES[60].name, "bucket", 1, policy.slots),
-            (FAILURES[3600].name, "bucket", 1, policy.yearly),
-            (FAILURES[DAY].name, "bucket", 1, policy.yearly),
-            *((table.name, "bucket", 1, policy.yearly) for table in FAULTS.values()),
-            *((table.name, "bucket", 1, policy.yearly) for table in LOSSES.values()),
-            (GAPS.name, "began", 1_000_000, policy.yearly),
-            ("spreads", "bucket", 1, policy.yearly),
-            ("slots", "first", 1_000_000, policy.slots),
-            ("connections", "ended", 1_000_000, policy.yearly),
-        ]
-
-
-def _delete_step(transaction: Transaction, table: str, column: str, step: int, limit: int) -> bool:
-    """Delete the oldest rows up to ``limit``, ``step`` at most; return whether more are left."""
-    ((oldest,),) = transaction.query(f"SELECT min({column}) FROM {table}")
-    if oldest is None or oldest >= limit:
-        return False
-    until = min(oldest + step, limit)
+        before = max([before, *(newest + 1 for (newest,) in found)])
+    last = transaction.query(
+        f"SELECT {column} FROM {table} WHERE {column} < ? ORDER BY {column} LIMIT 1 OFFSET ?",
+        (before, STEP_ROWS),
+    )
+    until = last[0][0] + 1 if last else before
     transaction.execute(f"DELETE FROM {table} WHERE {column} < ?", (until,))
-    return bool(until < limit)
+    return bool(last)
+
+
+def _forget_nodes(transaction: Transaction, now: int, gone: int) -> bool:
+    """Delete nodes that have not been seen since ``gone``, and of too many those that have been
+    gone for longest; return whether more are left.
+
+    Nothing refers to the former any more. What the latter sent still counts for the whole network,
+    and goes with its time. The newest node stays, for SQLite would give its number to another.
+    """
+    ((nodes,),) = transaction.query("SELECT count(*) FROM nodes")
+    too_many = nodes > MOST_NODES
+    found = [
+        number
+        for (number,) in transaction.query(
+            "SELECT node FROM nodes WHERE last_seen < ? AND node < (SELECT max(node) FROM nodes) "
+            "AND NOT EXISTS (SELECT 1 FROM connections c WHERE c.node = nodes.node "
+            "AND c.ended IS NULL) ORDER BY last_seen LIMIT ?",
+            (
+                now - BACK_SECONDS * 1_000_000 if too_many else gone,
+                min(NODES_AT_ONCE, nodes - MOST_NODES) if too_many else NODES_AT_ONCE,
+            ),
+        )
+    ]
+    if not found:
+        return False
+    marks = ", ".join("?" * len(found))
+    for table in (LATEST, CONNECTIONS, NODES):
+        transaction.execute(f"DELETE FROM {table.name} WHERE node IN ({marks})", found)
+    return True
+
+
+def _forget_runs(transaction: Transaction, ended: int) -> None:
+    """Delete runs that ended before a time, or are too many, but none of a server that lives: it
+    adds up what they wrote. The newest stays, for SQLite would give its number to another."""
+    transaction.execute(
+        "DELETE FROM runs WHERE ended IS NOT NULL AND run < (SELECT max(run) FROM runs) "
+        "AND (ended < ? OR run <= (SELECT max(run) FROM runs) - ?) "
+        "AND coalesce(server, '') NOT IN "
+        "(SELECT coalesce(server, '-') FROM runs WHERE ended IS NULL)",
+        (ended, MOST_RUNS),
+    )
 
 
 def _close_dead_runs(transaction: Transaction, now: int, own_run: int) -> None:
     """Say when the connections of killed servers ended, as nearly as it is known.
 
-    One's own server is alive, whatever a clock that was set says of when it was last seen; and of
-    the runs before its own, the hub says who is connected.
+    One's own run is alive, whatever a clock that was set says of when it was last seen.
     """
     dead = transaction.query(
-        "SELECT run, seen FROM runs WHERE ended IS NULL AND seen < ? AND "
-        "(server IS NULL OR server <> (SELECT server FROM runs WHERE run = ?))",
+        "SELECT run, seen FROM runs WHERE ended IS NULL AND seen < ? AND run <> ?",
         (now - DEAD_SECONDS * 1_000_000, own_run),
     )
     for run, seen in dead:
@@ -137,11 +187,6 @@ class _Window:
     histogram: Histogram = field(factory=Histogram)
 
 
-def _first_window(now: int) -> int:
-    """When the first window begins in which slots may change at ``now``."""
-    return (now - LATE_SECONDS) // max(SPREAD_WIDTHS) * max(SPREAD_WIDTHS)
-
-
 def _let_go_of_reports(transaction: Transaction, begin: int, end: int) -> None:
     """Nobody goes on with slots that began from ``begin`` to ``end`` (microseconds)."""
     transaction.execute(
@@ -150,11 +195,13 @@ def _let_go_of_reports(transaction: Transaction, begin: int, end: int) -> None:
     )
 
 
-def merge_slots(transaction: Transaction, now: int) -> None:
+def merge_slots(
+    transaction: Transaction, now: int, kinds: Sequence[int] = (BEST_BLOCK, FINALIZED_BLOCK)
+) -> None:
     """Recompute the windows in which slots may have changed."""
-    begin = _first_window(now)
+    begin = first_window(now)
     windows: defaultdict[tuple[int, int, int], _Window] = defaultdict(_Window)
-    for kind in (BEST_BLOCK, FINALIZED_BLOCK):
+    for kind in kinds:
         for spread in _slots_since(transaction, kind, begin * 1_000_000):
             decoded = Histogram.decode(spread.histogram)
             for width in SPREAD_WIDTHS:
@@ -165,7 +212,7 @@ def merge_slots(transaction: Transaction, now: int) -> None:
                 window.histogram.update(decoded)
     rows = [
         (*key, window.slots, window.nodes, window.histogram.encode())
-        for key, window in windows.items()
+        for key, window in sorted(windows.items(), key=lambda each: each[0])
     ]
     if rows:
         transaction.upsert(SPREADS, rows)
@@ -188,8 +235,9 @@ def _slots_since(transaction: Transaction, kind: int, begin: int) -> Iterator[re
         yield reports.merge([reports.read_row(*values) for values in several])
 
 
-def trim_raw(transaction: Transaction, most_events: int, most_bytes: int, oldest: int = 0) -> None:
-    """Delete whole batches of raw events, the oldest first, until there are not too many.
+def trim_raw(transaction: Transaction, most_events: int, most_bytes: int, oldest: int = 0) -> bool:
+    """Delete whole batches of raw events, the oldest first, as long as there are too many; return
+    whether there are more of them than are deleted at once.
 
     :param oldest: also those whose events are all older than this, in microseconds.
     """
@@ -199,14 +247,17 @@ def trim_raw(transaction: Transaction, most_events: int, most_bytes: int, oldest
     )
     if events > most_events or size > most_bytes or oldest:
         batches = transaction.query(
-            "SELECT batch, run, last, events, bytes FROM raw_batches ORDER BY batch, run"
+            "SELECT batch, run, last, events, bytes FROM raw_batches ORDER BY batch, run LIMIT ?",
+            (BATCHES_AT_ONCE,),
         )
         for batch, run, last, its_events, its_bytes in batches:
             if events <= most_events and size <= most_bytes and last >= oldest:
-                break
+                return False
             for table in ("raw_postings", "raw_chunks", "raw_batches"):
                 transaction.execute(
                     f"DELETE FROM {table} WHERE batch = ? AND run = ?", (batch, run)
                 )
             events -= its_events
             size -= its_bytes
+        return len(batches) == BATCHES_AT_ONCE
+    return False

@@ -23,6 +23,7 @@ from telemetry_twisted.store.schema.tables import (
     WHOLE_NETWORK,
 )
 
+from .limits import LATE_SECONDS
 from .presence import END_LOST
 from .raw import Batch, Waiting, make_batch
 from .rows import Keys, node_ids, numbered
@@ -33,9 +34,6 @@ Upsert = Callable[[Table, Sequence[Row]], None]
 
 NODES_AT_ONCE = 1000
 """Nodes that one statement numbers."""
-
-LATE_SECONDS = 7200
-"""How long a slot may still change after its first report."""
 
 
 class Superseded(DatabaseError):

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from typing import Any, cast
 
 import pytest
 import pytest_twisted
 from pytest_twisted import ensureDeferred
 from twisted.internet import reactor
+from twisted.internet.threads import deferToThread
 from twisted.protocols import portforward
 
 from telemetry_twisted.store.database.interface import (
@@ -105,6 +107,47 @@ async def test_a_connection_lost_before_it_commits_has_written_nothing(
     wire.word = b""
     await database.open()
     assert await database.query(COUNT) == [(0,)]
+
+
+@pytest.mark.end_to_end
+@ensureDeferred
+async def test_what_is_known_holds_when_the_server_is_killed_and_comes_back(
+    make_database: Make,
+) -> None:
+    server = ThrowawayPostgresql()
+    try:
+        server.start()
+        database = make_database(server.create_database("history"))
+        await database.open()
+        written, not_written, killing = set(), set(), None
+        for number in range(1, 900):
+            if number % 400 == 0 and killing is None:
+                killing = deferToThread(_restart, server)
+            try:
+                await database.transact(insert(number))
+                written.add(number)
+            except OutcomeUnknown:
+                pass
+            except DatabaseUnavailable:
+                not_written.add(number)
+                if killing is not None:
+                    await killing
+                    killing = None
+                with suppress(DatabaseUnavailable):
+                    await database.open()
+        if killing is not None:
+            await killing
+        found = {bucket for (bucket,) in await database.query("SELECT bucket FROM raw_share")}
+        assert written <= found
+        assert not not_written & found
+        assert not_written
+    finally:
+        server.remove()
+
+
+def _restart(server: ThrowawayPostgresql) -> None:
+    server.stop("immediate")
+    server.start()
 
 
 @ensureDeferred
