@@ -239,7 +239,7 @@ class StoreClient:
     def _send_waiting(self) -> None:
         """Send what waits, in order, while the link takes it."""
         link = self._link
-        if link is None or not self._resumed:
+        if link is None or not self._resumed or self.raw.waits_to_hear:
             return
         while self._flowing:
             chunk = self.raw.next(self.pending.sent)

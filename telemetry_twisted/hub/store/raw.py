@@ -71,7 +71,8 @@ class RawEvents:
         self._excess: Counter[int] = Counter()
         # What the store process has room for; ``_goes`` says that what waits has its room.
         self._room = 0
-        self._known = False
+        self._room_is_known = False
+        self._losses_are_known = False
         self._given_before = 0
         self._goes = False
         self._finishing = False
@@ -82,6 +83,11 @@ class RawEvents:
         self._resumed = 0
 
     # Chunks come and go
+
+    @property
+    def waits_to_hear(self) -> bool:
+        """Whether chunks wait that may have to go before records do, once room for them is told."""
+        return self.waiting > 0 and not self._room_is_known
 
     def pass_on(self, chunk: Chunk) -> bool:
         """Whether ``chunk``, which has just come, may go at once; the way to the store is free."""
@@ -188,14 +194,14 @@ class RawEvents:
         lost = 0
         if written is not None and dropped is not None:
             self.written, self.dropped = written, dropped
-            if not self._known:
-                self._known = True
+            if not self._losses_are_known:
+                self._losses_are_known = True
                 lost = max(0, self._given_before - written - dropped - self.lost)
                 self.lost += lost
-        if self._known:
-            on_the_way = 0 if taken is None else self.given - self._given_before - taken
-            self._room = max(0, room - on_the_way)
-            self._decide()
+        on_the_way = 0 if taken is None else self.given - self._given_before - taken
+        self._room = max(0, room - on_the_way)
+        self._room_is_known = True
+        self._decide()
         return lost
 
     def _decide(self) -> None:
@@ -209,7 +215,7 @@ class RawEvents:
 
     def process_ended(self) -> None:
         """The store process is gone, with what it had not written."""
-        self._known = self._goes = False
+        self._room_is_known = self._losses_are_known = self._goes = False
         self._room = 0
         self._given_before = self.given
 
@@ -219,7 +225,8 @@ class RawEvents:
         Where it is not known how much there is, the store may have all, and drop what it must.
         """
         self._finishing = True
-        if not self._known:
+        if not self._room_is_known:
+            self._room_is_known = True
             self._room = self.waiting
         self._decide()
 

@@ -350,10 +350,9 @@ class RawEventsTests(ClientTestCase):
             self.client.chunk(chunk(100))
         self.client.process_started()
         life = Life(self.client)
-        life.status(state="starting", raw_room=10_000)
         self.assertEqual(life.kinds(), BEGIN)
         self.assertEqual(self.client.status["raw_events_waiting"], 5000)
-        life.status(raw_room=10_000, raw_taken=0, raw_written=0, raw_dropped=0)
+        life.status(state="starting", raw_room=10_000, raw_taken=0)
         self.assertEqual(life.kinds(), [records.CHUNK] * 50)
         self.client.chunk(chunk(100))
         self.assertEqual(life.kinds(), [records.CHUNK])
@@ -408,6 +407,20 @@ class RawEventsTests(ClientTestCase):
                 kept[handle] += count
         self.assertEqual(kept, {1: 700, 2: 300})
 
+    def test_they_go_before_their_handles_do_to_others(self) -> None:
+        for number in range(100):
+            one = node(1)
+            one.node_id = f"node {number}"
+            self.client.node_connected(one)
+            self.client.chunk(chunk(3, handle=1))
+            self.client.node_gone(one, "left", "it left")
+        life = Life(self.client)
+        self.assertEqual(life.kinds(), BEGIN)
+        life.status(state="starting", raw_room=1000)
+        each = [records.NODE_CONNECTED, records.CHUNK, records.NODE_GONE]
+        self.assertEqual(life.kinds(), each * 100)
+        self.assertEqual(self.client.status["raw_events_withheld"], 0)
+
     def test_those_of_a_node_whose_handle_has_gone_to_another_are_withheld(self) -> None:
         self.client.node_connected(node(1))
         self.client.chunk(chunk(3, handle=1))
@@ -417,6 +430,7 @@ class RawEventsTests(ClientTestCase):
         self.client.node_connected(other)
         self.client.chunk(chunk(5, handle=1))
         life = Life(self.client)
+        life.status(raw_room=0, raw_taken=0, raw_written=0, raw_dropped=0)
         life.status(raw_room=100, raw_taken=0, raw_written=0, raw_dropped=0)
         given = [body for kind, body in life.said() if kind == records.CHUNK]
         self.assertEqual([records.Chunk.decode(body).count for body in given], [5])
