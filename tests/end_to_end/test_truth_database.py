@@ -111,7 +111,8 @@ def test_two_servers_that_start_at_once(database_url: str, tmp_path: Path) -> No
         scene(tmp_path / "two", database_url) as two,
     ):
         sending = [
-            at.simulate("--nodes=512", f"--seed={seed}") for seed, at in enumerate((one, two), 1)
+            at.simulate("--nodes=512", f"--seed={seed}", rate=40)
+            for seed, at in enumerate((one, two), 1)
         ]
         first, second = (simulation.sent() for simulation in sending)
         wrong: list[str] = []

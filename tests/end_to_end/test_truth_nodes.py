@@ -116,6 +116,10 @@ def test_what_nodes_dropped_and_what_was_limited(database_url: str, tmp_path: Pa
         sent = at.simulate("--profile=flood", "--mistakes=0", rate=200).sent()
         await_true(lambda: at.get("/api/metrics/live")["nodes"] == 1, "all nodes left", PATIENCE)
         await_true(lambda: at.stored() == at.events(), "all is counted", PATIENCE)
+        held = "raw events are held"
+        await_true(lambda: at.sampled() == (at.events(), at.raw_events()), held, PATIENCE)
+        browsed = at.browsed()
+        assert sum(browsed.values()) == at.raw_events()
         dropping.close()
         at.server.await_nodes(0)
         at.server.stop(seconds=PATIENCE)

@@ -48,7 +48,7 @@ def test_processes_that_stand_still_for_a_while(database_url: str, tmp_path: Pat
 
 def test_store_that_hangs_until_it_is_replaced(database_url: str, tmp_path: Path) -> None:
     with scene(tmp_path / "server", database_url) as at:
-        simulation = at.simulate()
+        simulation = at.simulate(rate=40)
         at.await_events(50_000)
         pid = at.await_pid("store")
         with at.stopped(pid):
@@ -59,8 +59,8 @@ def test_store_that_hangs_until_it_is_replaced(database_url: str, tmp_path: Path
 @pytest.mark.parametrize("end", ["killed", "hangs"])
 def test_ingestion_that_ends(database_url: str, tmp_path: Path, end: str) -> None:
     with scene(tmp_path / "server", database_url) as at, at.server.subscriber() as subscriber:
-        simulation = at.simulate("--reconnect", rate=20)
-        at.await_events(100_000)
+        simulation = at.simulate("--reconnect", rate=40)
+        at.await_events(80_000)
         pid = at.await_pid("ingestion")
         if end == "killed":
             at.kill(pid)
