@@ -167,6 +167,7 @@ class Fleet:
         self._tallies.append((index, node.tally))
         self._connections[index] = connection
         complete = await connection.closed
+        node.tally.ended = self._now()
         del self._connections[index]
         self.lost += not complete
         return complete

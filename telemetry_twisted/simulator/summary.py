@@ -108,6 +108,7 @@ class Summary:
         return {
             "node_id": self.network.node_id(index),
             "whole": tally.is_whole,
+            "ended": tally.ended,
             "counts": dict(sorted(tally.names().items())),
             "failures": _failures(tally.failures()),
             "best": {str(slot): time for slot, time in tally.best.items()},

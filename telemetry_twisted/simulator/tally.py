@@ -24,7 +24,8 @@ class Tally:
     microseconds of the JAM Common Era, unless ``keeps_times`` is off, which a run without end needs
     to be. ``dropped`` sums what the node said that it dropped, ``faults`` counts what it got wrong;
     messages that are no events for that are not among ``events``. ``is_whole`` says that the
-    connection ended in peace, after the server had read all of it.
+    connection ended in peace, after the server had read all of it, ``ended`` when it ended, in
+    microseconds of the Common Era, None while it lasts.
     """
 
     keeps_times: bool = True
@@ -35,6 +36,7 @@ class Tally:
     dropped: Counter[str] = Factory(Counter)
     faults: Counter[Fault] = Factory(Counter)
     is_whole: bool = False
+    ended: int | None = None
     _names: Counter[str] = Factory(Counter)
     _failures: Counter[Failure] = Factory(Counter)
     _passages: Counter[Passage] = Factory(Counter)

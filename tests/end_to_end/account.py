@@ -105,15 +105,17 @@ class Sent:
         return self.account
 
 
-def account_of_simulator(told: Mapping[str, Any], whole: bool | None = None) -> Account:
+def account_of_simulator(
+    told: Mapping[str, Any], of: Callable[[Mapping[str, Any]], bool] = bool
+) -> Account:
     """The account of what ``telemetry-simulator --json`` has told.
 
-    :param whole: to take only connections that were read to their end, or only those that were not.
+    :param of: says which connections to take, of what was told of each; all by default.
     """
     sent = Sent()
     account = sent.account
     for each in told["sent"]:
-        if whole is not None and each["whole"] is not whole:
+        if not of(each):
             continue
         node_id = each["node_id"]
         account.connections[node_id] += 1

@@ -188,6 +188,8 @@ def test_a_node_connects_so_many_times(memory_server: MakeServer) -> None:
     sent = summary.as_json()["sent"]
     assert [each["whole"] for each in sent] == [True] * 6
     assert [sum(each["counts"].values()) for each in sent] == [50] * 6
+    begin, end = network.start, network.start + SECOND * int(clock.seconds())
+    assert all(begin < each["ended"] <= end for each in sent)
 
 
 def test_what_the_server_has_not_read_is_not_whole(memory_server: MakeServer) -> None:
