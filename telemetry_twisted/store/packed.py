@@ -28,13 +28,6 @@ def pack(counts: Mapping[int, int]) -> bytes:
     return struct.pack(f"<B{len(types)}B{len(types)}{code}", ord(code), *types, *values)
 
 
-def unpack(packed: bytes) -> tuple[bytes, tuple[int, ...]]:
-    """The types and the counts that :func:`pack` made ``packed`` of."""
-    code = chr(packed[0])
-    number = (len(packed) - 1) // (1 + struct.calcsize(code))
-    return packed[1 : 1 + number], struct.unpack_from(f"<{number}{code}", packed, 1 + number)
-
-
 def add_up(packed: Iterable[bytes]) -> dict[int, int]:
     """The sums by type of counts that :func:`pack` has packed.
 
