@@ -6,6 +6,8 @@ import struct
 from array import array
 from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Sequence
+from itertools import accumulate
+from operator import add
 
 BOUNDS: tuple[int, ...] = tuple(sorted({round(1000 * 2 ** (step / 4)) for step in range(-8, 72)}))
 """Upper bounds of the bins in microseconds, four to an octave: from 0.25 ms to over three minutes.
@@ -53,8 +55,7 @@ class Histogram:
 
     def update(self, other: Histogram) -> None:
         """Add the counts of ``other``."""
-        for index, count in enumerate(other._bins):
-            self._bins[index] += count
+        self._bins = array("I", map(add, self._bins, other._bins))
 
     @property
     def total(self) -> int:
@@ -63,10 +64,13 @@ class Histogram:
 
     def percentile(self, share: float) -> int | None:
         """A delay in microseconds that ``share`` (0 to 1) of all do not exceed; None if none."""
-        wanted = share * self.total
-        seen = 0
-        for index, count in enumerate(self._bins):
-            seen += count
-            if count and seen >= wanted:
-                return BOUNDS[min(index, len(BOUNDS) - 1)]
-        return None
+        (delay,) = self.percentiles([share])
+        return delay
+
+    def percentiles(self, shares: Iterable[float]) -> list[int | None]:
+        """The :meth:`percentile` of each of ``shares``."""
+        upto = list(accumulate(self._bins))
+        if not upto[-1]:
+            return [None for _ in shares]
+        top = len(BOUNDS) - 1
+        return [BOUNDS[min(bisect_left(upto, max(share * upto[-1], 1)), top)] for share in shares]

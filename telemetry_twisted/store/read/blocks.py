@@ -213,4 +213,4 @@ def _delays(micros: Sequence[int | None]) -> dict[str, Any]:
 
 def _delays_of(histogram: Histogram) -> dict[str, Any]:
     """The fields of :class:`Delays`, from a histogram."""
-    return _delays([histogram.percentile(share) for share in _SHARES.values()])
+    return _delays(histogram.percentiles(_SHARES.values()))
