@@ -288,4 +288,6 @@ class StoreClient:
     def _tell_what_is_left(self, reason: str) -> None:
         left = self.pending.remains()
         if left:
-            self.losses.add(left, f"the server ended before it was committed ({reason})")
+            self.losses.add(
+                left, f"the server ended before this was known to be committed ({reason})"
+            )

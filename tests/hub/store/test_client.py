@@ -158,6 +158,26 @@ class OrderTests(ClientTestCase):
         self.end()
         self.assertEqual(self.lost(), {"records": 2, "events": 5})
 
+    def test_what_no_process_is_there_for_is_told_at_the_end(self) -> None:
+        Life(self.client)
+        self.client.record(records.COUNTS, counts(3))
+        self.end()
+        self.client.record(records.COUNTS, counts(4))
+        self.client.drain()
+        self.assertEqual(self.lost(), {"records": 2, "events": 7})
+
+    def test_raw_events_that_wait_go_at_the_end_and_what_became_of_them_is_told(self) -> None:
+        self.client.process_started()
+        life = Life(self.client)
+        life.status(raw_room=10)
+        self.client.chunk(chunk(25))
+        self.client.drain()
+        (given, sampled, drain) = life.said()[2:]
+        self.assertEqual(records.Chunk.decode(given[1]).count, 10)
+        told = records.decode_json(sampled[1])
+        self.assertEqual((told["seen"], told["kept"]), (25, 10))
+        self.assertEqual(drain[0], records.DRAIN)
+
 
 class NextProcessTests(ClientTestCase):
     """What a store process is told that follows another."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any, cast
 from unittest import mock
 
-from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 from twisted.internet.task import Clock
@@ -18,6 +17,7 @@ from telemetry_twisted.hub.store.client import StoreClient
 from telemetry_twisted.hub.store.pending import Pending
 from telemetry_twisted.hub.store.tally import Tally
 from telemetry_twisted.transport import records
+from tests.examples import examples
 
 from .model import ModelDatabase, ModelProcess
 
@@ -266,5 +266,5 @@ class StoreMachine(RuleBasedStateMachine):
         assert browsable == sampled.kept - sampled.lost - self.database.raw["dropped"]
 
 
-StoreMachine.TestCase.settings = settings(max_examples=60, stateful_step_count=40, deadline=None)
+StoreMachine.TestCase.settings = examples(100, stateful_step_count=50)
 TestStoreMachine = StoreMachine.TestCase
