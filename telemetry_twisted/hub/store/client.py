@@ -257,9 +257,9 @@ class StoreClient:
         connection = record.connection
         if record.state is not None:
             nodes = {handle: each.node_id for handle, each in record.state.items()}
-            self.raw.resumed(record.number, nodes)
+            self.raw.owners.resumed(record.number, nodes)
         elif connection is not None and record.kind == records.NODE_CONNECTED:
-            self.raw.connected(record.number, connection.handle, connection.node_id)
+            self.raw.owners.connected(record.number, connection.handle, connection.node_id)
         self._link.send(record.encode())
 
     # The end

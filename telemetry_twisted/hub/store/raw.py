@@ -7,22 +7,24 @@ other, the newest. So no node can keep another's events from being browsed.
 
 from __future__ import annotations
 
-from collections import Counter, deque
-from collections.abc import Mapping
+from collections import deque
 from typing import NamedTuple
 
 from twisted.internet.interfaces import IReactorTime
 
 from telemetry_twisted.transport.records import Chunk
 
+from .owners import Owners
+from .shares import shares
 from .tally import Sampled
 
 WAITING_BYTES = 32 << 20
 WAITING_CHUNKS = 16_384
 """How much waits at most, while the store starts or has no room.
 
-Above three quarters of it, half of the events are withheld, from each node alike; should that not
-free enough, since chunks of few events take much more than those, the oldest chunks are.
+Above half of it, half of the events are withheld, from each node alike, and nothing more may wait
+of those of which that leaves the most. Should that not free enough, since chunks of few events take
+much more than those, it is done again, and at last the oldest chunks are withheld.
 """
 
 SHARE_SECONDS = 0.5
@@ -60,6 +62,7 @@ class RawEvents:
         self.lost = 0
         self.written: int | None = None
         self.dropped: int | None = None
+        self.owners = Owners()
         self._clock = clock
         self._told = Sampled()
         # Chunks as they came, and before them those that are rid of what is withheld.
@@ -67,8 +70,10 @@ class RawEvents:
         self._ready: deque[_Waiting] = deque()
         self._bytes = 0
         # Events that wait, by node, and those in the queue that are withheld.
-        self._counts: Counter[int] = Counter()
-        self._excess: Counter[int] = Counter()
+        self._counts: dict[int, int] = {}
+        self._excess: dict[int, int] = {}
+        # From how many on nothing more of a node may wait, if there is a bound.
+        self._enough: int | None = None
         # What the store process has room for; ``_goes`` says that what waits has its room.
         self._room = 0
         self._room_is_known = False
@@ -77,10 +82,6 @@ class RawEvents:
         self._goes = False
         self._finishing = False
         self._shared = clock.seconds() - SHARE_SECONDS
-        # Which node a handle stands for, and since which record: older chunks mean another node.
-        self._owners: dict[int, tuple[str, int]] = {}
-        self._newest = 0
-        self._resumed = 0
 
     # Chunks come and go
 
@@ -98,6 +99,11 @@ class RawEvents:
 
     def wait(self, chunk: Chunk, after: int) -> None:
         """Keep ``chunk``, which came after record ``after``, until there is room."""
+        if self._enough is not None:
+            welcome = self._welcome(chunk, self._enough)
+            if welcome is None:
+                return
+            chunk = welcome
         self._queue.append(_Waiting(after, chunk))
         self._bytes += chunk.size
         self._count(chunk, 1)
@@ -105,10 +111,17 @@ class RawEvents:
         for _ in range(CUT_AT_ONCE):
             if self._excess and self._queue:
                 self._make_ready()
-        if self._fullness() > 0.75 and not self._excess:
-            self._share_out(self.waiting // 2)
+        fullness = self._fullness()
+        if (fullness > 0.5 and self._enough is None) or (fullness > 0.75 and not self._excess):
+            self._enough = self._share_out(self.waiting // 2)
         while self._fullness() > 1:
             self._drop_oldest()
+
+    def _welcome(self, chunk: Chunk, enough: int) -> Chunk | None:
+        """What of a chunk may wait: runs of nodes of which there is not enough so far."""
+        counts = self._counts
+        most = [count if counts.get(handle, 0) < enough else 0 for handle, count in chunk.runs]
+        return chunk if all(most) else self._cut(chunk, most)
 
     def _fullness(self) -> float:
         chunks = len(self._queue) + len(self._ready)
@@ -130,8 +143,11 @@ class RawEvents:
 
     def _count(self, chunk: Chunk, sign: int) -> None:
         self.waiting += sign * chunk.count
+        counts = self._counts
         for handle, count in chunk.runs:
-            self._counts[handle] += sign * count
+            counts[handle] = counts.get(handle, 0) + sign * count
+            if not counts[handle]:
+                del counts[handle]
 
     def next(self, sent: int) -> Chunk | None:
         """The next chunk that is to go, if one is, when records up to ``sent`` have gone."""
@@ -158,31 +174,16 @@ class RawEvents:
 
     def _of_those_meant(self, after: int, chunk: Chunk) -> Chunk | None:
         """What is left of a chunk without the events of nodes whose handles stand for others."""
-        if after >= self._newest:
-            return chunk
-        unknown = "", self._resumed
-        most = [
-            count if after >= self._owners.get(handle, unknown)[1] else 0
-            for handle, count in chunk.runs
-        ]
+        meant = self.owners.meant(after, chunk)
+        return chunk if meant is None else self._cut(chunk, meant)
+
+    def _cut(self, chunk: Chunk, most: list[int]) -> Chunk | None:
+        """What is left of a chunk when all but so many events of each run are withheld."""
         kept = sum(most)
         self.withhold(chunk.count - kept)
+        if kept == chunk.count:
+            return chunk
         return chunk.cut(most) if kept else None
-
-    def connected(self, number: int, handle: int, node_id: str) -> None:
-        """With record ``number``, which goes now, ``handle`` stands for that node."""
-        owner, _ = self._owners.get(handle, ("", 0))
-        if owner != node_id:
-            self._owners[handle] = node_id, number
-            self._newest = max(self._newest, number)
-
-    def resumed(self, number: int, nodes: Mapping[int, str]) -> None:
-        """With record ``number``, which goes now, handles stand for these nodes and no others."""
-        before, self._owners = self._owners, {}
-        for handle, node_id in nodes.items():
-            owner, since = before.get(handle, ("", 0))
-            self._owners[handle] = node_id, since if owner == node_id else number
-        self._resumed = self._newest = number
 
     # Room
 
@@ -208,9 +209,12 @@ class RawEvents:
         self._goes = self.waiting <= self._room
         now = self._clock.seconds()
         due = self._room > 0 and now - self._shared >= SHARE_SECONDS
-        if not self._goes and (due or self._finishing):
+        if self._goes:
+            self._enough = None
+        elif due or self._finishing:
             self._shared = now
-            self._share_out(self._room)
+            # Next time there may be room for more, but hardly for much more.
+            self._enough = 2 * self._share_out(self._room)
             self._goes = True
 
     def process_ended(self) -> None:
@@ -230,12 +234,17 @@ class RawEvents:
             self._room = self.waiting
         self._decide()
 
-    def _share_out(self, room: int) -> None:
-        """Withhold so many events that no more than ``room`` wait, from each node alike."""
+    def _share_out(self, room: int) -> int:
+        """Withhold so many events that no more than ``room`` wait, from each node alike.
+
+        :returns: the most that wait of a node then, 1 at least.
+        """
+        level = 1
         for handle, share in shares(self._counts, room).items():
+            level = max(level, share)
             excess = self._counts[handle] - share
             if excess:
-                self._excess[handle] += excess
+                self._excess[handle] = self._excess.get(handle, 0) + excess
                 self.waiting -= excess
                 self.withhold(excess)
             if share:
@@ -245,6 +254,7 @@ class RawEvents:
         # Those that are withheld are the oldest.
         self._queue.extendleft(reversed(self._ready))
         self._ready.clear()
+        return level
 
     def _make_ready(self) -> None:
         """Rid the oldest chunk of the queue of what is withheld; if more is left, it is ready."""
@@ -279,16 +289,3 @@ class RawEvents:
     def put_back(self, sampled: Sampled) -> None:
         """``sampled`` was not told."""
         self._told.subtract(sampled)
-
-
-def shares(wanted: Mapping[int, int], room: int) -> dict[int, int]:
-    """What each gets of ``room``: all it wants, or else as much as any other, to one.
-
-    All of the room is given out, or all that is wanted.
-    """
-    got = {}
-    left = room
-    for number, (who, want) in enumerate(sorted(wanted.items(), key=lambda item: item[1])):
-        got[who] = min(want, left // (len(wanted) - number))
-        left -= got[who]
-    return got

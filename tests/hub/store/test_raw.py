@@ -10,7 +10,8 @@ from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from telemetry_twisted.hub.store import raw as raw_module
-from telemetry_twisted.hub.store.raw import RawEvents, shares
+from telemetry_twisted.hub.store.raw import RawEvents
+from telemetry_twisted.hub.store.shares import shares
 from telemetry_twisted.transport.records import Chunk, encode_runs
 
 wanted = st.dictionaries(st.integers(0, 1023), st.integers(1, 100_000), max_size=50)
@@ -123,6 +124,20 @@ class WaitingTests(SynchronousTestCase):
         self.assertEqual((self.raw.waiting, self.raw.withheld), (10, 0))
         self.assertEqual(len(told(self.raw, 10)), 1)
 
+    def test_of_a_flood_no_more_waits_than_there_may_be_room_for(self) -> None:
+        for _ in range(10):
+            self.raw.wait(chunk([(1, 100)]), 0)
+        told(self.raw, 100)
+        for number in range(1000):
+            self.raw.wait(chunk([(1, 100)]), 0)
+            self.raw.wait(chunk([(2 + number % 100, 1), (1, 9)]), 0)
+        self.assertEqual(self.raw.waiting, 1209)
+        self.assertEqual(self.raw.withheld, 900 + 110_000 - 1209)
+        told(self.raw, 2000)  # all that waits: there is no flood any more
+        for _ in range(10):
+            self.raw.wait(chunk([(1, 100)]), 0)
+        self.assertEqual(self.raw.waiting, 1000)
+
     def test_the_newest_of_a_node_are_kept(self) -> None:
         self.raw.wait(chunk([(1, 10)]), 1)
         self.raw.wait(chunk([(2, 10)]), 2)
@@ -138,6 +153,6 @@ class WaitingTests(SynchronousTestCase):
             self.raw.wait(chunk([(1, 10)]), 0)
         self.clock.advance(0.4)
         self.assertEqual(told(self.raw, 5), [])
-        self.assertEqual(self.raw.waiting, 20)
+        self.assertEqual(self.raw.waiting, 10)  # twice of what there was room for is enough
         self.clock.advance(0.2)
         self.assertEqual([each.count for each in told(self.raw, 5)], [5])
