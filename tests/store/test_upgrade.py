@@ -22,6 +22,7 @@ from twisted.internet.defer import Deferred, gatherResults
 from twisted.internet.interfaces import IReactorTime
 
 from telemetry_twisted.store.database.interface import Database
+from telemetry_twisted.store.packed import add_up
 from telemetry_twisted.store.read import blocks, counts, failures, nodes, raw, raw_search, timeline
 from telemetry_twisted.store.read.history import History
 from telemetry_twisted.store.schema.policy import Policy
@@ -119,3 +120,35 @@ async def test_two_servers_may_upgrade_it_at_once(
     for server in servers:
         assert await schema_of(server) == await schema_of(new)
     assert await answers_of(servers[0]) == await answers_of(servers[1])
+
+
+@ensureDeferred
+async def test_history_goes_on_in_it(
+    older_url: str,
+    make_database: Make,
+    make_writer: Callable[..., Any],
+    make_feed: Callable[..., Any],
+    commit: Callable[..., Any],
+) -> None:
+    database = make_database(older_url)
+    await database.open()
+    before = await totals(database)
+    known = await database.query("SELECT node_id, node FROM nodes ORDER BY node")
+    writer = make_writer(database)
+    feed = make_feed(writer)
+    await commit(writer)
+    feed.connect(1)
+    feed.connect(77)
+    feed.counts({1: {10: 5}, 77: {10: 1}})
+    await commit(writer)
+    assert await totals(database) == {**before, 10: before[10] + 6}
+    after = await database.query("SELECT node_id, node FROM nodes ORDER BY node")
+    assert after[:-1] == known
+    assert after[-1][0] == feed.node_id(77)
+    assert await database.query("SELECT count(*) FROM runs") == [(2,)]
+
+
+async def totals(database: Database) -> dict[int, int]:
+    """Events by type in all that is there."""
+    rows = await database.query("SELECT counts FROM counts_1h WHERE node = 0")
+    return dict(add_up(packed for (packed,) in rows))
