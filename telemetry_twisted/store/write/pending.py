@@ -20,6 +20,7 @@ from typing import Any
 
 from attrs import define
 from twisted.internet.defer import CancelledError
+from twisted.python.failure import Failure
 
 from telemetry_twisted.errors import InternalErrors
 from telemetry_twisted.store.database.interface import OutcomeUnknown
@@ -201,6 +202,11 @@ class Pending:
             attempt.let_go()
         else:
             attempt.restore()
+
+    def refused(self, rows: int, why: Exception) -> None:
+        """The database has refused so many rows of the last commit."""
+        self.lost["rows"] += rows
+        self._errors.note(ROW, Failure(why))
 
     @property
     def in_doubt(self) -> bool:

@@ -14,6 +14,9 @@ from .changes import Changes
 from .facts import Origin
 from .text import clean
 
+MOST_NODES = 20_000
+"""Nodes of which it waits to be written what they said of themselves; each takes some kilobytes."""
+
 END_LOST = "its end was lost"
 """Why a connection ended of which it is only known that it is no more."""
 
@@ -68,7 +71,7 @@ class Presence:
         self.connections: Changes[tuple[str, int], Connection] = Changes(
             "connections", lost, spared=lambda _, connection: connection.ended is None
         )
-        self.nodes: Changes[str, Node] = Changes("nodes", lost)
+        self.nodes: Changes[str, Node] = Changes("nodes", lost, MOST_NODES)
 
     def origin(self, handle: int) -> Origin | None:
         """Whose messages come under ``handle``, if it is known."""

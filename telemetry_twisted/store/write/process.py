@@ -20,7 +20,8 @@ from telemetry_twisted.store.schema.policy import Policy
 from telemetry_twisted.transport import records
 from telemetry_twisted.transport.link import Link
 
-from .writer import Listener, Writer
+from .listener import Listener
+from .writer import Writer
 
 STATUS_SECONDS = 0.5
 """How often the hub is told how the store fares, and how many raw events it has room for."""

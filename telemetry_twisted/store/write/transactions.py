@@ -7,7 +7,7 @@ after that is what holds.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TypeVar
 
 from attrs import frozen
@@ -23,6 +23,7 @@ from telemetry_twisted.store.schema.tables import (
     WHOLE_NETWORK,
 )
 
+from .careful import Careful
 from .limits import LATE_SECONDS
 from .presence import END_LOST
 from .raw import Batch, Waiting, make_batch
@@ -30,7 +31,6 @@ from .rows import Keys, node_ids, numbered
 from .spread import OPEN_SECONDS, Slot, reporters, unpack_slot
 
 T = TypeVar("T")
-Upsert = Callable[[Table, Sequence[Row]], None]
 
 NODES_AT_ONCE = 1000
 """Nodes that one statement numbers."""
@@ -147,10 +147,11 @@ def read_commits(transaction: Transaction, run: int) -> int:
 
 
 def write_commit(
-    transaction: Transaction, keys: Keys, now: int, commit: Commit, upsert: Upsert | None = None
-) -> None:
+    transaction: Transaction, keys: Keys, now: int, commit: Commit, careful: bool
+) -> Careful:
     """Write a commit at ``now`` (microseconds).
 
+    :param careful: leave out rows that the database refuses; what is returned says how many.
     :raises Superseded: there is a later run of the same server.
     """
     _write_run(
@@ -165,17 +166,19 @@ def write_commit(
             "raw_dropped": commit.raw_dropped,
         },
     )
-    write = upsert or transaction.upsert
+    written = Careful(transaction)
+    upsert = written.upsert if careful else transaction.upsert
     # First of all, for what numbers a node knows nothing of it.
     for table, rows in commit.rows:
         if table is NODES:
-            write(table, rows)
+            upsert(table, rows)
     numbers = number_nodes(transaction, node_ids(commit.rows), now)
     for table, rows in commit.rows:
         if table is not NODES:
-            write(table, numbered(table, rows, numbers))
+            upsert(table, numbered(table, rows, numbers))
     if commit.resumed is not None:
         _close_connections(transaction, keys, commit.resumed, END_LOST, keys.run)
+    return written
 
 
 def write_raw(transaction: Transaction, keys: Keys, commit: RawCommit) -> None:

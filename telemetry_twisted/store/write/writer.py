@@ -22,6 +22,7 @@ from telemetry_twisted.store.database.interface import (
     DatabaseError,
     DatabaseFull,
     DatabaseReplaced,
+    DatabaseUnavailable,
     Transaction,
 )
 from telemetry_twisted.store.schema.policy import Policy
@@ -31,6 +32,7 @@ from . import transactions
 from .counts import GRACE_SECONDS
 from .fares import Fares
 from .lines import Lines
+from .listener import Listener
 from .maintenance import Maintenance, trim_raw
 from .pending import Pending
 from .rows import Keys
@@ -50,19 +52,6 @@ FIRST_DELAY, LONGEST_DELAY, DELAY_FACTOR = 0.5, 5.0, 1.7
 
 STOPPED = "the server stopped"
 """Why a connection ended of which nothing else was said when the server did."""
-
-
-class Listener:
-    """Who is told of commits; by itself it wants to know nothing."""
-
-    def tell(self) -> None:
-        """A commit is about to be tried, or it is known how one went: see ``status``."""
-
-    async def heard(self) -> None:
-        """Wait until that is known, whatever becomes of this process."""
-
-    def over(self) -> None:
-        """This process can write no more, but another that begins anew can."""
 
 
 class Writer:
@@ -105,6 +94,7 @@ class Writer:
         self._stopping = False
         self._abandoned = False
         self._raw_due = False
+        self._refused = False
         self._delay = FIRST_DELAY
         self._next_commit = 0.0
         self._next_maintenance = 0.0
@@ -224,8 +214,17 @@ class Writer:
             # What is committed without the hub's knowing it would send again to another.
             self._listener.tell()
             await self._listener.heard()
-            write = partial(transactions.write_commit, keys=keys, now=self._now(), commit=commit)
-            await self._database.transact(write)
+            write = partial(
+                transactions.write_commit,
+                keys=keys,
+                now=self._now(),
+                commit=commit,
+                careful=self._refused,
+            )
+            written = await self._database.transact(write)
+        if written.why is not None:
+            self._pending.refused(written.refused, written.why)
+        self._refused = False
         self._delay = FIRST_DELAY
         self._fares.committed(sum(len(rows) for _, rows in commit.rows))
         self._listener.tell()
@@ -261,6 +260,8 @@ class Writer:
         self._pending.settle(self._time())
         self._open = self._open and isinstance(error, DatabaseFull)
         self._fares.failed(error)
+        # What is refused as it is would be refused for ever.
+        self._refused = not isinstance(error, (DatabaseFull, DatabaseUnavailable))
         self._listener.tell()
         pause, self._delay = self._delay, min(self._delay * DELAY_FACTOR, LONGEST_DELAY)
         return pause

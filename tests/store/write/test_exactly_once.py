@@ -29,9 +29,10 @@ from twisted.internet.task import Clock
 from telemetry_twisted.errors import InternalErrors
 from telemetry_twisted.store.packed import add_up
 from telemetry_twisted.store.schema.policy import Policy
+from telemetry_twisted.store.write.listener import Listener
 from telemetry_twisted.store.write.presence import END_LOST
 from telemetry_twisted.store.write.transactions import write_commit
-from telemetry_twisted.store.write.writer import COMMIT_SECONDS, LONGEST_DELAY, Listener, Writer
+from telemetry_twisted.store.write.writer import COMMIT_SECONDS, LONGEST_DELAY, Writer
 from telemetry_twisted.transport import records
 from tests.store.conftest import NOW, Feed
 

@@ -155,7 +155,7 @@ def test_an_hour_without_the_database(
     """As many buckets as at its beginning, and all counts there after it."""
     writer, feed = start()
     answer(database, clock)
-    nodes = range(0, NODES, 256)
+    nodes = range(0, NODES, 512)
     for handle in nodes:
         feed.connect(handle, clock.seconds())
     answer(database, clock)
@@ -165,7 +165,7 @@ def test_an_hour_without_the_database(
         for handle in nodes:
             feed.fact(handle, "SyncStatusChanged", clock.seconds(), synced=True)
         rounds += 1
-        clock.advance(LONGEST_DELAY)
+        clock.advance(2 * LONGEST_DELAY)
         if database.asked is not None:
             database.answer(how)
     collected: Any = writer._pending._collected

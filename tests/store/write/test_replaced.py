@@ -14,7 +14,8 @@ from twisted.internet.task import Clock
 from telemetry_twisted.errors import InternalErrors
 from telemetry_twisted.store.database.interface import Database, DatabaseReplaced
 from telemetry_twisted.store.schema.policy import Policy
-from telemetry_twisted.store.write.writer import COMMIT_SECONDS, Listener, Writer
+from telemetry_twisted.store.write.listener import Listener
+from telemetry_twisted.store.write.writer import COMMIT_SECONDS, Writer
 
 Make = Callable[..., Any]
 

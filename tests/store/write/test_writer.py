@@ -17,7 +17,7 @@ from telemetry_twisted.store.packed import add_up, pack
 from telemetry_twisted.store.raw_layout import cut_events
 from telemetry_twisted.store.write import rows, transactions
 from telemetry_twisted.store.write.maintenance import DEAD_SECONDS, KILLED
-from telemetry_twisted.store.write.writer import Writer
+from telemetry_twisted.store.write.writer import LONGEST_DELAY, Writer
 
 NOW = 1_795_506_120
 MICROS = NOW * 1_000_000
@@ -136,6 +136,29 @@ async def test_what_cannot_be_written_leaves_the_rest_as_it_is(
     await commit(writer)
     await commit(writer)
     assert writer.status()["raw_events_written"] == 3
+
+
+@ensureDeferred
+async def test_a_row_that_the_database_refuses_keeps_no_other_from_being_written(
+    database: Database, make_writer: Make, make_feed: Make, commit: Make, clock: Clock, until: Make
+) -> None:
+    writer = make_writer(database)
+    feed = make_feed(writer)
+    fault = {"kind": "violation", "discriminator": 10, "offset": 0, "excerpt": "", "count": 1}
+    for node in range(10):
+        feed.connect(node)
+        feed.counts({node: {10: 5}}, at=NOW)
+        offset = 2**70 if node == 7 else 0
+        feed.faults({**fault, "node_id": feed.node_id(node), "reason": "r", "offset": offset})
+    await until(lambda: writer.status()["state"] == "failed")
+    clock.advance(LONGEST_DELAY)
+    await commit(writer)
+    counts = await stored_counts(database, "counts_10s")
+    assert counts[NOW, None] == {10: 50}
+    for table in ("faults_1h", "faults_1d"):
+        assert await database.query(f"SELECT count(*) FROM {table}") == [(9,)]
+    status = writer.status()
+    assert (status["state"], status["lost"]) == ("ok", {"rows": 2})
 
 
 @ensureDeferred
