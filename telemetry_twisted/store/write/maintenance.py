@@ -17,6 +17,7 @@ from telemetry_twisted.store.schema.policy import DAY, Policy
 from telemetry_twisted.store.schema.tables import CONNECTIONS, LATEST, NODES, SLOTS, SPREADS
 
 from .limits import SPREAD_WIDTHS, Limit, first_window, limits
+from .spread import OPEN_SECONDS
 
 DEAD_SECONDS = 120
 """A run that wrote nothing for so long has been killed: a living one writes every two seconds."""
@@ -38,8 +39,9 @@ MOST_NODES = 100_000
 MOST_RUNS = 10_000
 """Runs that are kept."""
 
-BACK_SECONDS = 600
-"""How long a node has to be gone to be forgotten, however many there are."""
+BACK_SECONDS = 2 * OPEN_SECONDS
+"""How long a node has to be gone to be forgotten, however many there are: while a slot is open, the
+next store process asks for all who have reported it."""
 
 Step = Callable[[Transaction], object]
 """A little of what is due: it returns whether there is more of the same."""

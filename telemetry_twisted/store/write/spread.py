@@ -102,10 +102,14 @@ class Slot:
 
 
 def unpack_slot(first: int, blocks: str, reports: bytes, names: Mapping[int, str]) -> Slot:
-    """The slot of a row of the table, ``names`` being the node ID of each number."""
+    """The slot of a row of the table, ``names`` being the node ID of each number.
+
+    What a node reported that has none, for it was forgotten, is left out.
+    """
     slot = Slot(first, blocks=[block for block, _ in ujson.loads(blocks)])
     for number, delay, block in unpack_reports(reports):
-        slot.reports[names[number]] = (delay if delay == OFF_CLOCK else first + delay), block
+        if number in names:
+            slot.reports[names[number]] = (delay if delay == OFF_CLOCK else first + delay), block
     return slot
 
 

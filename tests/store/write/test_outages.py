@@ -299,7 +299,8 @@ async def test_full_database_loses_the_oldest_raw_events_only(
     status = writer.status()
     dropped = status["raw_events_dropped"]
     assert dropped >= 5900 - 1000 - 100
-    assert status["queue_events"] == 5900 - dropped
+    # Some may have found room before there was none.
+    assert status["queue_events"] + status["raw_events_written"] == 5900 - dropped
     await database.transact(free)
     clock.advance(LONGEST_DELAY)
     await state(writer, "ok")

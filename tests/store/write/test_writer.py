@@ -287,6 +287,27 @@ async def test_states_latest_and_at_10_s(
 
 
 @ensureDeferred
+async def test_slots_reported_by_nodes_that_were_forgotten(
+    database: Database, make_writer: Make, make_feed: Make, commit: Make
+) -> None:
+    """The next run goes on with those of the others."""
+    first = make_writer(database, server="the same")
+    feed = make_feed(first)
+    for node in range(3):
+        feed.connect(node)
+        feed.fact(node, "BestBlockChanged", NOW + node, slot=7, hash="0x" + 64 * "c")
+    await commit(first)
+    forget = "DELETE FROM nodes WHERE node_id = ?"
+    await database.transact(lambda transaction: transaction.execute(forget, (feed.node_id(1),)))
+    second = make_writer(database, server="the same")
+    feed = make_feed(second)
+    feed.connect(4)
+    feed.fact(4, "BestBlockChanged", NOW + 3, slot=7, hash="0x" + 64 * "c")
+    await commit(second)
+    assert await database.query("SELECT nodes, last FROM slots") == [(3, 3_000_000)]
+
+
+@ensureDeferred
 async def test_spread_of_slots(
     database: Database, make_writer: Make, make_feed: Make, commit: Make
 ) -> None:
