@@ -214,6 +214,7 @@ class StoreClient:
             self._link.send(*chunk.encode())
         else:
             self.raw.wait(chunk, self.pending.last)
+            self._send_waiting()
 
     def record(self, kind: int, body: bytes) -> None:
         self.pending.add(kind, body)
