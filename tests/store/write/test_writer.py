@@ -4,15 +4,18 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable
+from functools import partial
+from threading import Event
 from typing import Any
 
 import pytest
 import ujson
 from pytest_twisted import ensureDeferred
+from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 
 from telemetry_twisted.jip3.moment import newest_slot
-from telemetry_twisted.store.database.interface import Database
+from telemetry_twisted.store.database.interface import Database, Transaction
 from telemetry_twisted.store.packed import add_up, pack
 from telemetry_twisted.store.raw_layout import cut_events
 from telemetry_twisted.store.write import rows, transactions
@@ -614,3 +617,38 @@ async def test_counts_stay_exact_when_the_clock_is_set_forward_and_back(
     ((ended,),) = await database.query("SELECT ended FROM connections")
     assert ended is None, "the node is still connected"
     assert await database.query("SELECT count(*) FROM runs WHERE ended IS NULL") == [(1,)]
+
+
+@ensureDeferred
+async def test_a_run_waits_for_the_commit_of_the_one_before_that_is_under_way(
+    postgresql_url: str, make_database: Make, until: Make
+) -> None:
+    """Its process is gone, and nobody hears how it ends; the database ends it all the same."""
+    before, after, watching = (make_database(postgresql_url) for _ in range(3))
+    await before.open()
+    await after.open()
+    begin = partial(transactions.begin_run, server="server", now=1)
+    run = (await before.transact(begin)).run
+    keys, commit = rows.Keys("server", [run]), transactions.Commit(1, 7, 0, [], None)
+    written, ends = Event(), Event()
+
+    def slowly(transaction: Transaction) -> None:
+        transactions.write_commit(transaction, keys, 2, commit, careful=False)
+        written.set()
+        assert ends.wait(20)
+
+    commits = Deferred.fromCoroutine(before.transact(slowly))
+    await until(written.is_set)
+    begins = Deferred.fromCoroutine(after.transact(begin))
+    waits = "SELECT count(*) FROM pg_locks WHERE NOT granted"
+    while await watching.query(waits) == [(0,)]:
+        assert not begins.called
+    ends.set()
+    await commits
+    begun = await begins
+    assert begun.position == 7
+    assert begun.run > run
+    with pytest.raises(transactions.Superseded):
+        await before.transact(
+            lambda t: transactions.write_commit(t, keys, 3, commit, careful=False)
+        )
