@@ -45,9 +45,11 @@ record                direction       body
                                       holds, ``attempting`` the number up to which a commit is under
                                       way or null, ``position`` the number of the last record that
                                       is committed, null until the database has told;
-                                      ``raw_taken`` is how many raw events it was given so far,
-                                      ``raw_written`` and ``raw_dropped`` how many those of this
-                                      server wrote and dropped, null until the database has told
+                                      ``raw_room`` is how many more raw events it has room for,
+                                      ``raw_taken`` how many it was given so far, ``raw_written``
+                                      and ``raw_dropped`` how many those of this server wrote and
+                                      dropped, null until the database has told; ``lost`` is what
+                                      it had to let go of itself, by kind
 ====================  ==============  ==========================================================
 
 Each is a little-endian ``u32`` length of what follows, one byte of kind, and the body.
