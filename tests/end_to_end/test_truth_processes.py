@@ -8,8 +8,6 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import pytest
-
 from telemetry_twisted.jip3.moment import COMMON_ERA
 from tests.end_to_end.account import (
     Account,
@@ -59,18 +57,29 @@ def test_store_that_hangs_until_it_is_replaced(database_url: str, tmp_path: Path
         at.check(simulation.sent())
 
 
-@pytest.mark.parametrize("end", ["killed", "hangs"])
-def test_ingestion_that_ends(database_url: str, tmp_path: Path, end: str) -> None:
-    with scene(tmp_path / "server", database_url) as at, at.server.subscriber() as subscriber:
+def test_ingestion_that_is_killed(database_url: str, tmp_path: Path) -> None:
+    check_ingestion_that_ends(tmp_path / "server", database_url, Scene.kill)
+
+
+def test_ingestion_that_hangs_until_it_is_replaced(tmp_path: Path) -> None:
+    def hang(at: Scene, pid: int) -> None:
+        with at.stopped(pid):
+            at.server.await_ended(pid)
+
+    url = f"sqlite:{tmp_path / 'telemetry.sqlite'}"
+    check_ingestion_that_ends(tmp_path / "server", url, hang)
+
+
+def check_ingestion_that_ends(
+    directory: Path, url: str, end: Callable[[Scene, int], object]
+) -> None:
+    """Have an ingestion process end while its nodes send, as ``end`` does with its pid."""
+    with scene(directory, url) as at, at.server.subscriber() as subscriber:
         simulation = at.simulate("--reconnect", rate=25)
         at.await_events(40_000)  # long before the end, for a machine that is busy
         pid = at.await_pid("ingestion")
         begin = era_now()
-        if end == "killed":
-            at.kill(pid)
-        else:
-            with at.stopped(pid):
-                at.server.await_ended(pid)
+        end(at, pid)
         end_of_it = era_now()
 
         def is_whole(connection: Mapping[str, Any]) -> bool:
