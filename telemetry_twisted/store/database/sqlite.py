@@ -15,8 +15,8 @@ from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 
 from telemetry_twisted.interfaces import IServerReactor
+from telemetry_twisted.store.schema.raw_tables import RAW_CHUNKS
 from telemetry_twisted.store.schema.table import AUTOMATIC, BLOB, INTEGER, TEXT, Row, Table
-from telemetry_twisted.store.schema.tables import RAW_CHUNKS
 from telemetry_twisted.store.schema.versions import NEWEST, Dialect, changes_since
 
 from .address import DatabaseAddress

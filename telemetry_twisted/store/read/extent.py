@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from telemetry_twisted.store.schema.tables import NODES, RAW_BATCHES
+from telemetry_twisted.store.schema.raw_tables import RAW_BATCHES
+from telemetry_twisted.store.schema.tables import NODES
 
 from .history import History, total
 from .shapes import Answer, Time, micros

@@ -11,6 +11,7 @@ microseconds everywhere else. ``node`` is the small integer that ``nodes`` gives
 
 from __future__ import annotations
 
+from .raw_tables import RAW_BATCHES, RAW_CHUNKS, RAW_POSTINGS
 from .table import AUTOMATIC, BLOB, INTEGER, TEXT, Table
 
 WHOLE_NETWORK = 0
@@ -249,42 +250,6 @@ RAW_SHARE = Table(
 )
 """By 10 s: events the hub saw, those offered to the store, and those of them that are not kept,
 be it that there was no room or that a store process took them along."""
-
-RAW_BATCHES = Table(
-    "raw_batches",
-    {
-        "batch": INTEGER,
-        "run": INTEGER,
-        "first": INTEGER,
-        "last": INTEGER,
-        "events": INTEGER,
-        "bytes": INTEGER,
-    },
-    ("batch", "run"),
-)
-"""Raw events that were written together; ``batch`` is when, ``first`` and ``last`` bound theirs."""
-
-RAW_CHUNKS = Table(
-    "raw_chunks",
-    {
-        "batch": INTEGER,
-        "run": INTEGER,
-        "number": INTEGER,
-        "received": INTEGER,
-        "lengths": BLOB,
-        "events": BLOB,
-    },
-    ("batch", "run", "number"),
-)
-"""The chunks of a batch as they came, their events compressed; see :mod:`.raw_layout`."""
-
-RAW_POSTINGS = Table(
-    "raw_postings",
-    {"term": INTEGER, "batch": INTEGER, "run": INTEGER, "positions": BLOB},
-    ("term", "batch", "run"),
-    indexes={("batch", "run"): 1},
-)
-"""Where in a batch the events of a node or of a type are; see :mod:`.raw_layout`."""
 
 TABLES = (
     RUNS,

@@ -13,15 +13,9 @@ from typing import TypeVar
 from attrs import frozen
 
 from telemetry_twisted.store.database.interface import DatabaseError, DatabaseReplaced, Transaction
+from telemetry_twisted.store.schema.raw_tables import RAW_BATCHES, RAW_CHUNKS, RAW_POSTINGS
 from telemetry_twisted.store.schema.table import Row, Table
-from telemetry_twisted.store.schema.tables import (
-    NODES,
-    RAW_BATCHES,
-    RAW_CHUNKS,
-    RAW_POSTINGS,
-    RUNS,
-    WHOLE_NETWORK,
-)
+from telemetry_twisted.store.schema.tables import NODES, RUNS, WHOLE_NETWORK
 
 from .careful import Careful
 from .limits import LATE_SECONDS

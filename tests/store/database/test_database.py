@@ -16,7 +16,8 @@ from telemetry_twisted.store.database.interface import (
     SchemaTooNew,
     Transaction,
 )
-from telemetry_twisted.store.schema.tables import NODES, RAW_CHUNKS, RAW_SHARE
+from telemetry_twisted.store.schema.raw_tables import RAW_CHUNKS
+from telemetry_twisted.store.schema.tables import NODES, RAW_SHARE
 from telemetry_twisted.store.schema.versions import NEWEST
 from telemetry_twisted.store.testing import PASSWORD
 

@@ -12,13 +12,13 @@ from pytest_twisted import ensureDeferred
 from telemetry_twisted.store.database.interface import Database
 from telemetry_twisted.store.reports import Report, pack_reports, spread_of
 from telemetry_twisted.store.schema.policy import DAY, HOUR, Policy
+from telemetry_twisted.store.schema.raw_tables import RAW_BATCHES
 from telemetry_twisted.store.schema.table import INTEGER
 from telemetry_twisted.store.schema.tables import (
     CONNECTIONS,
     COUNTS,
     LATEST,
     NODES,
-    RAW_BATCHES,
     RUNS,
     SLOTS,
     TABLES,
