@@ -97,7 +97,7 @@ class Collected:
                 self.facts.forget(gone)
         elif kind == records.SAMPLED:
             sampled = records.decode_json(body)
-            share = Share(sampled["seen"], sampled["kept"], sampled.get("lost", 0))
+            share = Share(sampled["seen"], sampled["kept"], sampled["lost"])
             self.share.add(int(sampled["received"]), None, share)
 
     def resume(self, body: Mapping[str, Any], now: int) -> None:
