@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 from urllib.request import urlopen
 
+import psycopg2
 import pytest
 from attrs import define
 from pytest_twisted import ensureDeferred
@@ -220,13 +221,23 @@ async def test_kill_loses_at_most_five_seconds_of_counts(
 
 def test_password_is_shown_nowhere(postgresql_url: str, tmp_path: Path) -> None:
     password = "geheim-73"
-    wrong = re.sub(r"//telemetry:[^@]*@", f"//telemetry:{password}@", postgresql_url)
-    with running(tmp_path, wrong) as server:
+    role = re.sub(r"//telemetry:[^@]*@", f"//keeper:{password}@", postgresql_url)
+    with psycopg2.connect(postgresql_url) as admin, admin.cursor() as cursor:
+        cursor.execute("CREATE ROLE keeper LOGIN SUPERUSER PASSWORD %s", (password,))
+    admin.close()
+    with running(tmp_path, role) as server:
+        await_true(lambda: server.live()["store"]["state"] == "ok", "history is written")
+        with psycopg2.connect(postgresql_url) as admin, admin.cursor() as cursor:
+            cursor.execute("ALTER ROLE keeper PASSWORD 'another'")
+            cursor.execute(
+                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = 'keeper'"
+            )
+        admin.close()
 
-        def unavailable() -> bool:
-            return bool(server.live()["store"]["state"] == "unavailable")
+        def cannot_get_in() -> bool:
+            return "password authentication failed" in str(server.live()["store"]["last_error"])
 
-        await_true(unavailable, "the store says that it cannot get in")
+        await_true(cannot_get_in, "the store says that it cannot get in")
         health = json.dumps(server.get("/api/health/detailed"))
         shown = Path(f"/proc/{server.process.pid}/task/{server.process.pid}/children").read_text()
         for child in shown.split():

@@ -21,6 +21,7 @@ from telemetry_twisted.store.database.address import parse_database
 from telemetry_twisted.store.database.interface import (
     DatabaseError,
     DatabaseUnavailable,
+    NeverUsable,
     TooManyConnections,
 )
 from telemetry_twisted.store.database.pool import Pool
@@ -271,7 +272,7 @@ async def test_mistakes_in_a_query_cost_no_place(make_pool: MakePool) -> None:
 @ensureDeferred
 async def test_a_host_that_is_not_known_is_told(make_pool: MakePool) -> None:
     pool = make_pool("postgresql://me:secret@database.invalid/history")
-    with pytest.raises(DatabaseUnavailable, match=r"the address of database\.invalid is not known"):
+    with pytest.raises(NeverUsable, match=r"the address of database\.invalid is not known"):
         await ask(pool)
 
 
