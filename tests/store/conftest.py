@@ -12,7 +12,7 @@ import pytest_twisted
 from attrs import define
 from twisted.internet import reactor
 from twisted.internet.defer import Deferred
-from twisted.internet.task import Clock, deferLater
+from twisted.internet.task import Clock, LoopingCall, deferLater
 
 from telemetry_twisted.clock import Now
 from telemetry_twisted.errors import InternalErrors
@@ -216,12 +216,16 @@ def make_writer(clock: Clock) -> Iterator[Callable[..., Writer]]:
         return writer
 
     yield make
-    for writer in made:
+    for writer in reversed(made):
         stopped = Deferred.fromCoroutine(writer.stop(5))
-        deadline = cast(IServerReactor, reactor).callLater(5, clock.advance, 5)
+        # One that cannot write, since another has taken over, tries again until its time is up.
+        passing = LoopingCall(clock.advance, 1)
+        begin = cast(IServerReactor, reactor).callLater(0.5, passing.start, 0.05)
         pytest_twisted.blockon(stopped)
-        if deadline.active():
-            deadline.cancel()
+        if begin.active():
+            begin.cancel()
+        if passing.running:
+            passing.stop()
 
 
 @pytest.fixture
