@@ -70,12 +70,7 @@ class PostgresqlTransaction:
 
     def insert(self, table: Table, row: Row) -> int:
         (number,) = (name for name, kind in table.columns.items() if kind == AUTOMATIC)
-        marks = ", ".join("?" * len(table.written))
-        ((given,),) = self.query(
-            f"INSERT INTO {table.name} ({', '.join(table.written)}) VALUES ({marks}) "
-            f"RETURNING {number}",
-            row,
-        )
+        ((given,),) = self.query(f"{table.insert} RETURNING {number}", row)
         return int(given)
 
     def upsert(self, table: Table, rows: Sequence[Row]) -> None:

@@ -74,20 +74,15 @@ class SqliteTransaction:
         return self._connection.execute(sql, parameters).fetchall()
 
     def insert(self, table: Table, row: Row) -> int:
-        number = self._connection.execute(_insert(table), row).lastrowid
+        number = self._connection.execute(table.insert, row).lastrowid
         assert number is not None
         return number
 
     def upsert(self, table: Table, rows: Sequence[Row]) -> None:
-        self._connection.executemany(f"{_insert(table)} {table.conflict}", rows)
+        self._connection.executemany(f"{table.insert} {table.conflict}", rows)
 
     def append(self, table: Table, rows: Iterable[Row]) -> None:
-        self._connection.executemany(_insert(table), rows)
-
-
-def _insert(table: Table) -> str:
-    marks = ", ".join("?" * len(table.written))
-    return f"INSERT INTO {table.name} ({', '.join(table.written)}) VALUES ({marks})"
+        self._connection.executemany(table.insert, rows)
 
 
 class SqliteDatabase:

@@ -12,10 +12,11 @@ from telemetry_twisted.jip3.state_types import BEST_BLOCK, FINALIZED_BLOCK
 from telemetry_twisted.store import reports
 from telemetry_twisted.store.histogram import BOUNDS, Histogram
 from telemetry_twisted.store.schema.policy import DAY
+from telemetry_twisted.store.schema.table import marks
 from telemetry_twisted.store.schema.tables import SLOTS, SPREADS
 from telemetry_twisted.timestamps import rfc3339
 
-from .history import History, marks
+from .history import History
 from .shapes import Answer, BlockKind, Hash, Range, Time, micros
 
 BY_SLOT_SECONDS = 3600

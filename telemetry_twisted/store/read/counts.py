@@ -10,10 +10,11 @@ from msgspec import UNSET, UnsetType
 
 from telemetry_twisted.jip3.table import TABLE
 from telemetry_twisted.store.packed import add_up
+from telemetry_twisted.store.schema.table import marks
 from telemetry_twisted.store.schema.tables import COUNTS, NODES, WHOLE_NETWORK
 from telemetry_twisted.timestamps import rfc3339
 
-from .history import History, marks
+from .history import History
 from .ranges import Span
 from .shapes import Answer, Group, NodeId, Range, Series, Steps, event_name, group_of
 

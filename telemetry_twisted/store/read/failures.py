@@ -8,10 +8,11 @@ from typing import Annotated, Any, Literal
 from msgspec import Meta
 
 from telemetry_twisted.store.schema.policy import DAY
+from telemetry_twisted.store.schema.table import marks
 from telemetry_twisted.store.schema.tables import FAILURES, FAULTS
 from telemetry_twisted.timestamps import rfc3339
 
-from .history import History, marks, total
+from .history import History, total
 from .shapes import Answer, Next, NodeId, Range, Time, event_name, micros, whole_buckets
 
 FaultKind = Literal["decode_error", "violation"]

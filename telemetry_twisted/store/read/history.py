@@ -8,7 +8,7 @@ time, times in answers RFC 3339, delays milliseconds.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from telemetry_twisted.clock import Now
@@ -57,11 +57,6 @@ class History:
     def span(self, begin: float, end: float, most_buckets: int) -> Span:
         """The buckets of counts that answer a question about a range of time."""
         return span_of(begin, end, self.now(), self._policy.counts, most_buckets)
-
-
-def marks(values: Iterable[object]) -> str:
-    """A question mark for each of some values, as SQL lists them."""
-    return ", ".join("?" for _ in values)
 
 
 def total(column: str) -> str:

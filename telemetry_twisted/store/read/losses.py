@@ -6,10 +6,11 @@ from __future__ import annotations
 from typing import Any
 
 from telemetry_twisted.store.schema.policy import DAY, HOUR
+from telemetry_twisted.store.schema.table import marks
 from telemetry_twisted.store.schema.tables import GAPS, LOSSES
 from telemetry_twisted.timestamps import rfc3339
 
-from .history import History, marks, total
+from .history import History, total
 from .shapes import Answer, Next, NodeId, Range, Time, micros, whole_buckets
 
 RECENT_SECONDS = DAY

@@ -8,9 +8,10 @@ from collections.abc import Collection
 from telemetry_twisted import majority
 from telemetry_twisted.jip3.moment import newest_slot
 from telemetry_twisted.jip3.state_types import BEST_BLOCK, FINALIZED_BLOCK, SYNC_STATUS
+from telemetry_twisted.store.schema.table import marks
 from telemetry_twisted.store.schema.tables import LATEST, NODES, STATES
 
-from .history import History, marks
+from .history import History
 from .nodes import read_block, read_synced
 from .shapes import Answer, Hash
 

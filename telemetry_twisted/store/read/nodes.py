@@ -16,9 +16,10 @@ from telemetry_twisted.jip3.state_types import (
     STATUS,
     SYNC_STATUS,
 )
+from telemetry_twisted.store.schema.table import marks
 from telemetry_twisted.store.schema.tables import CONNECTIONS, LATEST, NODES
 
-from .history import History, marks
+from .history import History
 from .losses import Lost, lost
 from .shapes import Answer, Hash, Json, Next, NodeId, Time, micros
 

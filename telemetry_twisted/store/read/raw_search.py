@@ -16,8 +16,9 @@ from telemetry_twisted.store.raw_layout import (
     node_term,
     type_term,
 )
+from telemetry_twisted.store.schema.table import marks
 
-from .history import History, marks
+from .history import History
 from .matches import in_any, in_one, in_one_and_any
 
 ROUND_EVENTS = 100_000

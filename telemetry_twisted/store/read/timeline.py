@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from telemetry_twisted.store.schema.table import marks
 from telemetry_twisted.store.schema.tables import CONNECTIONS, STATE_COLUMNS, STATES
 from telemetry_twisted.timestamps import rfc3339
 
 from .counts import GroupSeries, counts_by_type, groups_of
-from .history import History, marks
+from .history import History
 from .nodes import Connection, connection
 from .ranges import Span
 from .shapes import Answer, NodeId, Steps, Time

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 from attrs import field, frozen
 
@@ -11,6 +11,14 @@ TEXT = "text"
 BLOB = "blob"
 AUTOMATIC = "automatic"
 """A primary key that the database numbers from 1."""
+
+LARGEST_INTEGER = 2**63 - 1
+"""The largest integer of both databases."""
+
+
+def marks(values: Collection[object]) -> str:
+    """A question mark for each of some values, as SQL lists them."""
+    return ", ".join("?" * len(values))
 
 
 @frozen
@@ -39,6 +47,12 @@ class Table:
     def written(self) -> tuple[str, ...]:
         """The columns that are given when a row is written."""
         return tuple(name for name, kind in self.columns.items() if kind != AUTOMATIC)
+
+    @property
+    def insert(self) -> str:
+        """The statement that writes a new row of the columns that are ``written``."""
+        columns = self.written
+        return f"INSERT INTO {self.name} ({', '.join(columns)}) VALUES ({marks(columns)})"
 
     def select(self, *columns: str) -> str:
         """The beginning of a query for some of the ``columns`` of this table.

@@ -238,6 +238,9 @@ GAPS = Table(
 )
 """When records of a server's history were given up, and what was in them."""
 
+LOST_COLUMNS = tuple(GAPS.columns)[3:]
+"""What is counted of a gap, beside when and whose it was: records, and what was in them."""
+
 LOSSES = {3600: _losses("1h"), 86400: _losses("1d")}
 """Events that a node said it dropped, in how many spans, from ``first`` to ``last`` (microseconds
 of Unix time, null where it dropped none), and how many the server did not take for it sent too

@@ -19,6 +19,7 @@ from telemetry_twisted.jip3.state_types import (
     SYNC_STATUS,
 )
 from telemetry_twisted.jip3.values import DecodeError, decode_event
+from telemetry_twisted.store.schema.table import LARGEST_INTEGER
 from telemetry_twisted.store.schema.tables import FAILURES
 
 from .changes import Changes
@@ -56,7 +57,6 @@ MOST_STATES, STATES_SECONDS = 100_000, 3600
 _BLOCK = struct.Struct("<QBI32s")
 """BestBlockChanged and FinalizedBlockChanged: timestamp, discriminator, slot, hash."""
 
-_LARGEST = 2**63 - 1
 _STATUS_FIELDS = (
     "num_peers",
     "num_val_peers",
@@ -163,7 +163,7 @@ class Facts:
             return  # what it holds is told when it is folded in
         timestamp, kind, slot, block = _BLOCK.unpack(content)
         if slot <= newest_slot(received / 1_000_000):
-            time = min(COMMON_ERA + timestamp, _LARGEST)
+            time = min(COMMON_ERA + timestamp, LARGEST_INTEGER)
             self.spreads.report(kind, slot, f"0x{block.hex()}", node, time, received)
 
     def _failed_by(self, received: int, kind: int, reason: str, count: int) -> None:
@@ -199,12 +199,12 @@ class Facts:
             self._unreadable(origin, error)
             return
         kind, fields = event.discriminator, event.fields
-        self.latest[node, kind] = min(COMMON_ERA + event.timestamp, _LARGEST), fields
+        self.latest[node, kind] = min(COMMON_ERA + event.timestamp, LARGEST_INTEGER), fields
         _, state = self._states.pop(node, (0, {}))
         self._states[node] = bucket, state  # at the end: the first is the one heard of least
         if kind == STATUS:
             for name in _STATUS_FIELDS:
-                state[name] = min(fields[name], _LARGEST)
+                state[name] = min(fields[name], LARGEST_INTEGER)
             state["num_guarantees"] = sum(fields["num_guarantees"])
         elif kind == SYNC_STATUS:
             state["synced"] = int(fields["synced"])

@@ -7,10 +7,10 @@ from typing import Any
 
 from attrs import define, frozen
 
-from .counts import Buckets
+from telemetry_twisted.store.schema.table import LARGEST_INTEGER
+from telemetry_twisted.store.schema.tables import LOST_COLUMNS
 
-LARGEST = 2**63 - 1
-"""The largest integer of both databases; what nodes say that they dropped is not bounded."""
+from .counts import Buckets
 
 
 @define
@@ -26,7 +26,8 @@ class Loss:
 
     def update(self, other: Loss) -> None:
         """Add ``other``."""
-        self.dropped = min(self.dropped + other.dropped, LARGEST)
+        # What nodes say that they dropped is not bounded.
+        self.dropped = min(self.dropped + other.dropped, LARGEST_INTEGER)
         self.spans += other.spans
         self.rate_limited += other.rate_limited
         if other.first is not None:
@@ -44,17 +45,13 @@ class Losses(Buckets[str, Loss]):
     def enter(self, seconds: int, node_id: str, dropped: Mapping[str, Any], limited: int) -> None:
         """Add what a ``COUNTS`` record says of a node; ``dropped`` is empty if it dropped none."""
         loss = Loss(
-            min(dropped.get("events", 0), LARGEST),
+            min(dropped.get("events", 0), LARGEST_INTEGER),
             dropped.get("spans", 0),
             dropped.get("first"),
             dropped.get("last"),
             limited,
         )
         self.add(seconds, node_id, loss)
-
-
-LOST = ("records", "events", "facts", "faults", "connections")
-"""What is counted of a gap: records, and what was in them."""
 
 
 @frozen
@@ -67,4 +64,4 @@ class Gap:
     @classmethod
     def told(cls, gap: Mapping[str, Any]) -> Gap:
         """The ``gap`` of a ``RESUME`` record."""
-        return cls(gap["ended"], tuple(gap["lost"].get(kind, 0) for kind in LOST))
+        return cls(gap["ended"], tuple(gap["lost"].get(kind, 0) for kind in LOST_COLUMNS))

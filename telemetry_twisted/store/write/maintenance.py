@@ -14,8 +14,10 @@ from telemetry_twisted.store import reports
 from telemetry_twisted.store.database.interface import Database, Transaction
 from telemetry_twisted.store.histogram import Histogram
 from telemetry_twisted.store.schema.policy import DAY, Policy
+from telemetry_twisted.store.schema.table import marks
 from telemetry_twisted.store.schema.tables import CONNECTIONS, LATEST, NODES, SLOTS, SPREADS
 
+from .closing import close_runs
 from .limits import SPREAD_WIDTHS, Limit, first_window, limits
 from .spread import OPEN_SECONDS
 
@@ -142,9 +144,8 @@ def _forget_nodes(transaction: Transaction, now: int, gone: int) -> bool:
     ]
     if not found:
         return False
-    marks = ", ".join("?" * len(found))
     for table in (LATEST, CONNECTIONS, NODES):
-        transaction.execute(f"DELETE FROM {table.name} WHERE node IN ({marks})", found)
+        transaction.execute(f"DELETE FROM {table.name} WHERE node IN ({marks(found)})", found)
     return True
 
 
@@ -163,23 +164,17 @@ def _forget_runs(transaction: Transaction, ended: int) -> None:
 def _close_dead_runs(transaction: Transaction, now: int, own_run: int) -> None:
     """Say when the connections of killed servers ended, as nearly as it is known.
 
-    One's own run is alive, whatever a clock that was set says of when it was last seen.
+    One's own server is alive, whatever a clock that was set says of when it was last seen, and what
+    its runs before have left ends with the next record that says who is there.
     """
     dead = transaction.query(
-        "SELECT run, seen FROM runs WHERE ended IS NULL AND seen < ? AND run <> ?",
-        (now - DEAD_SECONDS * 1_000_000, own_run),
+        "SELECT run, seen FROM runs WHERE ended IS NULL AND seen < ? AND run <> ? "
+        "AND (server IS NULL OR server NOT IN "
+        "(SELECT server FROM runs WHERE run = ? AND server IS NOT NULL))",
+        (now - DEAD_SECONDS * 1_000_000, own_run, own_run),
     )
     for run, seen in dead:
-        transaction.execute(
-            "UPDATE connections SET ended = ?, reason = ? WHERE run = ? AND ended IS NULL",
-            (seen, KILLED, run),
-        )
-        transaction.execute(
-            "UPDATE nodes SET last_seen = ? WHERE last_seen < ? AND node IN "
-            "(SELECT node FROM connections WHERE run = ? AND ended = ?)",
-            (seen, seen, run, seen),
-        )
-        transaction.execute("UPDATE runs SET ended = ? WHERE run = ?", (seen, run))
+        close_runs(transaction, "run = ?", (run,), seen, KILLED)
 
 
 @define

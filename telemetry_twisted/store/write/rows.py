@@ -15,7 +15,7 @@ from attrs import frozen
 
 from telemetry_twisted.store.packed import pack
 from telemetry_twisted.store.schema.table import Row, Table
-from telemetry_twisted.store.schema.tables import SLOTS, STATE_COLUMNS, WHOLE_NETWORK
+from telemetry_twisted.store.schema.tables import SLOTS, STATE_COLUMNS
 
 from .changes import Source
 from .counts import Place, Sum
@@ -66,10 +66,9 @@ def node_ids(rows: Iterable[tuple[Table, Sequence[Row]]]) -> set[str]:
 
 
 def numbered(table: Table, rows: Sequence[Row], numbers: Mapping[str, int]) -> Sequence[Row]:
-    """``rows`` with the numbers of their nodes."""
+    """``rows`` with the numbers of their nodes, the empty ID among them."""
     column = _node_column(table)
     if column is not None:
-        numbers = {**numbers, "": WHOLE_NETWORK}
         return [(*row[:column], numbers[str(row[column])], *row[column + 1 :]) for row in rows]
     if table is SLOTS:
         return [(*row[:-1], _reports(row).pack(numbers)) for row in rows]

@@ -14,10 +14,11 @@ from attrs import frozen
 
 from telemetry_twisted.store.database.interface import DatabaseError, DatabaseReplaced, Transaction
 from telemetry_twisted.store.schema.raw_tables import RAW_BATCHES, RAW_CHUNKS, RAW_POSTINGS
-from telemetry_twisted.store.schema.table import Row, Table
+from telemetry_twisted.store.schema.table import Row, Table, marks
 from telemetry_twisted.store.schema.tables import NODES, RUNS, WHOLE_NETWORK
 
 from .careful import Careful
+from .closing import close_runs
 from .limits import LATE_SECONDS
 from .presence import END_LOST
 from .raw import Batch, Waiting, make_batch
@@ -98,18 +99,10 @@ def _take_over_slots(
     transaction: Transaction, server: str, run: int, now: int
 ) -> list[tuple[int, int, Slot]]:
     """The slots that the runs before were in the midst of; their rows are those of ``run`` now."""
-    before = [
-        number
-        for (number,) in transaction.query(
-            "SELECT run FROM runs WHERE server = ? AND run < ? ORDER BY run", (server, run)
-        )
-    ]
-    if not before:
-        return []
-    marks = ", ".join("?" * len(before))
     transaction.execute(
-        f"UPDATE slots SET run = ? WHERE run IN ({marks}) AND first >= ?",
-        (run, *before, now - LATE_SECONDS * 1_000_000),
+        "UPDATE slots SET run = ? WHERE first >= ? "
+        "AND run IN (SELECT run FROM runs WHERE server = ? AND run < ?)",
+        (run, now - LATE_SECONDS * 1_000_000, server, run),
     )
     rows = transaction.query(
         "SELECT type, slot, first, blocks, reports FROM slots "
@@ -119,9 +112,10 @@ def _take_over_slots(
     numbers = sorted({number for *_, reports in rows for number in reporters(reports)})
     names: dict[int, str] = {}
     for some in _in_pieces(numbers):
-        marks = ", ".join("?" * len(some))
         names.update(
-            transaction.query(f"SELECT node, node_id FROM nodes WHERE node IN ({marks})", some)
+            transaction.query(
+                f"{NODES.select('node', 'node_id')} WHERE node IN ({marks(some)})", some
+            )
         )
     return [
         (kind, slot, unpack_slot(first, blocks, reports, names))
@@ -166,12 +160,12 @@ def write_commit(
     for table, rows in commit.rows:
         if table is NODES:
             upsert(table, rows)
-    numbers = number_nodes(transaction, node_ids(commit.rows), now)
+    numbers = _numbers(transaction, node_ids(commit.rows), now)
     for table, rows in commit.rows:
         if table is not NODES:
             upsert(table, numbered(table, rows, numbers))
     if commit.resumed is not None:
-        _close_connections(transaction, keys, commit.resumed, END_LOST, keys.run)
+        _close_runs(transaction, keys, commit.resumed, END_LOST, keys.run)
     return written
 
 
@@ -185,9 +179,8 @@ def write_raw(transaction: Transaction, keys: Keys, commit: RawCommit) -> None:
         keys,
         {"commits": commit.number, "raw_written": commit.raw_written},
     )
-    ids = {node_id for item in commit.waiting for node_id in item.nodes}
-    numbers = number_nodes(transaction, ids - {""}, commit.batch)
-    batch = make_batch(commit.waiting, {**numbers, "": WHOLE_NETWORK})
+    ids = {node_id for item in commit.waiting for node_id in item.nodes} - {""}
+    batch = make_batch(commit.waiting, _numbers(transaction, ids, commit.batch))
     write_batch(transaction, (commit.batch, keys.run), batch)
 
 
@@ -201,7 +194,7 @@ def write_batch(transaction: Transaction, key: tuple[int, int], batch: Batch) ->
 def end_run(transaction: Transaction, keys: Keys, now: int, reason: str) -> None:
     """The server ends at ``now`` (microseconds), and with it all its runs and connections."""
     _write_run(transaction, keys, {"seen": now})
-    _close_connections(transaction, keys, now, reason, keys.run + 1)
+    _close_runs(transaction, keys, now, reason, keys.run + 1)
     transaction.execute("UPDATE runs SET ended = ? WHERE run = ?", (now, keys.run))
 
 
@@ -222,10 +215,16 @@ def number_nodes(transaction: Transaction, wanted: Iterable[str], now: int) -> d
     return numbers
 
 
+def _numbers(transaction: Transaction, wanted: Iterable[str], now: int) -> dict[str, int]:
+    """What :func:`number_nodes` says, and the number that stands for all nodes together."""
+    return {**number_nodes(transaction, wanted, now), "": WHOLE_NETWORK}
+
+
 def _numbers_of(transaction: Transaction, node_ids: Sequence[str]) -> dict[str, int]:
-    marks = ", ".join("?" * len(node_ids))
     return dict(
-        transaction.query(f"SELECT node_id, node FROM nodes WHERE node_id IN ({marks})", node_ids)
+        transaction.query(
+            f"{NODES.select('node_id', 'node')} WHERE node_id IN ({marks(node_ids)})", node_ids
+        )
     )
 
 
@@ -249,22 +248,6 @@ def _write_run(transaction: Transaction, keys: Keys, values: Mapping[str, int | 
         raise Superseded
 
 
-def _close_connections(
-    transaction: Transaction, keys: Keys, at: int, reason: str, before: int
-) -> None:
-    """The connections of the server's runs ``before`` one have ended ``at`` a time."""
-    open_ones = "ended IS NULL AND run IN (SELECT run FROM runs WHERE server = ? AND run < ?)"
-    transaction.execute(
-        "UPDATE nodes SET last_seen = ? WHERE last_seen < ? AND node IN "
-        f"(SELECT node FROM connections WHERE {open_ones})",
-        (at, at, keys.server, before),
-    )
-    transaction.execute(
-        "UPDATE connections SET reason = ?, ended = CASE WHEN started > ? THEN started ELSE ? END "
-        f"WHERE {open_ones}",
-        (reason, at, at, keys.server, before),
-    )
-    transaction.execute(
-        "UPDATE runs SET ended = seen WHERE server = ? AND run < ? AND ended IS NULL",
-        (keys.server, before),
-    )
+def _close_runs(transaction: Transaction, keys: Keys, at: int, reason: str, before: int) -> None:
+    """The server's runs ``before`` one have ended, and their connections ``at`` a time."""
+    close_runs(transaction, "server = ? AND run < ?", (keys.server, before), at, reason)

@@ -48,6 +48,10 @@ async def insert(database: Database, table: Any, rows: list[tuple[Any, ...]]) ->
     await database.transact(lambda transaction: transaction.upsert(table, rows))
 
 
+async def begin_run(database: Database, row: tuple[Any, ...]) -> int:
+    return await database.transact(lambda transaction: transaction.insert(RUNS, row))
+
+
 async def number_of(database: Database, table: str) -> int:
     ((number,),) = await database.query(f"SELECT count(*) FROM {table}")
     return int(number)
@@ -182,6 +186,45 @@ async def test_runs_go_when_their_server_is_gone(
     await database.transact(lambda t: t.insert(RUNS, run("d", None)))
     await do_all(database, NOW)
     assert await servers() == ["b", "b", "d"]
+
+
+@ensureDeferred
+async def test_only_other_servers_are_taken_for_killed(database: Database) -> None:
+    """What a store process left of the same server, the next one ends when it is told who is there,
+    however long that takes."""
+    await database.open()
+    seen = (NOW - HOUR) * MICROS
+    begun = []
+    for server in ("ours", "another's", None, "ours"):
+        row = (seen, seen, None, server, 0, 0, 0, 0)
+        begun.append(
+            await database.transact(lambda transaction, r=row: transaction.insert(RUNS, r))
+        )
+    await insert(database, CONNECTIONS, [(run, seen, run, "", None, None) for run in begun])
+    kept = Maintenance(database, Policy())
+    while not await kept.step(NOW, own_run=begun[-1]):
+        pass
+    closed = await database.query(
+        "SELECT run FROM connections WHERE reason = ?", (maintenance.KILLED,)
+    )
+    assert sorted(closed) == [(begun[1],), (begun[2],)]
+    ended = await database.query("SELECT run FROM runs WHERE ended IS NOT NULL")
+    assert sorted(ended) == [(begun[1],), (begun[2],)]
+
+
+@ensureDeferred
+async def test_no_connection_of_a_killed_server_ends_before_it_began(database: Database) -> None:
+    """Its last commit may be from before the clock was set back, by what it says."""
+    await database.open()
+    seen = (NOW - HOUR) * MICROS
+    row = (seen, seen, None, "killed", 0, 0, 0, 0)
+    run = await begin_run(database, row)
+    started = [(1, seen - MICROS, run, "", None, None), (2, seen + MICROS, run, "", None, None)]
+    await insert(database, CONNECTIONS, started)
+    await do_all(database, NOW)
+    rows = await database.query("SELECT node, ended, reason FROM connections ORDER BY node")
+    assert rows == [(1, seen, maintenance.KILLED), (2, seen + MICROS, maintenance.KILLED)]
+    assert await database.query("SELECT ended FROM runs") == [(seen,)]
 
 
 @ensureDeferred
