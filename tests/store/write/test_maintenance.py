@@ -9,7 +9,7 @@ import pytest
 import ujson
 from pytest_twisted import ensureDeferred
 
-from telemetry_twisted.store.database.interface import Database
+from telemetry_twisted.store.database.interface import Database, Transaction
 from telemetry_twisted.store.reports import Report, pack_reports, spread_of
 from telemetry_twisted.store.schema.policy import DAY, HOUR, Policy
 from telemetry_twisted.store.schema.raw_tables import RAW_BATCHES
@@ -49,7 +49,10 @@ async def insert(database: Database, table: Any, rows: list[tuple[Any, ...]]) ->
 
 
 async def begin_run(database: Database, row: tuple[Any, ...]) -> int:
-    return await database.transact(lambda transaction: transaction.insert(RUNS, row))
+    def begin(transaction: Transaction) -> int:
+        return transaction.insert(RUNS, row)
+
+    return await database.transact(begin)
 
 
 async def number_of(database: Database, table: str) -> int:
@@ -197,9 +200,7 @@ async def test_only_other_servers_are_taken_for_killed(database: Database) -> No
     begun = []
     for server in ("ours", "another's", None, "ours"):
         row = (seen, seen, None, server, 0, 0, 0, 0)
-        begun.append(
-            await database.transact(lambda transaction, r=row: transaction.insert(RUNS, r))
-        )
+        begun.append(await begin_run(database, row))
     await insert(database, CONNECTIONS, [(run, seen, run, "", None, None) for run in begun])
     kept = Maintenance(database, Policy())
     while not await kept.step(NOW, own_run=begun[-1]):
