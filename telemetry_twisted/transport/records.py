@@ -120,7 +120,7 @@ from telemetry_twisted.jip3.frames import each_frame
 ) = range(22)
 
 PREFIX = struct.Struct("<IB")
-_CHUNK = struct.Struct("<QQQHH")
+_CHUNK = struct.Struct("<QQQHHI")
 _RUN = struct.Struct("<HH")
 _FACTS = struct.Struct("<Q")
 _FACT_RUN = struct.Struct("<HI")
@@ -199,11 +199,17 @@ class Chunk:
         return tuple(decode_runs(self.run_table))
 
     def encode(self) -> list[bytes]:
-        """The chunk as a record, in pieces that a transport can join for itself."""
-        runs = len(self.run_table) // _RUN.size
-        head = _CHUNK.pack(self.first_id, self.received, self.read, self.count, runs)
-        beside = b"".join((head, self.run_table, self.types, self.lengths))
-        return [PREFIX.pack(1 + len(beside) + len(self.events), CHUNK) + beside, self.events]
+        """The chunk as a record, in pieces that a transport can join for itself.
+
+        Its body is a head of fixed size, ``events``, and what is beside them: ``run_table``,
+        ``types``, ``lengths``. So events can be written where they stand before it is known how
+        many there will be.
+        """
+        runs, size = len(self.run_table) // _RUN.size, len(self.events)
+        head = _CHUNK.pack(self.first_id, self.received, self.read, self.count, runs, size)
+        beside = b"".join((self.run_table, self.types, self.lengths))
+        length = 1 + len(head) + size + len(beside)
+        return [PREFIX.pack(length, CHUNK) + head, self.events, beside]
 
     def cut(self, most: Sequence[int]) -> Chunk:
         """A chunk of the last ``most[i]`` events of each run ``i``, of one event at least."""
@@ -230,17 +236,17 @@ class Chunk:
     @classmethod
     def decode(cls, body: bytes | memoryview) -> Chunk:
         """The chunk in the body of a ``CHUNK`` record."""
-        first_id, received, read, count, run_count = _CHUNK.unpack_from(body)
-        types = _CHUNK.size + _RUN.size * run_count
+        first_id, received, read, count, run_count, size = _CHUNK.unpack_from(body)
+        runs = _CHUNK.size + size
+        types = runs + _RUN.size * run_count
         lengths = types + count
-        events = lengths + 4 * count
         return cls(
             first_id,
             count,
-            bytes(body[_CHUNK.size : types]),
+            bytes(body[runs:types]),
             bytes(body[types:lengths]),
-            bytes(body[lengths:events]),
-            bytes(body[events:]),
+            bytes(body[lengths:]),
+            bytes(body[_CHUNK.size : runs]),
             received,
             read,
         )
