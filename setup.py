@@ -1,14 +1,19 @@
-"""The one part of the installation that setup.cfg cannot describe: the compiled codec."""
+"""The one part of the installation that setup.cfg cannot describe: the compiled modules.
+
+Each is optional: where it cannot be built, a Python module of the same interface does its work.
+"""
+
+from glob import glob
 
 from setuptools import Extension, setup
 
-setup(
-    ext_modules=[
-        Extension(
-            "telemetry_twisted.jip3._kernel",
-            ["telemetry_twisted/jip3/_kernel.pyx"],
-            extra_compile_args=["-O3"],
-            optional=True,  # where it cannot be built, the Python codec does the work
-        )
-    ]
-)
+SHARED = glob("telemetry_twisted/**/*.px[di]", recursive=True)
+
+
+def compiled(name: str) -> Extension:
+    """The module ``name``, which is built again when something that it may include has changed."""
+    source = name.replace(".", "/") + ".pyx"
+    return Extension(name, [source], depends=SHARED, extra_compile_args=["-O3"], optional=True)
+
+
+setup(ext_modules=[compiled("telemetry_twisted.jip3._kernel")])

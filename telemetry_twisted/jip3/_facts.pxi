@@ -12,21 +12,9 @@ cdef enum:
     BEST_BLOCK = 11
     FINALIZED_BLOCK = 12
     SYNC_STATUS = 13
-    STATES = 4              # how many these are
-    ALLOWANCES = 5          # one for each of them, and one for failures
     BLOCK_SLOT = 9          # where the slot is in the content of a report of a block
     DROPPED_LAST = 9        # where the time of the last that a Dropped stands for is in its content
     DROPPED_NUM = 17        # where its num is
-
-
-ctypedef const uint8_t* Content
-
-
-cdef struct Thinning:
-    int64_t second                  # the last in which something was read
-    int64_t[STATES] slots           # of the reports of blocks that were passed on last, or -1
-    uint8_t[ALLOWANCES] left
-    Content[STATES] newest          # while frames are decoded: those not passed on, or NULL
 
 
 cdef inline bint is_report(int each) noexcept nogil:
@@ -75,14 +63,6 @@ cdef inline bint passes(Thinning* t, Content content, uint8_t type) noexcept nog
         else:
             t.newest[each] = content
     return passed
-
-
-cdef struct Lost:                   # what will be a Dropped
-    uint64_t events
-    uint64_t spans
-    uint64_t first                  # of times that can be used
-    uint64_t last
-    bint dated                      # whether there are any
 
 
 cdef void note_dropped(

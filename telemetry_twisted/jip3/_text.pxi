@@ -8,9 +8,6 @@ is quicker than to count.
 from libc.stdint cimport uint8_t, uint32_t, uint64_t
 from libc.string cimport memcmp, memcpy
 
-cdef enum:
-    SLACK = 32              # as _program.PADDING
-
 cdef uint8_t[256][4] ITEMS      # "0," to "255,"
 cdef uint8_t[256] ITEM_SIZES
 cdef uint8_t[256] ESCAPES       # 0: as it is, "u": by number, otherwise what follows the "\\"
