@@ -46,14 +46,13 @@ class SubscriberContext(Protocol):
     """What all subscribers share.
 
     ``gauges`` is None where no history is kept; ``frames`` counts events in each frame. Work that
-    takes long is done in ``turns``. ``ping_seconds`` is the longest that nothing is sent, or 0.
+    takes long is done in ``turns``.
     """
 
     ring: Ring
     clock: IReactorTime
     turns: Turns
     now: Now
-    ping_seconds: float
     errors: InternalErrors
     figures: Figures
     gauges: Gauges | None

@@ -16,7 +16,6 @@ from telemetry_twisted.deadline import Deadline
 
 from .context import SUBSCRIBER, SubscriberContext
 from .inflow import Inflow
-from .pings import Pings
 from .requests import parse_batch
 from .subscriber import Subscriber
 from .transport import StreamTransport, SubscriberTransport
@@ -41,7 +40,6 @@ class SubscriberProtocol(WebSocketServerProtocol):
     # Below this level it tells of each thing that a client gets wrong.
     log = txaio.make_logger("critical")  # type: ignore[attr-defined]
     _subscriber: Subscriber | None = None
-    _pings: Pings | None = None
 
     def makeConnection(self, transport: StreamTransport) -> None:
         clock = self.factory.context.clock
@@ -79,13 +77,11 @@ class SubscriberProtocol(WebSocketServerProtocol):
             self._front.sender,
             self._say_goodbye,
             self._front.abortConnection,
+            self.sendPing,
             parse_batch(self.http_request_params.get("batch", ()), context.ring.batch),
             self._inflow.go_on,
         )
-        sender = self._front.sender
-        self._pings = Pings(context.clock, context.ping_seconds, lambda: sender.sent, self.sendPing)
         self._subscriber.start()
-        self._pings.start()
 
     def onMessage(self, payload: bytes, isBinary: bool) -> None:
         if self._subscriber is not None:
@@ -144,8 +140,6 @@ class SubscriberProtocol(WebSocketServerProtocol):
     def onClose(self, wasClean: bool, code: int | None, reason: str | None) -> None:
         self._linger.set(None)
         self._inflow.stop()
-        if self._pings is not None:
-            self._pings.stop()
         if self._subscriber is not None:
             self._subscriber.gone()
             self._subscriber = None

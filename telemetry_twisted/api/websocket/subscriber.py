@@ -81,6 +81,7 @@ class Subscriber:
     It is there from the end of the opening handshake until :meth:`gone`. What it is sent in order
     goes through its ``stream``.
 
+    :param ping: sends a WebSocket ping, so that nobody on the way takes a quiet client for dead.
     :param batch: most events in a frame.
     :param answered: called when all that was asked for has been answered, which had to wait.
     """
@@ -92,6 +93,7 @@ class Subscriber:
         sender: Sender,
         say_goodbye: SayGoodbye,
         abort: Callable[[], None],
+        ping: Callable[[], None],
         batch: int,
         answered: Callable[[], None],
     ) -> None:
@@ -100,6 +102,8 @@ class Subscriber:
         self._context = context
         self._sender = sender
         self._close = say_goodbye
+        self._ping = ping
+        self._sent_before = 0
         self._budget = Budget(context.clock)
         self.stream = Stream(context, sender, self, batch, answered)
         self._opened = context.clock.seconds()
@@ -239,6 +243,17 @@ class Subscriber:
             mine, shown = encode(self.counters()), self.stream.shown_filter
             own = b',"websocket":%b,"current_filter":%b}}' % (mine[:-1], shown)
             self.stream.tell_raw("stats", stats[:-1] + own)
+
+    @_kept
+    def ping_if_quiet(self) -> None:
+        """Ping the client if nothing has gone out to it since this was called before.
+
+        A client that answers none is no worse for it: whether it is there shows in the bytes that
+        it accepts (protocol, ``lagged``), and a ping is a few for it to accept.
+        """
+        if self._sender.sent == self._sent_before:
+            self._ping()
+        self._sent_before = self._sender.sent
 
     @_kept
     def finish(self) -> None:

@@ -63,13 +63,14 @@ class Subscribers:
         self.clock = clock
         self.now = now
         self.errors = errors
-        self.ping_seconds = ping_seconds
         self.turns = turns
         self.events_missed = 0
         self.frames = Histogram("Events in a frame.", FRAME_BOUNDS)
         self._members: dict[Subscriber, None] = {}
         self._quiet = QuietLog(self._log, clock)
         self._rounds = Rounds(self._look_after, "subscribers", clock, errors)
+        self._ping_seconds = ping_seconds
+        self._ping_rounds = Rounds(self._ping_quiet_ones, "subscribers", clock, errors)
         self._empty: Deferred[None] | None = None
         self._hurry_call: IDelayedCall | None = None
 
@@ -82,8 +83,11 @@ class Subscribers:
         return len(self._members) >= self.max_subscribers or self._empty is not None
 
     def start(self) -> None:
-        """Send stats and look for the dead from now on."""
+        """Send stats and pings, and look for the dead, from now on."""
         self._rounds.start(STATS_SECONDS)
+        if self._ping_seconds:
+            # Who looks twice as often finds out in time that nothing has gone out since.
+            self._ping_rounds.start(self._ping_seconds / 2)
 
     def opened(self, subscriber: Subscriber) -> None:
         self._members[subscriber] = None
@@ -114,6 +118,11 @@ class Subscribers:
                 elif stats is not None:
                     subscriber.send_stats(stats)
 
+    def _ping_quiet_ones(self) -> None:
+        # One round for all: a timer each would wake the process for each, again and again.
+        for subscriber in list(self._members):
+            subscriber.ping_if_quiet()
+
     def lagged(self) -> dict[str, int]:
         """What subscribers have missed, in events, by address, which all at a unix: one share."""
         missed: Counter[str] = Counter()
@@ -136,6 +145,7 @@ class Subscribers:
             they have not taken left out, when half of it is over.
         """
         self._rounds.stop()
+        self._ping_rounds.stop()
         self._empty = Deferred()
         if not self._members:
             self._empty.callback(None)

@@ -88,7 +88,6 @@ class Stage:
         self.clock: IReactorTime = self.time
         self.now: Now = self.time.seconds
         self.turns = Turns(self.clock)
-        self.ping_seconds = 10.0
         self.ring = Ring(max_events, 1 << 30, event_renderer(self.time.seconds), batch)
         for handle, node in enumerate(NODES):
             self.ring.node_connected(node, handle)
@@ -129,6 +128,7 @@ class Stage:
             front.sender,
             lambda *words: self.goodbyes.append(words),
             front.abortConnection,
+            lambda: None,
             self.ring.batch,
             lambda: None,
         )

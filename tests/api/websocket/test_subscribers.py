@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 from twisted.internet.error import ConnectionAborted
 from twisted.internet.protocol import Protocol
 from twisted.trial.unittest import SynchronousTestCase
@@ -9,8 +11,10 @@ from twisted.trial.unittest import SynchronousTestCase
 from telemetry_twisted.api.websocket.subscriber import Subscriber
 from telemetry_twisted.api.websocket.subscribers import Subscribers
 from telemetry_twisted.api.websocket.transport import SubscriberTransport
-from telemetry_twisted.testing import MemoryTransport
+from telemetry_twisted.testing import PING, TEXT, MemoryTransport
 from tests.api.websocket.stage import FakeGauges, Stage, messages_in
+
+PING_FRAME = b"\x89\x00"
 
 
 class Seat:
@@ -27,6 +31,7 @@ class Seat:
             front.sender,
             self._say_goodbye,
             front.abortConnection,
+            lambda: front.write(PING_FRAME),
             stage.ring.batch,
             lambda: None,
         )
@@ -56,10 +61,18 @@ class SubscribersTests(SynchronousTestCase):
         self.subscribers = self.make()
         self.subscribers.start()
 
-    def make(self, gauges: FakeGauges | None = None) -> Subscribers:
+    def make(self, gauges: FakeGauges | None = None, ping_seconds: float = 0) -> Subscribers:
         stage = self.stage
         return Subscribers(
-            stage.ring, stage, gauges, 2, stage.time, stage.now, stage.errors, stage.turns
+            stage.ring,
+            stage,
+            gauges,
+            2,
+            stage.time,
+            stage.now,
+            stage.errors,
+            stage.turns,
+            ping_seconds,
         )
 
     def fill_seats(self, subscribers: Subscribers | None = None) -> list[Seat]:
@@ -112,6 +125,45 @@ class SubscribersTests(SynchronousTestCase):
         for seat in seats:
             told = [message["type"] for message in messages_in(seat.wire)]
             self.assertEqual(told, ["stats", "stats"])
+
+    def test_a_quiet_one_is_pinged_and_never_left_alone_for_longer_than_asked(self) -> None:
+        """Whenever that was sent after which nothing is."""
+        subscribers = self.make(ping_seconds=10)
+        subscribers.start()
+        seats = self.fill_seats(subscribers)
+        for moment in (0.1, 2.5, 4.9):
+            self.clock.pump([moment])
+            seats[0].subscriber.stream.tell("metrics", {})
+            heard = [self.clock.seconds()]
+            for seat in seats:
+                seat.wire.frames()
+            while len(heard) < 6:
+                self.clock.advance(0.1)
+                heard += [self.clock.seconds() for _ in seats[0].wire.frames()]
+            gaps = [after - before for before, after in itertools.pairwise(heard)]
+            self.assertLessEqual(max(gaps), 10.1)
+            self.assertGreater(min(gaps), 4.8)
+            self.assertTrue(all(frame.opcode == PING for frame in seats[1].wire.frames()))
+
+    def test_a_busy_one_is_not_pinged(self) -> None:
+        subscribers = self.make(ping_seconds=10)
+        subscribers.start()
+        seats = self.fill_seats(subscribers)
+        for _ in range(100):
+            self.clock.advance(2)
+            self.stage.publish(1)
+        for seat in seats:
+            self.assertEqual({frame.opcode for frame in seat.wire.frames()}, {TEXT})
+
+    def test_no_timer_is_kept_for_each(self) -> None:
+        subscribers = self.make(FakeGauges(), ping_seconds=10)
+        subscribers.start()
+        before = len(self.clock.getDelayedCalls())
+        self.fill_seats(subscribers)
+        self.stage.publish(1)
+        self.assertEqual(len(self.clock.getDelayedCalls()), before)
+        subscribers.finish(1.5)
+        subscribers.abort()
 
     def test_alerts_reach_those_who_asked_for_them(self) -> None:
         gauges = FakeGauges()
