@@ -16,4 +16,9 @@ def compiled(name: str) -> Extension:
     return Extension(name, [source], depends=SHARED, extra_compile_args=["-O3"], optional=True)
 
 
-setup(ext_modules=[compiled("telemetry_twisted.jip3._kernel")])
+setup(
+    ext_modules=[
+        compiled("telemetry_twisted.jip3._kernel"),
+        compiled("telemetry_twisted.ingestion._chunks"),
+    ]
+)

@@ -1,7 +1,7 @@
 """Writes the events of a reactor turn into chunks: the interface of the two writers, and one.
 
 A turn reads many nodes. Their events share chunks, so that a thousand nodes with little to say cost
-the hub no more than one with much. The compiled writer (:mod:`._pool`) decodes straight into the
+the hub no more than one with much. The compiled writer (:mod:`._chunks`) decodes straight into the
 record that is sent; the one here joins what a stream hands out. They give identical bytes.
 """
 
