@@ -6,6 +6,7 @@ import argparse
 import signal
 import sys
 import time
+from collections.abc import Sequence
 from importlib import import_module
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -13,9 +14,11 @@ from tempfile import TemporaryDirectory
 from rich.console import Console
 
 from . import machine, output
-from .harness import BenchError
+from .processes import BenchError, raise_file_limit
+from .revision import revision
 from .rows import Report
 from .settings import Settings
+from .systems import EXAMPLE, SYSTEMS, System, other
 from .traffic import simulate
 
 BENCHMARKS = (
@@ -33,7 +36,6 @@ BENCHMARKS = (
     "memory",
     "accept",
 )
-SYSTEMS = ("A", "B", "python", "compiled")
 RESULTS = Path(__file__).parent / "results"
 
 
@@ -53,20 +55,40 @@ def main() -> int:
     parser.add_argument(
         "--results", type=Path, help="where to write; bench/results, or nowhere with --quick"
     )
+    parser.add_argument(
+        "--against",
+        metavar="REVISION",
+        help="measure ours as it was at this revision too; it is installed into the user's cache",
+    )
+    parser.add_argument(
+        "--other",
+        metavar="COMMAND",
+        type=_other,
+        help=f"measure a rival too, started as {EXAMPLE!r}; bench/README.md says what it must do",
+    )
     options = parser.parse_args()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
     console = Console(width=None if sys.stdout.isatty() else 160)
     directory = options.results or (None if options.quick else RESULTS)
     here = machine.describe()
     output.show_machine(console, here)
+    systems = SYSTEMS
+    try:
+        if options.against:
+            systems += (revision(options.against, console.print),)
+    except BenchError as error:
+        parser.error(f"--against {options.against}: {error}")
+    if options.other:
+        systems += (options.other,)
+    raise_file_limit()
     start = time.monotonic()
     with TemporaryDirectory(prefix="bench-") as temporary:
         traffic = Path(temporary, "traffic")
         simulate().save(traffic)
         settings = (
-            Settings(1, 1.0, 5.0, SYSTEMS, traffic)
+            Settings(1, 1.0, 5.0, systems, traffic)
             if options.quick
-            else Settings(5, 1.2, 30.0, SYSTEMS, traffic)
+            else Settings(5, 1.2, 30.0, systems, traffic)
         )
         reports = []
         failed = []
@@ -78,19 +100,26 @@ def main() -> int:
                 console.print(f"[red]{name} failed:[/] {error}\n", highlight=False)
                 failed.append(name)
                 continue
-            output.show(console, report)
+            output.show(console, report, systems)
             console.print(f"  {name} took {time.monotonic() - began:.0f} s\n", highlight=False)
             if directory:
-                output.save(directory, report, here)
+                output.save(directory, report, here, systems)
             reports.append(report)
-    _summarize(console, reports)
+    _summarize(console, reports, systems)
     console.print(f"all took {time.monotonic() - start:.0f} s", highlight=False)
     if failed:
         console.print(f"[red]failed: {', '.join(failed)}[/]")
     return 1 if failed else 0
 
 
-def _summarize(console: Console, reports: list[Report]) -> None:
+def _other(command: str) -> System:
+    try:
+        return other(command)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
+
+
+def _summarize(console: Console, reports: list[Report], systems: Sequence[System]) -> None:
     console.print("[bold]What had to be reached[/]")
     for report in reports:
         outcomes = [(target, report.reached(target)) for target in report.targets]
@@ -100,7 +129,7 @@ def _summarize(console: Console, reports: list[Report]) -> None:
             f"  {report.title}: {measured - len(missed)} of {measured} reached", highlight=False
         )
         for target in missed:
-            console.print(f"    {output.target_line(report, target)}", highlight=False)
+            console.print(f"    {output.target_line(report, target, systems)}", highlight=False)
 
 
 if __name__ == "__main__":

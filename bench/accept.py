@@ -30,8 +30,7 @@ from telemetry_twisted.ingestion.accept import Acceptor
 from telemetry_twisted.transport import records
 from telemetry_twisted.transport.link import Link, hand_over
 
-from . import harness
-from .harness import HOST, BenchError, Child
+from .processes import HOST, BenchError, Child, module
 from .rows import Measure, Report, Row, Sample, Target, interleave
 from .settings import Settings
 
@@ -97,10 +96,10 @@ def _acceptors(way: str, processes: int) -> Iterator[Measure]:
             ends = [[there] if way == DEALT else [first, there] for there in theirs]
         how = {DEALT: "--take", PERMITS: "--share"}.get(way, "--accept")
         children = [
-            stack.enter_context(harness.module("bench.accept", how, *map(str, fds), pass_fds=fds))
+            stack.enter_context(module("bench.accept", how, *map(str, fds), pass_fds=fds))
             for fds in ([end.fileno() for end in sockets] for sockets in ends)
         ]
-        client = stack.enter_context(harness.module("bench.accept", "--connect", str(address[1])))
+        client = stack.enter_context(module("bench.accept", "--connect", str(address[1])))
         for child in (*children, client):
             child.line()
         counts = [0] * processes

@@ -26,14 +26,14 @@ ROOM = 100
 """Events that are decoded at once."""
 
 CASE = "realistic mix"
+CODECS = ("A", "B", "python", "compiled")
 
 
 def run(settings: Settings) -> Report:
     """Events per second of processor time."""
     traffic = Traffic.load(settings.traffic)
     measures: dict[tuple[str, str], Measure] = {
-        (CASE, system): measure_of(system, traffic, settings.seconds / 8)
-        for system in settings.systems
+        (CASE, system): measure_of(system, traffic, settings.seconds / 8) for system in CODECS
     }
     for measure in measures.values():
         measure()

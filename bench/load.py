@@ -26,6 +26,7 @@ from collections.abc import Callable
 from pathlib import Path
 from types import FrameType
 
+from .processes import raise_file_limit
 from .progress import Progress
 from .traffic import Traffic
 
@@ -226,12 +227,6 @@ def cpu_seconds() -> float:
     """Processor time of this process, in and for it, in seconds."""
     usage = resource.getrusage(resource.RUSAGE_SELF)
     return usage.ru_utime + usage.ru_stime
-
-
-def raise_file_limit() -> None:
-    """Allow as many open files as the system lets this process have."""
-    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
 if __name__ == "__main__":

@@ -36,7 +36,8 @@ def describe() -> dict[str, Any]:
         "kernel": f"{platform.system()} {platform.release()}",
         "python": f"{platform.python_implementation()} {platform.python_version()}",
         "packages": {name: _version(name) for name in PACKAGES},
-        "commit": _commit(),
+        "commit": _git("rev-parse", "HEAD") or "unknown",
+        "clean": _git("status", "--porcelain", "--untracked-files=no") == "",
         "load_average": os.getloadavg(),
         "others": _others(),
     }
@@ -57,17 +58,18 @@ def _version(package: str) -> str:
         return "not installed"
 
 
-def _commit() -> str:
+def _git(*arguments: str) -> str | None:
+    """What git says of the tree that is measured; None where it is none of git's."""
     try:
         return subprocess.run(
-            ["git", "describe", "--always", "--dirty"],
+            ["git", *arguments],
             cwd=Path(__file__).parent,
             capture_output=True,
             text=True,
             check=True,
         ).stdout.strip()
     except (OSError, subprocess.CalledProcessError):
-        return "unknown"
+        return None
 
 
 def _others() -> dict[str, float]:

@@ -5,9 +5,12 @@ from __future__ import annotations
 import time
 
 from . import harness
+from .accounts import family, resident_bytes
 from .harness import BenchError, Server
+from .processes import await_true
 from .rows import Report, Row, Sample, Target
 from .settings import Settings
+from .systems import COMPILED, INGESTION_PROCESSES
 
 NODES = 1024
 SUBSCRIBERS = 100
@@ -22,9 +25,9 @@ HUB = f"hub, ring full, {SUBSCRIBERS} subscribers"
 
 def run(settings: Settings) -> Report:
     """MiB that are resident after a flood through a full ring."""
-    with harness.server("compiled") as server:
+    with harness.server(COMPILED) as server:
         rows = _measure(server, settings)
-    nodes_each = NODES / harness.INGESTION_PROCESSES
+    nodes_each = NODES / INGESTION_PROCESSES
     return Report(
         "memory",
         "Memory",
@@ -42,12 +45,12 @@ def _measure(server: Server, settings: Settings) -> tuple[Row, ...]:
         harness.subscribers(server.ws_port, connections=SUBSCRIBERS, seconds=60),
         harness.load(server, traffic=settings.traffic, nodes=NODES, seconds=40),
     ):
-        if not harness.await_true(lambda: server.ring() > 1.5 * RING_EVENTS, 20):
+        if not await_true(lambda: server.ring() > 1.5 * RING_EVENTS, 20):
             raise BenchError(f"only {server.ring()} events came, too few to fill the ring")
         time.sleep(settings.seconds)
-        family = harness.family(server)
+        processes = family(server)
         hub, ingestion = (
-            max(map(harness.resident_bytes, family[role])) for role in ("hub", "ingestion")
+            max(map(resident_bytes, processes[role])) for role in ("hub", "ingestion")
         )
     return (
         Row(HUB, server.system, "MiB", (Sample(hub / MIB),)),

@@ -7,6 +7,7 @@ import time
 
 from . import harness
 from .harness import BenchError, Server
+from .processes import await_true
 from .rows import Measure, Report, Sample, Target, interleave
 from .settings import Settings
 
@@ -67,7 +68,7 @@ def _measure_of(server: Server, nodes: int, events: int, settings: Settings) -> 
             watch = harness.Watch.of(server, load=load)
             result = json.loads(load.line())
             goal = before + result["sent"]
-            complete = harness.await_true(lambda: server.ring() >= goal, LIMIT, every=0.03)
+            complete = await_true(lambda: server.ring() >= goal, LIMIT, every=0.03)
             seconds = time.monotonic() - result["start"]
             if not complete:
                 raise BenchError(f"{server.system}: {goal - server.ring()} events did not arrive")

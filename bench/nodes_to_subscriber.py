@@ -7,6 +7,7 @@ import time
 
 from . import harness
 from .harness import BenchError, Server
+from .processes import await_true
 from .progress import new_progress
 from .rows import Measure, Report, Row, Sample, Target, interleave
 from .settings import Settings
@@ -79,7 +80,7 @@ def measure_of(
             end = time.monotonic()
             shares = watch.shares()
             sent = json.loads(load.line())["sent"]
-            complete = not to_the_end or harness.await_true(lambda: progress.value > sent, 10)
+            complete = not to_the_end or await_true(lambda: progress.value > sent, 10)
             result = subscriber.stop()
             read, skipped = sum(result["events"]), sum(result["skipped"])
             if skipped or not complete:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,18 +12,12 @@ from matplotlib import pyplot
 from rich.console import Console
 from rich.table import Table
 
-from .harness import BASELINES
 from .rows import Report, Row, Target
+from .systems import SYSTEMS, System, labels, references
 
 MANY_ROWS = 40
 """A report with more rows is shown with a line for each case, not for each row."""
 
-LABELS = {
-    "A": "baseline A",
-    "B": "baseline B",
-    "python": "ours, Python codec",
-    "compiled": "ours, compiled codec",
-}
 _COLOURS = {"A": "#9aa5b1", "B": "#52606d", "python": "#7db8e8", "compiled": "#1f6fb2"}
 _OTHER_COLOURS = ("#d08c2f", "#7a9e4f", "#8a6bb1", "#4f8aa8")
 
@@ -35,58 +30,79 @@ def show_machine(console: Console, machine: dict[str, Any]) -> None:
     console.print(
         f"{machine['cpu']}, {machine['cores']} cores{' (virtual)' if machine['virtual'] else ''}, "
         f"{machine['memory']}, {machine['kernel']}, {machine['python']}\n{packages}\n"
-        f"commit {machine['commit']}, load average {load}, "
+        f"commit {machine['commit']}{'' if machine['clean'] else ', changed'}, "
+        f"load average {load}, "
         f"other processes (cores): {others or 'none'}\n",
         highlight=False,
     )
 
 
-def show(console: Console, report: Report) -> None:
-    """Print a report as a table."""
+def show(console: Console, report: Report, systems: Sequence[System] = SYSTEMS) -> None:
+    """Print a report as a table; ``systems`` are those that were measured."""
     table = Table(title=report.title, title_justify="left", title_style="bold")
     if len(report.rows) > MANY_ROWS:
-        _fill_by_case(table, report)
+        _fill_by_case(table, report, systems)
     else:
-        _fill_by_row(table, report)
+        _fill_by_row(table, report, systems)
     console.print(table)
+    for sentence in _sentences(report):
+        console.print(f"  {sentence}", highlight=False)
     for note in report.notes:
         console.print(f"  {note}", highlight=False)
     if len(report.targets) < MANY_ROWS:
         for target in report.targets:
-            console.print(f"  {target_line(report, target)}", highlight=False)
+            console.print(f"  {target_line(report, target, systems)}", highlight=False)
     console.print()
 
 
-def _fill_by_row(table: Table, report: Report) -> None:
+def _sentences(report: Report) -> list[str]:
+    """What the rows measure, each sentence once, with the cases if it is not that of all."""
+    cases: dict[str, list[str]] = {}
+    for case in dict.fromkeys(row.case for row in report.rows):
+        cases.setdefault(report.measures(case), []).append(case)
+    if len(cases) == 1:
+        return [sentence for sentence in cases if sentence]
+    return [f"{'; '.join(which)}: {sentence}" for sentence, which in cases.items() if sentence]
+
+
+def _fill_by_row(table: Table, report: Report, systems: Sequence[System]) -> None:
+    names, compared = labels(systems), _compared(report, systems)
     table.add_column("case")
     table.add_column("system")
     table.add_column("median", justify="right")
     table.add_column("least .. most", justify="right")
-    for baseline in BASELINES:
-        table.add_column(f"x {baseline}", justify="right")
+    for reference in compared:
+        table.add_column(f"x {reference}", justify="right")
     table.add_column("beside it")
     for row in report.rows:
         figures = [sample.figure for sample in row.samples]
         table.add_row(
             row.case,
-            LABELS.get(row.system, row.system),
+            names.get(row.system, row.system),
             f"{number(row.figure)} {row.unit}",
             f"{number(min(figures))} .. {number(max(figures))}",
-            *(_times(report.ratio(row, baseline)) for baseline in BASELINES),
+            *(_times(report.ratio(row, reference)) for reference in compared),
             ", ".join(f"{name} {number(value)}" for name, value in row.details.items()),
         )
 
 
-def _fill_by_case(table: Table, report: Report) -> None:
-    systems = list(dict.fromkeys(row.system for row in report.rows))
+def _compared(report: Report, systems: Sequence[System]) -> list[str]:
+    """The names of the systems to compare with that are in a report."""
+    measured = {row.system for row in report.rows}
+    return [name for name in references(systems) if name in measured]
+
+
+def _fill_by_case(table: Table, report: Report, systems: Sequence[System]) -> None:
+    names = labels(systems)
+    measured = list(dict.fromkeys(row.system for row in report.rows))
     table.add_column("case")
-    for system in systems:
-        table.add_column(f"{LABELS.get(system, system)}, {report.rows[0].unit}", justify="right")
-    compared = [system for system in systems if system not in BASELINES]
+    for system in measured:
+        table.add_column(f"{names.get(system, system)}, {report.rows[0].unit}", justify="right")
+    compared = [system for system in measured if system not in references(systems)]
     for system in compared:
         table.add_column(f"{system} x A", justify="right")
     for case in dict.fromkeys(row.case for row in report.rows):
-        rows = {system: report.row(case, system) for system in systems}
+        rows = {system: report.row(case, system) for system in measured}
         figures = (number(row.figure) if row else "" for row in rows.values())
         ratios = (_ratio(report, rows[system]) for system in compared)
         table.add_row(case, *figures, *map(_times, ratios))
@@ -96,16 +112,17 @@ def _ratio(report: Report, row: Row | None) -> float | None:
     return None if row is None else report.ratio(row, "A")
 
 
-def target_line(report: Report, target: Target) -> str:
+def target_line(report: Report, target: Target, systems: Sequence[System] = SYSTEMS) -> str:
     """What a target asks for and whether it was reached."""
+    names = labels(systems)
     outcome = report.reached(target)
     of = ""
     if target.against is not None:
         case, system = target.against
-        of = f" x {LABELS.get(system, system)}" + ("" if case == target.case else f" at {case}")
+        of = f" x {names.get(system, system)}" + ("" if case == target.case else f" at {case}")
     unit = "" if target.against or not report.rows else f" {report.rows[0].unit}"
     wanted = f"{'≤' if target.at_most else '≥'} {number(target.bound)}{of}{unit}"
-    who = f"{target.case}, {LABELS.get(target.system, target.system)}"
+    who = f"{target.case}, {names.get(target.system, target.system)}"
     if outcome is None:
         return f"[dim]-[/] {who}: {wanted}: not measured"
     value, reached = outcome
@@ -113,20 +130,26 @@ def target_line(report: Report, target: Target) -> str:
     return f"{mark} {who}: {wanted}: {number(value)}"
 
 
-def save(directory: Path, report: Report, machine: dict[str, Any]) -> None:
+def save(
+    directory: Path, report: Report, machine: dict[str, Any], systems: Sequence[System] = SYSTEMS
+) -> None:
     """Write ``NAME.json`` and ``NAME.svg``."""
-    save_figures(directory, report, machine)
-    plot(directory / f"{report.name}.svg", report)
+    save_figures(directory, report, machine, systems)
+    plot(directory / f"{report.name}.svg", report, systems)
 
 
-def save_figures(directory: Path, report: Report, machine: dict[str, Any]) -> None:
+def save_figures(
+    directory: Path, report: Report, machine: dict[str, Any], systems: Sequence[System] = SYSTEMS
+) -> None:
     """Write ``NAME.json``."""
     directory.mkdir(parents=True, exist_ok=True)
-    content = json.dumps(as_json(report, machine), indent=1, ensure_ascii=False)
+    content = json.dumps(as_json(report, machine, systems), indent=1, ensure_ascii=False)
     (directory / f"{report.name}.json").write_text(content + "\n")
 
 
-def as_json(report: Report, machine: dict[str, Any]) -> dict[str, Any]:
+def as_json(
+    report: Report, machine: dict[str, Any], systems: Sequence[System] = SYSTEMS
+) -> dict[str, Any]:
     """A report with all its samples."""
     return {
         "name": report.name,
@@ -134,19 +157,21 @@ def as_json(report: Report, machine: dict[str, Any]) -> dict[str, Any]:
         "less_is_better": report.less_is_better,
         "notes": report.notes,
         "machine": machine,
-        "rows": [_row_as_json(report, row) for row in report.rows],
+        "rows": [_row_as_json(report, row, references(systems)) for row in report.rows],
         "targets": [_target_as_json(report, target) for target in report.targets],
     }
 
 
-def _row_as_json(report: Report, row: Row) -> dict[str, Any]:
+def _row_as_json(report: Report, row: Row, compared: Sequence[str]) -> dict[str, Any]:
     return {
         "case": row.case,
+        "measures": report.measures(row.case),
         "system": row.system,
         "unit": row.unit,
         "median": row.figure,
         "samples": [sample.figure for sample in row.samples],
-        "ratios": {baseline: report.ratio(row, baseline) for baseline in BASELINES},
+        "spread": round(row.spread, 4),
+        "ratios": {name: report.ratio(row, name) for name in compared},
         "details": row.details,
     }
 
@@ -163,19 +188,19 @@ def _target_as_json(report: Report, target: Target) -> dict[str, Any]:
     }
 
 
-def plot(path: Path, report: Report) -> None:
+def plot(path: Path, report: Report, systems: Sequence[System] = SYSTEMS) -> None:
     """A bar for each row; of many rows, only for those of the compiled codec, against A."""
     mpl.use("svg")
     mpl.rcParams["svg.fonttype"] = "none"
     mpl.rcParams["svg.hashsalt"] = report.name
-    groups = _bars(report)
+    groups = _bars(report, labels(systems))
     heights = [0.28 * len(bars) + 0.9 for bars in groups.values()]
     figure, all_axes = pyplot.subplots(
         len(groups), 1, figsize=(9, sum(heights)), height_ratios=heights, squeeze=False
     )
     for axes, (unit, bars) in zip(all_axes[:, 0], groups.items(), strict=True):
-        labels, figures, colours = zip(*bars, strict=True)
-        drawn = axes.barh(labels, figures, color=colours)
+        names, figures, colours = zip(*bars, strict=True)
+        drawn = axes.barh(names, figures, color=colours)
         axes.bar_label(drawn, list(map(number, figures)), padding=3, fontsize=8)
         axes.invert_yaxis()
         axes.set_xlabel(f"{unit} ({'less' if report.less_is_better else 'more'} is better)")
@@ -191,7 +216,7 @@ def plot(path: Path, report: Report) -> None:
     pyplot.close(figure)
 
 
-def _bars(report: Report) -> dict[str, list[tuple[str, float, str]]]:
+def _bars(report: Report, names: dict[str, str]) -> dict[str, list[tuple[str, float, str]]]:
     """(label, figure, colour) by unit."""
     groups: dict[str, list[tuple[str, float, str]]] = {}
     if len(report.rows) > MANY_ROWS:
@@ -205,7 +230,7 @@ def _bars(report: Report) -> dict[str, list[tuple[str, float, str]]]:
         for row in report.rows:
             if row.system not in colours:
                 colours[row.system] = next(spare)
-            label = f"{row.case}: {LABELS.get(row.system, row.system)}"
+            label = f"{row.case}: {names.get(row.system, row.system)}"
             groups.setdefault(row.unit, []).append((label, row.figure, colours[row.system]))
     return groups
 
@@ -216,4 +241,4 @@ def number(value: float) -> str:
 
 
 def _times(ratio: float | None) -> str:
-    return "" if ratio is None else f"{ratio:.1f}"
+    return "" if ratio is None else f"{ratio:.{1 if ratio >= 10 else 2}f}"

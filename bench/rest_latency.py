@@ -39,7 +39,7 @@ from telemetry_twisted.turns import Turns
 
 from . import machine, output
 from .filled_history import fill, node_id, slot_at
-from .harness import HOST, module
+from .processes import HOST, module
 from .rows import Report, Row, Sample, Target
 
 MOST_MS = 50.0

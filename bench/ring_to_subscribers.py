@@ -10,12 +10,13 @@ from .harness import BenchError, Server
 from .progress import Progress, new_progress
 from .rows import Measure, Report, Sample, Target, interleave
 from .settings import Settings
+from .systems import COMPILED, System
 
 COUNTS = (1, 10, 100, 500)
-COMPARED = {"A": (1,), "B": (1, 100)}
-"""The numbers of subscribers for which the baselines are measured too."""
-
 ONE_BY_ONE = "compiled, --ws-batch 1"
+COMPARED = {"A": (1,), "B": (1, 100), ONE_BY_ONE: (1,)}
+"""The numbers of subscribers for which these systems are measured; the others are for all."""
+
 SETTLE_SECONDS = 0.3
 
 
@@ -23,18 +24,18 @@ def run(settings: Settings) -> Report:
     """Events per second that all subscribers together read; none may be missed."""
     with ExitStack() as stack:
 
-        def fed(system: str, **options: int) -> tuple[Server, Progress]:
+        def fed(system: System, **options: int) -> tuple[Server, Progress]:
             progress = stack.enter_context(new_progress())
             return stack.enter_context(harness.feed(system, progress, **options)), progress
 
-        feeds = {system: fed(system) for system in settings.fastest}
+        feeds = {system.name: fed(system) for system in settings.fastest if system.feed_command()}
         if "compiled" in feeds:
-            feeds[ONE_BY_ONE] = fed("compiled", ws_batch=1)
+            feeds[ONE_BY_ONE] = fed(COMPILED, ws_batch=1)
         measures: dict[tuple[str, str], Measure] = {
             (_case(count), system): _measure_of(*feed, count, settings.seconds)
             for count in COUNTS
             for system, feed in feeds.items()
-            if system == "compiled" or count in COMPARED.get(system, (1,))
+            if count in COMPARED.get(system, COUNTS)
         }
         rows = interleave(settings.repeats, "events/s", measures)
     one, *more = map(_case, COUNTS)

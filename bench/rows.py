@@ -33,6 +33,12 @@ class Row:
         return median(sample.figure for sample in self.samples)
 
     @property
+    def spread(self) -> float:
+        """How far the greatest figure is from the least, as a share of the median."""
+        figures = [sample.figure for sample in self.samples]
+        return (max(figures) - min(figures)) / self.figure if self.figure else 0.0
+
+    @property
     def details(self) -> Mapping[str, float]:
         """The medians of what else was seen."""
         names = dict.fromkeys(name for sample in self.samples for name in sample.details)
@@ -59,7 +65,11 @@ class Target:
 
 @frozen
 class Report:
-    """The outcome of a benchmark: ``name`` is that of its files, ``title`` what was asked."""
+    """The outcome of a benchmark: ``name`` is that of its files, ``title`` what was asked.
+
+    ``about`` says in a sentence what a figure of it measures; ``cases`` does so for a case in which
+    it is something else.
+    """
 
     name: str
     title: str
@@ -67,6 +77,12 @@ class Report:
     targets: tuple[Target, ...] = ()
     less_is_better: bool = False
     notes: tuple[str, ...] = ()
+    about: str = field(default="", kw_only=True)
+    cases: Mapping[str, str] = field(factory=dict, kw_only=True)
+
+    def measures(self, case: str) -> str:
+        """What the figures of a case measure, in a sentence."""
+        return self.cases.get(case, self.about)
 
     def row(self, case: str, system: str) -> Row | None:
         """The row of ``system`` in ``case``, if it was measured."""

@@ -6,6 +6,8 @@ from pathlib import Path
 
 from attrs import frozen
 
+from .systems import System
+
 
 @frozen
 class Settings:
@@ -18,10 +20,14 @@ class Settings:
     repeats: int
     seconds: float
     long_seconds: float
-    systems: tuple[str, ...]
+    systems: tuple[System, ...]
     traffic: Path
 
     @property
-    def fastest(self) -> tuple[str, ...]:
+    def fastest(self) -> tuple[System, ...]:
         """The systems without our slower codec."""
-        return tuple(system for system in self.systems if system != "python")
+        return self.without("python")
+
+    def without(self, *names: str) -> tuple[System, ...]:
+        """The systems but for those that are named."""
+        return tuple(system for system in self.systems if system.name not in names)

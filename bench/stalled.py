@@ -13,9 +13,8 @@ ALONE, BESIDE = "alone", f"beside {STALLED} stalled"
 
 def run(settings: Settings) -> Report:
     """Events per second to the one that reads, as fast as it goes without loss."""
-    systems = [system for system in settings.fastest if system != "A"]
     measures: dict[tuple[str, str], Measure] = {}
-    with harness.servers(systems) as servers:
+    with harness.servers(settings.without("python", "A")) as servers:
         for system, server in servers.items():
             measures[ALONE, system] = measure_of(server, settings, settings.seconds)
             measures[BESIDE, system] = measure_of(

@@ -17,8 +17,10 @@ from telemetry_twisted.store.testing import PostgresqlMissing, ThrowawayPostgres
 from . import harness
 from .harness import BenchError, Server
 from .nodes_to_subscriber import CASE, measure_of
+from .processes import await_true
 from .rows import Measure, Report, Sample, Target, interleave
 from .settings import Settings
+from .systems import COMPILED
 
 NONE = "without"
 
@@ -40,7 +42,7 @@ def run(settings: Settings) -> Report:
         }
         measures: dict[tuple[str, str], Measure] = {}
         for name, database in databases.items():
-            server = stack.enter_context(harness.server("compiled", database=database))
+            server = stack.enter_context(harness.server(COMPILED, database))
             measures[CASE, name] = _measure(server, settings, keeps=database is not None)
         rows = interleave(settings.repeats, "events/s", measures)
     return Report(
@@ -59,7 +61,7 @@ def _measure(server: Server, settings: Settings, keeps: bool) -> Measure:
         sample = stream()
         if not keeps:
             return sample
-        harness.await_true(lambda: _waiting(server) == 0, 20)
+        await_true(lambda: _waiting(server) == 0, 20)
         seen, kept = (after - past for after, past in zip(_raw_events(server), before, strict=True))
         return Sample(sample.figure, {**sample.details, "raw share kept": kept / max(seen, 1)})
 

@@ -34,7 +34,7 @@ from telemetry_twisted.store.write.transactions import write_batch
 from telemetry_twisted.timestamps import microseconds
 from telemetry_twisted.transport.records import Chunk, encode_runs
 
-from .harness import BenchError, module
+from .processes import BenchError, module
 from .rows import Measure, Report, Sample, Target, interleave
 from .settings import Settings
 from .traffic import CORES, Traffic

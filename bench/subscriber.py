@@ -27,7 +27,8 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
-from .load import JAM_EPOCH, cpu_seconds, raise_file_limit
+from .load import JAM_EPOCH, cpu_seconds
+from .processes import raise_file_limit
 from .progress import Progress
 from .traffic import Traffic
 

@@ -12,6 +12,7 @@ from . import harness
 from .nodes_to_subscriber import measure_of
 from .rows import Measure, Report, Target, interleave
 from .settings import Settings
+from .systems import COMPILED
 
 WITHOUT, SQLITE, POSTGRESQL = "no history", "SQLite", "PostgreSQL"
 SHARE = 0.9
@@ -37,7 +38,7 @@ def run(settings: Settings) -> Report:
             databases[POSTGRESQL] = postgresql.url()
         measures: dict[tuple[str, str], Measure] = {}
         for case, database in databases.items():
-            server = stack.enter_context(harness.server("compiled", database))
+            server = stack.enter_context(harness.server(COMPILED, database))
             measures[case, "compiled"] = measure_of(server, settings, settings.seconds)
         rows = interleave(settings.repeats, "events/s", measures)
     return Report(

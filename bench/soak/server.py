@@ -16,7 +16,8 @@ from typing import Any
 
 from attrs import define, field, frozen
 
-from bench.harness import BenchError, await_true, resident_bytes
+from bench.accounts import resident_bytes
+from bench.processes import BenchError, await_true
 
 from .account import Account
 

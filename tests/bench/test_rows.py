@@ -2,7 +2,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from bench.output import as_json
 from bench.rows import Report, Row, Sample, Target, interleave
+from bench.systems import SYSTEMS, Ours
 
 
 def row(system: str, *figures: float, case: str = "case") -> Row:
@@ -47,3 +49,18 @@ def test_measures_take_turns() -> None:
     rows = interleave(2, "ms", {("case", name): measure(name) for name in "AB"})
     assert order == ["A", "B", "A", "B"]
     assert [[sample.figure for sample in row.samples] for row in rows] == [[1, 3], [2, 4]]
+
+
+def test_the_spread_is_from_least_to_greatest_as_a_share_of_the_median() -> None:
+    assert row("A", 9, 10, 12).spread == 0.3
+    assert row("A", 0).spread == 0
+
+
+def test_rows_are_saved_with_what_they_measure_and_their_ratios_to_all_others() -> None:
+    rows = row("B", 10), row("compiled", 20, 30, 40), row("abc", 15)
+    other = row("compiled", 1, case="other")
+    report = Report("name", "title", (*rows, other), about="All.", cases={"other": "Only this."})
+    saved = as_json(report, {}, (*SYSTEMS, Ours("abc", "abc", "compiled")))["rows"]
+    assert [each["measures"] for each in saved] == ["All.", "All.", "All.", "Only this."]
+    assert saved[1]["ratios"] == {"A": None, "B": 3, "abc": 2}
+    assert saved[1]["spread"] == 0.6667
