@@ -62,7 +62,7 @@ class Collected:
             Section(self.facts.states, STATES, rows.state_row),
             Section(self.facts.spreads, SLOTS, rows.slot_row),
             *(
-                Section(self.facts.failures[width], table, rows.failure_row)
+                Section(self.facts.failures.by_width[width], table, rows.failure_row)
                 for width, table in FAILURES.items()
             ),
             *(
@@ -109,19 +109,16 @@ class Collected:
             self.facts.forget(node_id)
 
     def _take_facts(self, facts: records.Facts) -> None:
-        for handle, content in facts.messages:
+        for handle, frames in facts.runs:
             origin = self.presence.origin(handle)
-            if origin is not None:
-                self.facts.take(origin, content, facts.received)
+            if origin is not None and frames:
+                self.facts.take(origin, frames, facts.received)
 
     def _take_counts(self, body: Mapping[str, Any]) -> None:
         received = int(body["received"])
         for handle, by_type in body["counts"].items():
-            node_id = self.presence.node_at(int(handle))
-            if node_id:
-                self._counts.add(received, node_id, by_type)
-            self._counts.add(received, "", by_type)
-        self.facts.count_unread(received * 1_000_000, body.get("unread") or {})
+            self._counts.add(received, self.presence.node_at(int(handle)), by_type)
+        self.facts.failures.add_others(received, body.get("unread") or {})
         dropped, limited = body.get("dropped") or {}, body.get("rate_limited") or {}
         for handle in {*dropped, *limited}:
             node_id = self.presence.node_at(int(handle))

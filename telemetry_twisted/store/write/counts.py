@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any, Generic, Protocol, TypeVar
 
@@ -22,7 +22,10 @@ MOST_NODES = 100_000
 """Nodes that a bucket tells apart; what others send counts for the network as a whole alone."""
 
 MOST_FRESH = 20_000
-"""Pairs of second and node of which counts are added up before they go to the buckets."""
+"""Counts of a node that wait until they are added up."""
+
+_number = {str(kind): kind for kind in range(256)}.__getitem__
+"""The number that a text is, of a type: looked up in half the time."""
 
 
 class Addable(Protocol):
@@ -168,7 +171,7 @@ class Counts:
     """Events by node and type, in buckets of every width.
 
     They come every second, and are added up once before they are, with :meth:`fold`, to the buckets
-    in ``by_width``. The node ID is empty for all nodes together.
+    in ``by_width``, and to those of all nodes together, whose ID is empty.
 
     :param lost: where events are counted whose node cannot be told, for there are too many.
     """
@@ -179,22 +182,42 @@ class Counts:
             for width in widths
         }
         self._narrowest = min(self.by_width)
-        self._fresh: dict[tuple[int, str], Counter[str]] = {}
+        self._fresh: dict[int, dict[str, list[Mapping[str, int]]]] = {}
+        self._number = 0
 
     def add(self, seconds: int, node_id: str, by_type: Mapping[str, int]) -> None:
-        """Count events of a node at ``seconds`` of Unix time; types are numbers, as text."""
-        key = seconds - seconds % self._narrowest, node_id
-        fresh = self._fresh.get(key)
-        if fresh is None:
-            if len(self._fresh) >= MOST_FRESH:
-                self.fold()
-            fresh = self._fresh[key] = Counter()
-        fresh.update(by_type)
+        """Count events of a node at ``seconds`` of Unix time; types are numbers, as text.
+
+        The node ID is empty where it is not known.
+        """
+        if self._number >= MOST_FRESH:
+            self.fold()
+        self._number += 1
+        by_node = self._fresh.setdefault(seconds - seconds % self._narrowest, {})
+        by_node.setdefault(node_id, []).append(by_type)
 
     def fold(self) -> None:
         """Add what has come since the last time to ``by_width``."""
-        for (seconds, node_id), by_type in self._fresh.items():
-            counts = Counter({int(kind): count for kind, count in by_type.items()})
-            for buckets in self.by_width.values():
-                buckets.add(seconds, node_id, counts)
+        for seconds, by_node in self._fresh.items():
+            network: Counter[int] = Counter()
+            for node_id, told in by_node.items():
+                counts = _sum(told)
+                network.update(counts)
+                if node_id:
+                    self._add(seconds, node_id, counts)
+            self._add(seconds, "", network)
         self._fresh.clear()
+        self._number = 0
+
+    def _add(self, seconds: int, node_id: str, counts: Counter[int]) -> None:
+        for buckets in self.by_width.values():
+            buckets.add(seconds, node_id, counts)
+
+
+def _sum(told: Sequence[Mapping[str, int]]) -> Counter[int]:
+    """Counts by type, added up."""
+    summed = Counter({_number(kind): count for kind, count in told[0].items()})
+    for by_type in told[1:]:
+        for kind, count in by_type.items():
+            summed[_number(kind)] += count
+    return summed

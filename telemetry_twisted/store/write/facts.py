@@ -7,9 +7,10 @@ from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
-from attrs import frozen
+from attrs import field, frozen
 from twisted.logger import Logger
 
+from telemetry_twisted.jip3.frames import each_frame
 from telemetry_twisted.jip3.moment import COMMON_ERA, newest_slot
 from telemetry_twisted.jip3.state_types import (
     BEST_BLOCK,
@@ -20,29 +21,19 @@ from telemetry_twisted.jip3.state_types import (
 )
 from telemetry_twisted.jip3.values import DecodeError, decode_event
 from telemetry_twisted.store.schema.table import LARGEST_INTEGER
-from telemetry_twisted.store.schema.tables import FAILURES
 
 from .changes import Changes
-from .counts import Buckets, Sum
+from .counts import Buckets
+from .failures import Failures
 from .lines import Lines
-from .reasons import OTHER_REASONS, read_reason
+from .reasons import OTHER_REASONS, ReasonPlace, read_reason, reason_places
 from .spread import Spreads
-from .text import clean
 
 KIND = 8
 """Where in a message's content its discriminator is, a byte."""
 
-MINUTE = 60_000_000
-"""In microseconds."""
-
 STATE_SECONDS = 10
 """The width of a bucket of states."""
-
-MOST_REASONS = 1000
-"""Pairs of type and reason that a bucket tells apart; the rest count as :data:`OTHER_REASONS`."""
-
-LONGEST_REASON = 128
-"""Characters of a reason that are kept; a longer one breaks JIP-3 (``String<128>``)."""
 
 MOST_FACTS = 1000
 """Facts of a node that are read in a second; of the others the newest of each type are, and
@@ -68,20 +59,22 @@ _STATUS_FIELDS = (
 )
 
 
-def _bounded(reason: str) -> str:
-    return reason if len(reason) <= LONGEST_REASON else f"{reason[:LONGEST_REASON]}…"
-
-
 @frozen
 class Origin:
     """Whose messages come under a handle of the link: the node, and how its messages are laid out.
 
     ``cores`` is None where the node did not tell; the length of what was decoded then does.
+    ``reasons`` says where those of failures stand.
     """
 
     node_id: str
     cores: int | None
     version: int
+    reasons: Mapping[int, ReasonPlace] = field(init=False, eq=False, repr=False)
+
+    @reasons.default
+    def _reasons(self) -> Mapping[int, ReasonPlace]:
+        return reason_places(self.version)
 
 
 class Facts:
@@ -108,55 +101,56 @@ class Facts:
             lost["states"] += 1
 
         self.states: Buckets[str, dict[str, int]] = Buckets(STATE_SECONDS, dict, lost=lose)
-        self.failures: dict[int, Buckets[tuple[int, str], Sum]] = {
-            width: Buckets(width, Sum, MOST_REASONS, lambda key: (key[0], OTHER_REASONS))
-            for width in FAILURES
-        }
+        self.failures = Failures()
         self.spreads = Spreads(lost)
         self._states: dict[str, tuple[int, dict[str, int]]] = {}
         self._newest: dict[tuple[int, str], dict[int, tuple[Origin, bytes]]] = {}
-        self._failed: Counter[tuple[int, int, str]] = Counter()
         self._second = 0
-        self._in_second: Counter[str] = Counter()
+        self._in_second: dict[str, int] = {}
 
-    def take(self, origin: Origin, content: bytes, received: int) -> None:
-        """Take a message's ``content``, read by the server at ``received`` (microseconds)."""
-        kind = content[KIND]
-        readable = self._readable(origin.node_id, received)
-        if kind in STATE_TYPES:
-            bucket = received // (STATE_SECONDS * 1_000_000) * STATE_SECONDS
-            newest = self._newest.setdefault((bucket, origin.node_id), {})
-            newest[kind] = origin, content
-            if kind in (BEST_BLOCK, FINALIZED_BLOCK):
-                if readable:
-                    self._take_block(origin.node_id, content, received)
-                else:
-                    self._lost["slot_reports"] += 1
-            if len(self._newest) >= MOST_FRESH:
-                self.fold()
-        elif readable:
-            try:
-                reason = read_reason(content, origin.cores, origin.version)
-            except DecodeError as error:
-                self._unreadable(origin, error)
-            else:
-                self._failed_by(received, kind, _bounded(reason), 1)
-        else:
-            self._failed_by(received, kind, OTHER_REASONS, 1)
-
-    def count_unread(self, received: int, by_type: Mapping[str, int]) -> None:
-        """Count failures whose reasons the server did not read, by type, at ``received``."""
-        for kind, count in by_type.items():
-            self._failed_by(received, int(kind), OTHER_REASONS, count)
-
-    def _readable(self, node: str, received: int) -> bool:
-        """Whether ``node`` may have one more of its facts read in this second."""
-        second = received // 1_000_000
-        if second > self._second:
-            self._second = second
+    def take(self, origin: Origin, frames: bytes, received: int) -> None:
+        """Take messages of a node in ``frames``, read by the server at ``received``
+        (microseconds)."""
+        seconds = received // 1_000_000
+        if seconds > self._second:
+            self._second = seconds
             self._in_second.clear()
-        self._in_second[node] += 1
-        return self._in_second[node] <= MOST_FACTS
+        node = origin.node_id
+        read = self._in_second.get(node, 0)
+        for content in each_frame(frames):
+            read += 1
+            kind = content[KIND]
+            if kind in STATE_TYPES:
+                self._take_newest(origin, kind, content, received, read <= MOST_FACTS)
+            elif read <= MOST_FACTS:
+                place = origin.reasons.get(kind)
+                if place is None or not self.failures.take(place, content, seconds):
+                    self._take_odd_failure(origin, content, seconds)
+            else:
+                self.failures.add(seconds, kind, OTHER_REASONS, 1)
+        self._in_second[node] = read
+
+    def _take_odd_failure(self, origin: Origin, content: bytes, seconds: int) -> None:
+        try:
+            reason = read_reason(content, origin.cores, origin.version)
+        except DecodeError as error:
+            self._unreadable(origin, error)
+        else:
+            self.failures.add(seconds, content[KIND], reason, 1)
+
+    def _take_newest(
+        self, origin: Origin, kind: int, content: bytes, received: int, readable: bool
+    ) -> None:
+        bucket = received // (STATE_SECONDS * 1_000_000) * STATE_SECONDS
+        newest = self._newest.setdefault((bucket, origin.node_id), {})
+        newest[kind] = origin, content
+        if kind in (BEST_BLOCK, FINALIZED_BLOCK):
+            if readable:
+                self._take_block(origin.node_id, content, received)
+            else:
+                self._lost["slot_reports"] += 1
+        if len(self._newest) >= MOST_FRESH:
+            self.fold()
 
     def _take_block(self, node: str, content: bytes, received: int) -> None:
         if len(content) != _BLOCK.size:
@@ -165,11 +159,6 @@ class Facts:
         if slot <= newest_slot(received / 1_000_000):
             time = min(COMMON_ERA + timestamp, LARGEST_INTEGER)
             self.spreads.report(kind, slot, f"0x{block.hex()}", node, time, received)
-
-    def _failed_by(self, received: int, kind: int, reason: str, count: int) -> None:
-        self._failed[received // MINUTE, kind, reason] += count
-        if len(self._failed) >= MOST_REASONS:
-            self._fold_failures()
 
     def _unreadable(self, origin: Origin, error: DecodeError) -> None:
         self._lost["facts"] += 1
@@ -180,17 +169,11 @@ class Facts:
 
     def fold(self) -> None:
         """Read and add what came since the last time."""
-        self._fold_failures()
+        self.failures.fold()
         while self._newest:
             bucket, node = place = next(iter(self._newest))
             for origin, content in self._newest.pop(place).values():
                 self._take_state(node, origin, content, bucket)
-
-    def _fold_failures(self) -> None:
-        for (minute, kind, reason), count in self._failed.items():
-            for buckets in self.failures.values():
-                buckets.add(60 * minute, (kind, clean(reason)), Sum(count))
-        self._failed.clear()
 
     def _take_state(self, node: str, origin: Origin, content: bytes, bucket: int) -> None:
         try:

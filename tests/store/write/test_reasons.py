@@ -10,10 +10,12 @@ import pytest
 from twisted.internet.task import Clock
 
 from telemetry_twisted.jip3.encoder import encode_event
+from telemetry_twisted.jip3.frames import encode_frames
 from telemetry_twisted.jip3.natural import encode_natural
 from telemetry_twisted.jip3.table import TABLE
 from telemetry_twisted.jip3.values import DecodeError, decode_event
-from telemetry_twisted.store.write.facts import LONGEST_REASON, MOST_REASONS, Facts, Origin
+from telemetry_twisted.store.write.facts import Facts, Origin
+from telemetry_twisted.store.write.failures import LONGEST_REASON, MOST_REASONS
 from telemetry_twisted.store.write.lines import Lines
 from telemetry_twisted.store.write.reasons import read_reason
 
@@ -61,11 +63,13 @@ def test_what_is_kept_of_a_minute_of_failures_is_bounded() -> None:
     facts, origin = Facts(Counter(), Lines(Clock())), Origin("aa" * 32, 2, 0)
     without = encode_event("ConnectInFailed", 1, {"connecting_id": 1, "reason": ""}, cores=2)[:-1]
     for number in range(10 * MOST_REASONS):
-        reason = f"{number} ".encode().ljust(10_000, b"x")
-        facts.take(origin, without + encode_natural(len(reason)) + reason, 0)
+        reason = f"{number} ".encode().ljust(100 if number % 2 else 10_000, b"x")
+        content = without + encode_natural(len(reason)) + reason
+        facts.take(origin, encode_frames([content]), number * 10_000)
     facts.fold()
-    for buckets in facts.failures.values():
+    for width, buckets in facts.failures.by_width.items():
         counts = {reason: sum_.value for _, (_, reason), sum_ in buckets.take()}
-        assert len(counts) == MOST_REASONS + 1
-        assert sum(counts.values()) == 10 * MOST_REASONS
+        if width > 60:
+            assert len(counts) == MOST_REASONS + 1
+            assert sum(counts.values()) == 10 * MOST_REASONS
         assert max(map(len, counts)) == LONGEST_REASON + 1
