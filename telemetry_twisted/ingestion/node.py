@@ -13,7 +13,6 @@ from typing import Protocol as Structural
 from typing import cast
 
 from attrs import frozen
-from OpenSSL import SSL
 from twisted.internet.interfaces import IReactorTime
 from twisted.internet.protocol import Protocol, connectionDone
 from twisted.internet.tcp import Connection
@@ -50,6 +49,9 @@ class Ending:
 
 
 LEFT = Ending("left", "the node closed the connection")
+
+TLS_ERROR = "OpenSSL.SSL.Error"
+"""By its name: where TLS is not spoken, OpenSSL is not even imported."""
 
 NO_TLS = Ending("no_tls", "it did not agree on TLS, which an ssl: --telemetry-endpoint expects")
 
@@ -246,7 +248,7 @@ class NodeProtocol(Protocol):
         )
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
-        if self._due.is_set and reason.check(SSL.Error) is not None:
+        if self._due.is_set and reason.check(TLS_ERROR) is not None:
             self._ending = NO_TLS
         self._due.set(None)
         if self.source is not None and self._held:

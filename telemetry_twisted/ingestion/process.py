@@ -6,6 +6,7 @@ import os
 import resource
 import socket
 import time
+from typing import TYPE_CHECKING
 
 from twisted.internet.defer import Deferred
 from twisted.logger import Logger
@@ -19,8 +20,8 @@ from telemetry_twisted.jip3.node_information import NodeInformation
 from telemetry_twisted.networks import Networks
 from telemetry_twisted.rounds import Rounds
 from telemetry_twisted.transport import records
+from telemetry_twisted.transport.certificates import CertificateFiles
 from telemetry_twisted.transport.link import Link
-from telemetry_twisted.transport.tls import Certificates
 
 from .accept import Acceptor
 from .assembler import Assembler, Source
@@ -31,6 +32,9 @@ from .history import NODE, HistoryReports
 from .node import MISTAKE, Ending, NodeProtocol
 from .rate import RateLimit
 from .settings import Settings
+
+if TYPE_CHECKING:
+    from .secured import Secured
 
 REPORT_SECONDS = 1.0
 """How often the counters of a process are sent to the hub."""
@@ -60,8 +64,8 @@ class IngestionProcess:
         self._codec = load_codec(settings.codec)
         self._gate = Gate()
         self._listening = listening
-        self._certificates = (
-            None if settings.certificates is None else Certificates(settings.certificates, reactor)
+        self._secured = (
+            None if settings.certificates is None else _secured(settings.certificates, reactor)
         )
         self._information: dict[int, NodeInformation] = {}
         self._reports = Rounds(self._report, "report of an ingestion process", reactor, errors)
@@ -88,7 +92,7 @@ class IngestionProcess:
             self._build_node,
             self._settings.most_silent,
             Networks.parse(networks) if networks else None,
-            self._certificates,
+            self._secured,
         )
         self._acceptor = Acceptor(self._reactor, self._listening, self._connections)
         self._log.info("the {codec} codec decodes", codec=self._codec.name)
@@ -217,6 +221,13 @@ class IngestionProcess:
             self._reports.stop()
             self._report()
         self._link.close()
+
+
+def _secured(files: CertificateFiles, reactor: IServerReactor) -> Secured:
+    # Here, so that OpenSSL is only imported where TLS is spoken.
+    from .secured import Secured
+
+    return Secured(files, reactor)
 
 
 def resident_bytes() -> int:
