@@ -28,6 +28,7 @@ BENCHMARKS = (
     "nodes_to_subscriber",
     "ring_to_subscribers",
     "latency",
+    "most_in_time",
     "stalled",
     "node_channels",
     "with_history",

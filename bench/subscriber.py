@@ -8,6 +8,8 @@ It prints ``ready`` when all are subscribed, and a JSON object when it is told t
 ``--seconds`` have passed: ``samples`` of (monotonic time, events read by all, bytes read by all),
 ``events`` and ``skipped`` of each connection, ``frames``, ``cpu`` seconds of its own, and with
 ``--latency`` the ``latency`` in microseconds from the time in an event to its reading, by percent.
+With ``--events`` as well, three integers for each event are written to a file: its id, and the
+times, in microseconds since the JAM Common Era, when it was sent and when it was read.
 """
 
 from __future__ import annotations
@@ -22,7 +24,7 @@ import signal
 import socket
 import time
 from array import array
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -43,7 +45,8 @@ SETTLE_SECONDS = 0.5
 
 _KIND = len(b'{"type":"')
 _EVENT_KINDS = b"eb"
-_TIMESTAMP = re.compile(rb'":\{"timestamp":(\d+)').findall
+_TIMESTAMP = re.compile(rb'":\{"timestamp":(\d+)')
+_ID_AND_TIMESTAMP = re.compile(rb'"data":\{"id":(\d+).{20,240}?":\{"timestamp":(\d+)').findall
 _TEXT, _CLOSE, _PING, _PONG = 1, 8, 9, 10
 
 
@@ -154,6 +157,10 @@ class Subscribers:
     """``connections`` that read and ``stalled`` ones that do not.
 
     Those that read want one node each of ``channels``, which are node IDs, or all if it is empty.
+
+    :param measure: take the age of events when they are read.
+    :param keep: keep what they are made of as well.
+    :param every: of one event each so many bytes only, which costs less; 0 for all events.
     """
 
     def __init__(
@@ -164,11 +171,17 @@ class Subscribers:
         channels: Sequence[str],
         stalled: int,
         measure: bool,
+        keep: bool = False,
+        every: int = 0,
     ) -> None:
         self.stopped = False
         self.latencies = array("q")
+        self.events = array("q")
         self.samples: list[tuple[float, int, int]] = []
         self._measure_from: float | None = float("inf") if measure else None
+        self._keep = keep
+        self._every = every
+        self._next = 0
         self._bytes = 0
         self._readers = [Subscriber(host, port) for _ in range(connections)]
         self._stalled = [Subscriber(host, port, receive_buffer=4096) for _ in range(stalled)]
@@ -230,11 +243,23 @@ class Subscribers:
 
     def _take_latencies(self, data: bytes, now: float) -> None:
         read = time.time_ns() // 1000 - JAM_EPOCH
-        stamps = _TIMESTAMP(data)
+        stamps = list(self._some_of(data)) if self._every else _TIMESTAMP.findall(data)
         if stamps and self._measure_from == float("inf"):
             self._measure_from = now + SETTLE_SECONDS
         if self._measure_from is not None and now >= self._measure_from:
             self.latencies.extend(read - int(stamp) for stamp in stamps)
+            if self._keep:
+                for id, stamp in _ID_AND_TIMESTAMP(data):
+                    self.events.extend((int(id), int(stamp), read))
+
+    def _some_of(self, data: bytes) -> Iterator[bytes]:
+        """The times in the events that come next after each so many bytes of all that is read."""
+        while self._next < len(data):
+            found = _TIMESTAMP.search(data, self._next)
+            if found is not None:
+                yield found[1]
+            self._next += self._every
+        self._next -= len(data)
 
 
 def greeting(host: str, port: int) -> dict[str, Any]:
@@ -255,6 +280,12 @@ def main() -> None:
     )
     parser.add_argument("--stalled", type=int, default=0, help="more that never read")
     parser.add_argument("--latency", action="store_true", help="measure the age of events")
+    parser.add_argument(
+        "--every", type=int, default=0, help="measure an event each so many bytes, not all"
+    )
+    parser.add_argument(
+        "--events", type=Path, help="file for the id, time of sending and of reading of each event"
+    )
     parser.add_argument("--progress", type=Path, help="file to keep what all have read in")
     parser.add_argument("--seconds", type=float, default=60.0, help="how long at most")
     options = parser.parse_args()
@@ -262,7 +293,14 @@ def main() -> None:
     raise_file_limit()
     channels = Traffic.load(options.channels).node_ids if options.channels else ()
     subscribers = Subscribers(
-        host, int(port), options.connections, channels, options.stalled, options.latency
+        host,
+        int(port),
+        options.connections,
+        channels,
+        options.stalled,
+        options.latency,
+        options.events is not None,
+        options.every,
     )
 
     def stop(_signal: int, _frame: FrameType | None) -> None:
@@ -271,6 +309,8 @@ def main() -> None:
     signal.signal(signal.SIGTERM, stop)
     print("ready", flush=True)
     subscribers.run(options.seconds, Progress(options.progress) if options.progress else None)
+    if options.events:
+        options.events.write_bytes(subscribers.events.tobytes())
     print(json.dumps(subscribers.result()), flush=True)
 
 

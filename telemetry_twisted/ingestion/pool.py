@@ -78,7 +78,6 @@ class NodePool(Protocol):
         handle: int,
         rest: bytes,
         rate: int,
-        spent: int,
         now: float,
     ) -> None:
         """Read from the non-blocking socket ``descriptor`` from now on.
@@ -89,7 +88,6 @@ class NodePool(Protocol):
             too long, or nothing.
         :param rate: events a second that are written (:class:`~.rate.RateLimit`), those beyond are
             passed over; 0 where there is no limit.
-        :param spent: how many events of it were written already, out of what it may send at once.
         :param now: seconds of the clock that nobody sets, as in :meth:`turn`.
         :raises OSError: if it cannot be read from; it is not in the pool then.
         """
@@ -112,10 +110,10 @@ class NodePool(Protocol):
         """When bytes last came from it, or it was added, in seconds; it is in the pool."""
 
     def take_changed(self) -> list[tuple[int, int]]:
-        """The connections that sent whole frames since the last call; others may be among them.
+        """The connections that sent whole frames since the last call.
 
-        Each is there once, with how many of its messages were passed over by the rate limit, even
-        if it is gone meanwhile.
+        Each is there once, with how many of its messages were passed over by the rate limit; those
+        that are gone meanwhile are among them.
         """
 
     def close(self) -> None:
