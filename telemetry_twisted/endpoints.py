@@ -18,7 +18,8 @@ from twisted.internet.interfaces import (
 from twisted.protocols.tls import TLSMemoryBIOFactory
 from zope.interface import implementer
 
-from telemetry_twisted.transport.tls import CertificateFiles, Certificates
+from telemetry_twisted.transport.certificates import CertificateFiles
+from telemetry_twisted.transport.tls import Certificates
 
 _SSL_ARGUMENTS = (
     "port",

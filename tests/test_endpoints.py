@@ -19,7 +19,8 @@ from twisted.protocols.tls import TLSMemoryBIOFactory
 from twisted.trial.unittest import SynchronousTestCase
 
 from telemetry_twisted.endpoints import TLSDescription
-from telemetry_twisted.transport.tls import CertificateFiles, Certificates
+from telemetry_twisted.transport.certificates import CertificateFiles
+from telemetry_twisted.transport.tls import Certificates
 from tests.certificates import Identity, make_root
 
 ROOT = make_root()

@@ -5,15 +5,27 @@ from __future__ import annotations
 import socket
 import sys
 
-from telemetry_twisted.transport.child import run_child
+from telemetry_twisted.without_openssl import leave_out_openssl
 
-from .process import IngestionProcess
 from .settings import LISTEN_FD, Settings
 
-if __name__ == "__main__":
+
+def main() -> None:
+    """Run until the hub says so, or is gone."""
     settings = Settings.decode(sys.argv[1])
+    if settings.certificates is None:
+        leave_out_openssl()
+    # Not before: both import Twisted.
+    from telemetry_twisted.transport.child import run_child
+
+    from .process import IngestionProcess
+
     run_child(
         lambda reactor, errors: IngestionProcess(
             reactor, settings, socket.socket(fileno=LISTEN_FD), errors
         )
     )
+
+
+if __name__ == "__main__":
+    main()

@@ -8,14 +8,12 @@ from collections.abc import Callable
 from typing import Any
 
 from twisted.internet.protocol import ServerFactory
-from twisted.protocols.tls import TLSMemoryBIOFactory
 
 from telemetry_twisted.addresses import read_address
 from telemetry_twisted.interfaces import IServerReactor
 from telemetry_twisted.networks import Networks
 from telemetry_twisted.transport import records
 from telemetry_twisted.transport.link import Link
-from telemetry_twisted.transport.tls import Certificates
 
 from .node import LEFT, Ending, NodeProtocol
 
@@ -37,7 +35,7 @@ class Connections:
     :param build: makes the protocol of a connection with a number.
     :param most_silent: connections that have not introduced themselves, at most. One more, and the
         oldest of them ends: strangers that say nothing hold no place that a node could have.
-    :param certificates: what TLS is spoken with, or None where it is not spoken.
+    :param secured: makes a factory of those that speak TLS, where it is spoken.
     """
 
     def __init__(
@@ -47,7 +45,7 @@ class Connections:
         build: Callable[[int], NodeProtocol],
         most_silent: int,
         networks: Networks | None = None,
-        certificates: Certificates | None = None,
+        secured: Callable[[ServerFactory], Any] | None = None,
     ) -> None:
         self.nodes: dict[int, NodeProtocol] = {}
         self._reactor = reactor
@@ -55,7 +53,7 @@ class Connections:
         self._build = build
         self._most_silent = most_silent
         self._networks = networks
-        self._certificates = certificates
+        self._secured = secured
         self._silent: dict[int, NodeProtocol] = {}
         self._last = 0
 
@@ -76,10 +74,7 @@ class Connections:
 
     def _factory(self, number: int) -> Any:
         factory = _NodeFactory(self, number)
-        if self._certificates is None:
-            return factory
-        self._certificates.look()
-        return TLSMemoryBIOFactory(self._certificates, False, factory, self._reactor)
+        return factory if self._secured is None else self._secured(factory)
 
     def _allows(self, host: str) -> bool:
         return self._networks is None or read_address(host) in self._networks

@@ -9,7 +9,7 @@ from zope.interface import implementer
 
 
 class Holdable(Protocol):
-    """A node connection as the gate sees it."""
+    """A node connection as the gate sees it, or a pool of them."""
 
     def hold(self) -> None:
         """Stop reading."""
@@ -22,13 +22,17 @@ class Holdable(Protocol):
 class Gate:
     """The producer of the link to the hub, on behalf of all nodes of this process.
 
-    A closed gate stops a node only when that node has something to say: pausing a thousand quiet
-    connections and resuming them at every swing of the link would cost more than their events. Each
-    connection holds at most one read meanwhile, and TCP holds the node.
+    A closed gate stops the pool as a whole. A node that its transport reads is stopped only when it
+    has something to say: pausing a thousand quiet connections and resuming them at every swing of
+    the link would cost more than their events. Each connection holds at most one read meanwhile,
+    and TCP holds the node.
+
+    :param pool: what reads most nodes, or None where each is read by its transport.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, pool: Holdable | None = None) -> None:
         self.closed = False
+        self._pool = pool
         self._held: list[Holdable] = []
 
     def hold(self, node: Holdable) -> None:
@@ -38,6 +42,8 @@ class Gate:
 
     def pauseProducing(self) -> None:
         self.closed = True
+        if self._pool is not None:
+            self._pool.hold()
 
     def resumeProducing(self) -> None:
         self.closed = False
@@ -47,10 +53,12 @@ class Gate:
                 self._held += held[at:]
                 return
             node.go_on()
+        if self._pool is not None:
+            self._pool.go_on()
 
     def stopProducing(self) -> None:
         """The link is gone, and this process ends with it."""
-        self.closed = True
+        self.pauseProducing()
 
     def open_for_good(self) -> None:
         """Let all held nodes go on whatever the link says: there is nothing more to read."""

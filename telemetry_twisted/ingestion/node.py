@@ -1,8 +1,10 @@
-"""The connection of one node: JIP-3 frames in.
+"""The connection of one node: its life, from being accepted until it ends.
 
-A connection passes through three states, each a method that takes what was read and returns how
-much of it was consumed: ``_node_information`` until the first message is whole, ``_admission``
-until the hub has said that the node may stay, and ``_events`` from then on.
+What is read passes through three states, each a method that takes it and returns how much was
+consumed: ``_node_information`` until the first message is whole, ``_admission`` until the hub has
+said that the node may stay, and ``_events`` from then on. An admitted node's socket is read by the
+pool, where there is one, and the connection is told of its end; otherwise, and over TLS, what the
+transport reads goes through here.
 """
 
 from __future__ import annotations
@@ -13,8 +15,8 @@ from typing import Protocol as Structural
 from typing import cast
 
 from attrs import frozen
-from OpenSSL import SSL
 from twisted.internet.interfaces import IReactorTime
+from twisted.internet.main import CONNECTION_DONE, CONNECTION_LOST
 from twisted.internet.protocol import Protocol, connectionDone
 from twisted.internet.tcp import Connection
 from twisted.python.failure import Failure
@@ -30,13 +32,12 @@ from telemetry_twisted.jip3.node_information import (
 
 from .assembler import Assembler, Source
 from .gate import Gate
-from .rate import RateLimit
+from .pool import READ_BYTES
+from .pool_reader import PoolReader
+from .unfinished import Unfinished
 
 INFORMATION_TIMEOUT = 10.0
 """Seconds within which a node has to introduce itself (protocol, "What bad input gets")."""
-
-READ_BYTES = 1 << 15
-"""How much is read from a node at once, which is also what it may hold while the hub is busy."""
 
 _LENGTH = struct.Struct("<I")
 
@@ -50,6 +51,9 @@ class Ending:
 
 
 LEFT = Ending("left", "the node closed the connection")
+
+TLS_ERROR = "OpenSSL.SSL.Error"
+"""By its name: where TLS is not spoken, OpenSSL is not even imported."""
 
 NO_TLS = Ending("no_tls", "it did not agree on TLS, which an ssl: --telemetry-endpoint expects")
 
@@ -70,11 +74,12 @@ class Registry(Structural):
 
 
 class NodeProtocol(Protocol):
-    """Reads one node's frames, split over reads at any byte, and feeds them to the assembler.
+    """Reads one node's frames, split over reads at any byte, until the pool does.
 
     :param connection: number of the connection in this process.
+    :param pool: what reads from an admitted node, or None where the transport does.
     :param max_message_size: longest message content, in bytes.
-    :param rate_limit: made anew for each connection, or None where there is no limit.
+    :param rate_limit: events a second, 0 where there is no limit.
     """
 
     source: Source | None = None
@@ -84,23 +89,25 @@ class NodeProtocol(Protocol):
         connection: int,
         registry: Registry,
         assembler: Assembler,
+        pool: PoolReader | None,
         gate: Gate,
         clock: IReactorTime,
         max_message_size: int,
-        rate_limit: RateLimit | None,
+        rate_limit: int,
     ) -> None:
         self.connection = connection
         self._registry = registry
         self._assembler = assembler
+        self._pool = pool
         self._gate = gate
         self._clock = clock
         self._max_message_size = max_message_size
         self._rate_limit = rate_limit
         self._consume: Callable[[bytes], int] = self._node_information
-        self._held: list[bytes] = []
-        self._held_bytes = 0
-        self._needed = 0
+        self._held = Unfinished(max_message_size)
         self._reading = True
+        self._pooled = False
+        self._ended = False
         self._heard = clock.seconds()
         self._ending = LEFT
         self._due = Deadline(clock, self._timed_out)
@@ -123,25 +130,24 @@ class NodeProtocol(Protocol):
 
         Raw bytes count, whether they make a whole frame or not.
         """
+        if self._pool is not None and self._pooled:
+            return self._pool.silent(self)
         return self._clock.seconds() - self._heard if self._reading else 0.0
 
     def dataReceived(self, data: bytes) -> None:
         self._heard = self._clock.seconds()
         if not self._reading:
             # What came in one read comes piece by piece over TLS, and cannot be stopped within.
-            self._held_bytes = len(data) + (self._held_bytes if self._held else 0)
-            self._held.append(data)
+            self._held.add(data)
             return
         if self._held:
-            self._held.append(data)
-            self._held_bytes += len(data)
-            if self._held_bytes < self._needed:
+            self._held.add(data)
+            if not self._held.whole:
                 return
-            data = b"".join(self._held)
-            self._held.clear()
+            data = self._held.take()
         if self._gate.closed:
-            self._keep(data, 0)
-            self._gate.hold(self)
+            if self._keep(data, 0):
+                self._gate.hold(self)
         else:
             self._take(data)
 
@@ -150,25 +156,21 @@ class NodeProtocol(Protocol):
             consumed = self._consume(data)
         except FrameTooLong as error:
             self._end_too_long(error)
-            return
         except Exception:
             # It stays with this node, whoever has called: others that were held are to go on.
-            self._registry.node_failed(self, Failure())
-            self.end(MISTAKE)
-            return
-        if consumed < len(data):
-            self._keep(data, consumed)
+            self.failed(Failure())
+        else:
+            if consumed < len(data):
+                self._keep(data, consumed)
 
-    def _keep(self, data: bytes, start: int) -> None:
-        """Hold ``data`` from ``start`` on until its first frame is whole."""
-        self._held.append(data[start:] if start else data)
-        self._held_bytes = len(data) - start
-        self._needed = _LENGTH.size
-        if self._held_bytes >= _LENGTH.size:
-            length = _LENGTH.unpack_from(data, start)[0]
-            if length > self._max_message_size:
-                self._end_too_long(FrameTooLong(length, self._max_message_size))
-            self._needed += length
+    def _keep(self, data: bytes, start: int) -> bool:
+        """Hold ``data`` from ``start`` on until its first frame is whole; False if it is over."""
+        try:
+            self._held.keep(data, start)
+        except FrameTooLong as error:
+            self._end_too_long(error)
+            return False
+        return True
 
     def _end_too_long(self, error: FrameTooLong) -> None:
         self.end(Ending("too_long", str(error)))
@@ -182,11 +184,39 @@ class NodeProtocol(Protocol):
         """Consume what was held and read on, unless that was the node's introduction."""
         was_reading, self._reading = self._reading, True
         if self._held:
-            data = b"".join(self._held)
-            self._held.clear()
-            self._take(data)
-        if self._reading and not was_reading:
-            self._transport.resumeProducing()
+            self._take(self._held.take())
+        if self._reading and not was_reading and not self._ended:
+            if self._pool is not None and self.source is not None:
+                self._join(self._pool, self.source)
+            else:
+                self._transport.resumeProducing()
+
+    def _join(self, pool: PoolReader, source: Source) -> None:
+        """Have the socket read by ``pool`` from now on."""
+        rest = self._held.take()
+        try:
+            pool.join(self, self._transport.fileno(), source, rest, self._rate_limit)
+        except OSError:
+            self.failed(Failure())
+        else:
+            self._pooled = True
+
+    def reading_ended(self, why: Exception | None) -> None:
+        """Implements :meth:`.Pooled.reading_ended`."""
+        if why is None or isinstance(why, OSError):
+            # The transport does not read, so it does not see this for itself.
+            self._transport.connectionLost(
+                Failure(CONNECTION_DONE if why is None else CONNECTION_LOST)
+            )
+        elif isinstance(why, FrameTooLong):
+            self._end_too_long(why)
+        else:
+            self.failed(Failure(why))
+
+    def failed(self, failure: Failure) -> None:
+        """Implements :meth:`.Pooled.failed`."""
+        self._registry.node_failed(self, failure)
+        self.end(MISTAKE)
 
     def _node_information(self, data: bytes) -> int:
         if len(data) < _LENGTH.size:
@@ -214,7 +244,7 @@ class NodeProtocol(Protocol):
     def admit(self, source: Source) -> None:
         """The node may stay: its events go to ``source`` from now on."""
         self.source = source
-        self._consume = self._events if self._rate_limit is None else self._limited_events
+        self._consume = self._events
         if self._gate.closed:
             self._gate.hold(self)
         else:
@@ -222,22 +252,17 @@ class NodeProtocol(Protocol):
 
     def _events(self, data: bytes) -> int:
         assert self.source is not None
-        return self._assembler.feed(self.source, data, 0)
-
-    def _limited_events(self, data: bytes) -> int:
-        assert self.source is not None
-        assert self._rate_limit is not None
-        before = self.source.events
-        at = self._assembler.feed(self.source, data, 0, self._rate_limit.allowance())
-        self._rate_limit.spend(self.source.events - before)
-        return self._assembler.pass_over(self.source, data, at)
+        return self._assembler.feed(self.source, data)
 
     def end(self, ending: Ending) -> None:
         """Close the connection because of ``ending``."""
         self._ending = ending
+        self._ended = True
         self._consume = len
         self._held.clear()
         self._due.set(None)
+        if self._pool is not None:
+            self._pool.leave(self)
         self._transport.abortConnection()
 
     def _timed_out(self) -> None:
@@ -246,14 +271,12 @@ class NodeProtocol(Protocol):
         )
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
-        if self._due.is_set and reason.check(SSL.Error) is not None:
+        if self._due.is_set and reason.check(TLS_ERROR) is not None:
             self._ending = NO_TLS
         self._due.set(None)
         if self.source is not None and self._held:
             # The gate held it back, and there will be no other time.
-            data = b"".join(self._held)
-            self._held.clear()
-            self._take(data)
+            self._take(self._held.take())
             self._held.clear()
         self._consume = len
         self._registry.node_ended(self, self._ending)

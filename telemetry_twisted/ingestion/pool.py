@@ -78,6 +78,7 @@ class NodePool(Protocol):
         handle: int,
         rest: bytes,
         rate: int,
+        spent: int,
         now: float,
     ) -> None:
         """Read from the non-blocking socket ``descriptor`` from now on.
@@ -88,6 +89,7 @@ class NodePool(Protocol):
             too long, or nothing.
         :param rate: events a second that are written (:class:`~.rate.RateLimit`), those beyond are
             passed over; 0 where there is no limit.
+        :param spent: how many events of it were written already, out of what it may send at once.
         :param now: seconds of the clock that nobody sets, as in :meth:`turn`.
         :raises OSError: if it cannot be read from; it is not in the pool then.
         """
@@ -110,10 +112,10 @@ class NodePool(Protocol):
         """When bytes last came from it, or it was added, in seconds; it is in the pool."""
 
     def take_changed(self) -> list[tuple[int, int]]:
-        """The connections that sent whole frames since the last call.
+        """The connections that sent whole frames since the last call; others may be among them.
 
-        Each is there once, with how many of its messages were passed over by the rate limit; those
-        that are gone meanwhile are among them.
+        Each is there once, with how many of its messages were passed over by the rate limit, even
+        if it is gone meanwhile.
         """
 
     def close(self) -> None:

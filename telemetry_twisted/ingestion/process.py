@@ -6,6 +6,7 @@ import os
 import resource
 import socket
 import time
+from typing import TYPE_CHECKING
 
 from twisted.internet.defer import Deferred
 from twisted.logger import Logger
@@ -19,18 +20,23 @@ from telemetry_twisted.jip3.node_information import NodeInformation
 from telemetry_twisted.networks import Networks
 from telemetry_twisted.rounds import Rounds
 from telemetry_twisted.transport import records
+from telemetry_twisted.transport.certificates import CertificateFiles
 from telemetry_twisted.transport.link import Link
-from telemetry_twisted.transport.tls import Certificates
 
 from .accept import Acceptor
 from .assembler import Assembler, Source
+from .backends import build_pool, build_writer
 from .connections import Connections
 from .faults import FaultLedger, FaultReports
 from .gate import Gate
 from .history import NODE, HistoryReports
+from .intake import Intake
 from .node import MISTAKE, Ending, NodeProtocol
-from .rate import RateLimit
+from .pool_reader import PoolReader
 from .settings import Settings
+
+if TYPE_CHECKING:
+    from .secured import Secured
 
 REPORT_SECONDS = 1.0
 """How often the counters of a process are sent to the hub."""
@@ -58,10 +64,9 @@ class IngestionProcess:
         self._errors = errors
         self._now = now
         self._codec = load_codec(settings.codec)
-        self._gate = Gate()
         self._listening = listening
-        self._certificates = (
-            None if settings.certificates is None else Certificates(settings.certificates, reactor)
+        self._secured = (
+            None if settings.certificates is None else _secured(settings.certificates, reactor)
         )
         self._information: dict[int, NodeInformation] = {}
         self._reports = Rounds(self._report, "report of an ingestion process", reactor, errors)
@@ -70,25 +75,30 @@ class IngestionProcess:
 
     def link_made(self, link: Link) -> None:
         self._link = link
-        self._assembler = Assembler(
-            link.queue,
-            link.flush,
-            self._settings.first_id,
-            self._settings.id_step,
-            self._reactor,
-            self._now,
+        settings = self._settings
+        self._writer = build_writer(self._codec, settings.first_id, settings.id_step)
+        # What TLS brings has to be decrypted first, which its transport does.
+        pool = (
+            build_pool(self._writer, settings.max_message_size) if self._secured is None else None
         )
+        self._assembler = Assembler(
+            link.queue, link.flush, self._writer, pool, self._reactor, self._now
+        )
+        self._pool = (
+            None if pool is None else PoolReader(pool, self._assembler, self._reactor, self._errors)
+        )
+        self._gate = Gate(self._pool)
         self._faults = FaultReports(link, self._reactor, self._errors)
         self._history = HistoryReports(link, self._assembler, self._now, self._errors)
         link.register_producer(self._gate)
-        networks = self._settings.networks
+        networks = settings.networks
         self._connections = Connections(
             self._reactor,
             link,
             self._build_node,
-            self._settings.most_silent,
+            settings.most_silent,
             Networks.parse(networks) if networks else None,
-            self._certificates,
+            self._secured,
         )
         self._acceptor = Acceptor(self._reactor, self._listening, self._connections)
         self._log.info("the {codec} codec decodes", codec=self._codec.name)
@@ -132,10 +142,11 @@ class IngestionProcess:
             connection,
             self,
             self._assembler,
+            self._pool,
             self._gate,
             self._reactor,
             settings.max_message_size,
-            RateLimit(settings.rate_limit, self._reactor) if settings.rate_limit else None,
+            settings.rate_limit,
         )
 
     def node_introduced(self, node: NodeProtocol, information: NodeInformation) -> None:
@@ -162,16 +173,23 @@ class IngestionProcess:
             FACT_TYPES if self._settings.history else frozenset(),
             information.layout is not None and information.cores is not None,
         )
+        stream = self._codec.open(dialect)
+        limit = self._settings.rate_limit
+        intake = Intake(self._writer, stream, handle, limit, 0, self._reactor.seconds())
+        source = Source(node.connection, handle, stream, faults, intake)
+        self._assembler.add(source)
         self._assembler.begin_after(after_id)
-        node.admit(Source(handle, self._codec.open(dialect), faults))
+        node.admit(source)
 
     def node_ended(self, node: NodeProtocol, ending: Ending) -> None:
         self._information.pop(node.connection, None)
         # Whatever goes wrong with what it leaves, the hub is told that it is gone.
         with self._errors.kept_at(NODE):
             self._tell_history([] if node.source is None else [node.source])
-            if node.source is not None:
+        if node.source is not None:
+            with self._errors.kept_at(NODE):
                 self._faults.node_ended(node.source.faults)
+            self._assembler.forget(node.source)
         self._connections.ended(node, ending)
 
     def node_failed(self, node: NodeProtocol, failure: Failure) -> None:
@@ -209,6 +227,8 @@ class IngestionProcess:
             return
         self._draining = True
         self._acceptor.stop()
+        if self._pool is not None:
+            self._pool.stop()
         self._gate.open_for_good()
         for node in list(self._connections.nodes.values()):
             node.hold()
@@ -217,6 +237,13 @@ class IngestionProcess:
             self._reports.stop()
             self._report()
         self._link.close()
+
+
+def _secured(files: CertificateFiles, reactor: IServerReactor) -> Secured:
+    # Here, so that OpenSSL is only imported where TLS is spoken.
+    from .secured import Secured
+
+    return Secured(files, reactor)
 
 
 def resident_bytes() -> int:

@@ -2,24 +2,29 @@
 
 from __future__ import annotations
 
-from twisted.internet.interfaces import IReactorTime
-
-from telemetry_twisted.bucket import Bucket
-
 BURST = 1.2
 """How far above the rate a node may go at once."""
 
 
 class RateLimit:
-    """Lets ``rate`` events a second pass, and :data:`BURST` times as many at once."""
+    """Lets ``rate`` events a second pass, and :data:`BURST` times as many at once.
 
-    def __init__(self, rate: int, clock: IReactorTime) -> None:
-        self._bucket = Bucket(rate, rate * BURST, clock)
+    :param spent: how many of those that may pass at once have passed.
+    :param now: seconds of the clock that nobody sets.
+    """
 
-    def allowance(self) -> int:
+    def __init__(self, rate: int, spent: int, now: float) -> None:
+        self._rate = rate
+        self._most = rate * BURST
+        self._left = self._most - spent
+        self._filled = now
+
+    def allowance(self, now: float) -> int:
         """Events that may be taken now."""
-        return int(self._bucket.tokens)
+        self._left = min(self._most, self._left + (now - self._filled) * self._rate)
+        self._filled = now
+        return max(0, int(self._left))
 
     def spend(self, events: int) -> None:
         """``events`` were taken."""
-        self._bucket.take(events)
+        self._left -= events

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ujson
 from attrs import asdict, frozen
 
-from telemetry_twisted.transport.tls import CertificateFiles
+from telemetry_twisted.transport.certificates import CertificateFiles
 
 LISTEN_FD = 4
 """Descriptor of the listening socket that all ingestion processes share."""

@@ -17,6 +17,7 @@ from telemetry_twisted.jip3.codec import CodecUnavailable, load_codec
 from telemetry_twisted.networks import Networks
 from telemetry_twisted.reading import UNITS, one_of
 from telemetry_twisted.store.database.opening import require_driver
+from telemetry_twisted.transport.tls import load_certificates
 
 Read = Callable[[str], Any]
 """Makes an option's value of its text; raises ValueError with what was expected."""
@@ -42,7 +43,7 @@ def endpoint(*kinds: str) -> Read:
         try:
             if is_tls(text):
                 description = TLSDescription.parse(text)
-                description.files.load()
+                load_certificates(description.files)
                 serverFromString(cast(Any, None), description.tcp)
             else:
                 serverFromString(cast(Any, None), text)

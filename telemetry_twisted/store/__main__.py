@@ -4,12 +4,22 @@ from __future__ import annotations
 
 import os
 
-from telemetry_twisted.store.write.process import StoreProcess
-from telemetry_twisted.transport.child import run_child
+from telemetry_twisted.without_openssl import leave_out_openssl
 
 NICENESS = 10
 """How far history stands back: when the machine is busy, the stream comes first."""
 
-if __name__ == "__main__":
+
+def main() -> None:
+    """Run until the hub says so, or is gone."""
     os.nice(NICENESS)
+    leave_out_openssl()
+    # Not before: both import Twisted.
+    from telemetry_twisted.store.write.process import StoreProcess
+    from telemetry_twisted.transport.child import run_child
+
     run_child(StoreProcess)
+
+
+if __name__ == "__main__":
+    main()

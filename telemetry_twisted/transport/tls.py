@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from attrs import frozen
 from OpenSSL import SSL, crypto
 from twisted.internet import ssl
 from twisted.internet.interfaces import IOpenSSLServerConnectionCreator, IReactorTime
@@ -16,53 +14,37 @@ from zope.interface import implementer
 
 from telemetry_twisted.files import WatchedFiles
 
+from .certificates import CertificateFiles
+
 if TYPE_CHECKING:
     from twisted.protocols.tls import TLSMemoryBIOProtocol
 
 _CERTIFICATE = re.compile(rb"-----BEGIN CERTIFICATE-----.+?-----END CERTIFICATE-----", re.DOTALL)
 
 
-@frozen
-class CertificateFiles:
-    """Where a key and the certificates for it are, as an ``ssl:`` endpoint of Twisted names them.
+def load_certificates(files: CertificateFiles) -> ssl.CertificateOptions:
+    """What TLS connections are made of.
 
-    ``certificate`` may hold those that it was issued by as well, as may ``chain``.
+    :raises ValueError: with what is wrong with which file.
     """
-
-    private_key: str
-    certificate: str
-    chain: str | None = None
-    dh_parameters: str | None = None
-
-    @property
-    def paths(self) -> Sequence[str]:
-        """All of the files."""
-        every = (self.private_key, self.certificate, self.chain, self.dh_parameters)
-        return [path for path in every if path is not None]
-
-    def load(self) -> ssl.CertificateOptions:
-        """What TLS connections are made of.
-
-        :raises ValueError: with what is wrong with which file.
-        """
-        own, *issuers = _certificates(self.certificate)
-        if self.chain is not None:
-            issuers += _certificates(self.chain)
-        options = ssl.CertificateOptions(
-            privateKey=_private_key(self.private_key),
-            certificate=own,
-            extraCertChain=issuers,
-            dhParameters=None
-            if self.dh_parameters is None
-            else ssl.DiffieHellmanParameters.fromFile(FilePath(self.dh_parameters)),
-        )
-        try:
-            options.getContext()
-        except SSL.Error as error:
-            raise ValueError(
-                f"{self.private_key} and {self.certificate} do not go together ({_reason(error)})"
-            ) from None
-        return options
+    own, *issuers = _certificates(files.certificate)
+    if files.chain is not None:
+        issuers += _certificates(files.chain)
+    options = ssl.CertificateOptions(
+        privateKey=_private_key(files.private_key),
+        certificate=own,
+        extraCertChain=issuers,
+        dhParameters=None
+        if files.dh_parameters is None
+        else ssl.DiffieHellmanParameters.fromFile(FilePath(files.dh_parameters)),
+    )
+    try:
+        options.getContext()
+    except SSL.Error as error:
+        raise ValueError(
+            f"{files.private_key} and {files.certificate} do not go together ({_reason(error)})"
+        ) from None
+    return options
 
 
 def _read(path: str) -> bytes:
@@ -113,7 +95,7 @@ class Certificates:
     def __init__(self, files: CertificateFiles, clock: IReactorTime) -> None:
         self._files = files
         self._watched = WatchedFiles(files.paths, clock)
-        self._options = files.load()
+        self._options = load_certificates(files)
 
     def serverConnectionForTLS(self, tlsProtocol: TLSMemoryBIOProtocol) -> SSL.Connection:
         return SSL.Connection(self._options.getContext(), None)
@@ -124,7 +106,7 @@ class Certificates:
         :raises ValueError: with what is wrong with them; what was read before stays.
         """
         self._watched.reading()
-        self._options = self._files.load()
+        self._options = load_certificates(self._files)
 
     def look(self) -> None:
         """Read the files again if they have changed, which is seen within a second.

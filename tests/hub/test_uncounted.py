@@ -9,7 +9,6 @@ from typing import Any, cast
 
 from hypothesis import given
 from hypothesis import strategies as st
-from twisted.internet.address import IPv4Address
 from twisted.internet.testing import MemoryReactorClock
 from twisted.python.failure import Failure
 
@@ -30,7 +29,7 @@ from telemetry_twisted.testing import MemoryLink
 from telemetry_twisted.transport import records
 from telemetry_twisted.transport.records import Chunk, Facts, decode_json, encode_runs
 from tests.examples import examples
-from tests.ingestion.test_node import NodeTransport, best_block, failed, hello
+from tests.ingestion.test_node import best_block, connect, failed, hang_up, hello, send
 
 CODEC = "python"
 NODES = [f"{number:02x}" * 32 for number in range(1, 4)]
@@ -54,7 +53,7 @@ class Reactor(MemoryReactorClock):
 
     def adoptStreamConnection(self, descriptor: int, family: int, factory: Any) -> None:
         node = factory.buildProtocol(None)
-        node.makeConnection(NodeTransport(peerAddress=IPv4Address("TCP", "127.0.0.1", 5)))
+        connect(node)
         self.adopted.append(node)
 
 
@@ -142,7 +141,7 @@ class Scene:
     def connect(self, node_id: str) -> None:
         with socket.socket() as accepted:
             self.process._connections.connection_accepted(accepted, "127.0.0.1")
-        self.reactor.adopted[-1].dataReceived(hello(node_id))
+        send(self.reactor, self.reactor.adopted[-1], hello(node_id))
 
     def hub_reads(self, most: int = 1_000_000) -> None:
         read, self.there.sent = self.there.sent[:most], self.there.sent[most:]
@@ -193,9 +192,9 @@ def carry_out(scene: Scene, steps: list[tuple[Any, ...]]) -> None:
         if step == "connect":
             scene.connect(*arguments)
         elif step == "send" and nodes:
-            nodes[arguments[0] % len(nodes)].dataReceived(EVENTS[arguments[1]])
+            send(scene.reactor, nodes[arguments[0] % len(nodes)], EVENTS[arguments[1]])
         elif step == "leave" and nodes:
-            nodes.pop(arguments[0] % len(nodes)).connectionLost()
+            hang_up(scene.reactor, nodes.pop(arguments[0] % len(nodes)))
         elif step == "pass":
             scene.reactor.advance(*arguments)
         elif step == "gate":
@@ -239,10 +238,10 @@ def test_what_nodes_dropped_and_what_was_rate_limited_is_told_by_node() -> None:
         scene.connect(node_id)
     scene.hub_reads()
     first, second, _ = scene.reactor.adopted
-    first.dataReceived(EVENTS["dropped"] * 2)
-    second.dataReceived(best_block(1) * 20)
+    send(scene.reactor, first, EVENTS["dropped"] * 2)
+    send(scene.reactor, second, best_block(1) * 20)
     scene.hub_reads()
-    second.connectionLost()
+    hang_up(scene.reactor, second)
     told = [decode_json(body) for kind, body in scene.there.sent if kind == records.COUNTS]
     assert told == [
         {

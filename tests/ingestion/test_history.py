@@ -13,7 +13,7 @@ from telemetry_twisted.jip3.thinning import FACTS_A_SECOND, FACTS_AT_ONCE
 from telemetry_twisted.transport import records
 from telemetry_twisted.transport.records import Facts, decode_json
 from tests.hub.test_uncounted import NODES, Scene
-from tests.ingestion.test_node import best_block, failed
+from tests.ingestion.test_node import best_block, failed, hang_up, send
 
 AUTHORING_FAILED = failed("no")[4 + 8]
 
@@ -34,8 +34,8 @@ class Seconds:
         """Have the nodes send this, in small reads, and a second go by."""
         first, second = self.scene.reactor.adopted
         for at in range(0, len(flood), 1 << 15):
-            first.dataReceived(flood[at : at + (1 << 15)])
-        second.dataReceived(other)
+            send(self.scene.reactor, first, flood[at : at + (1 << 15)])
+        send(self.scene.reactor, second, other)
         self.scene.reactor.advance(REPORT_SECONDS)
         sent, self.scene.there.sent = self.scene.there.sent, []
         for kind, body in sent:
@@ -95,8 +95,8 @@ def test_a_state_that_waits_is_told_when_its_node_goes_and_not_again() -> None:
     seconds.send(b"", b"")
     assert seconds.facts == []
     first, _ = seconds.scene.reactor.adopted
-    first.dataReceived(best_block(1))
-    first.connectionLost()
+    send(seconds.scene.reactor, first, best_block(1))
+    hang_up(seconds.scene.reactor, first)
     kinds = [kind for kind, _ in seconds.scene.there.sent]
     assert kinds == [records.CHUNK, records.FACTS, records.COUNTS, records.STATE, records.GONE]
     (fact,) = Facts.decode(seconds.scene.there.sent[1][1]).messages
@@ -110,8 +110,8 @@ def test_a_node_that_comes_again_and_again_has_no_other_told_more_often() -> Non
     for _ in range(20):
         seconds.scene.connect(NODES[2])
         seconds.scene.hub_reads()
-        first.dataReceived(best_block(1) * 10)
-        seconds.scene.reactor.adopted.pop().connectionLost()
+        send(seconds.scene.reactor, first, best_block(1) * 10)
+        hang_up(seconds.scene.reactor, seconds.scene.reactor.adopted.pop())
         seconds.scene.hub_reads()
     assert +seconds.scene.account.counted == {(NODES[0], BEST_BLOCK): 200}
     seconds.send(b"", b"")

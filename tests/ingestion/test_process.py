@@ -6,11 +6,11 @@ import errno
 import socket
 from typing import Any, cast
 
-from twisted.internet.address import IPv4Address
 from twisted.internet.testing import MemoryReactorClock
 from twisted.trial.unittest import SynchronousTestCase
 
 from telemetry_twisted.errors import InternalErrors
+from telemetry_twisted.ingestion import process
 from telemetry_twisted.ingestion.accept import Acceptor
 from telemetry_twisted.ingestion.process import REPORT_SECONDS, IngestionProcess
 from telemetry_twisted.ingestion.settings import Settings
@@ -18,7 +18,17 @@ from telemetry_twisted.jip3.encoder import encode_event, frame
 from telemetry_twisted.jip3.values import CORE_COUNT_MISFIT
 from telemetry_twisted.testing import MemoryLink
 from telemetry_twisted.transport import records
-from tests.ingestion.test_node import NODE_ID, ZERO, NodeTransport, best_block, hello
+from tests.ingestion.test_node import (
+    COMPILED,
+    NODE_ID,
+    ZERO,
+    best_block,
+    connect,
+    hang_up,
+    hello,
+    read_pool,
+    send,
+)
 
 
 class HubEnd(MemoryLink):
@@ -41,7 +51,7 @@ class Reactor(MemoryReactorClock):
         if self.error is not None:
             raise self.error
         node = factory.buildProtocol(None)
-        node.makeConnection(NodeTransport(peerAddress=IPv4Address("TCP", "127.0.0.1", 5)))
+        connect(node)
         self.adopted.append(node)
 
 
@@ -50,13 +60,19 @@ class ProcessTestCase(SynchronousTestCase):
 
     networks = ""
     history = False
+    codec = "python"
+    pooled = True
 
     def setUp(self) -> None:
         self.reactor = Reactor()
         self.listening = socket.create_server(("127.0.0.1", 0), backlog=50)
         self.listening.setblocking(False)
         self.addCleanup(self.listening.close)
-        settings = Settings(1, 1, "python", False, 1 << 20, 0, 3, self.history, None, self.networks)
+        settings = Settings(
+            1, 1, self.codec, False, 1 << 20, 0, 3, self.history, None, self.networks
+        )
+        if not self.pooled:
+            self.patch(process, "build_pool", lambda *_: None)
         self.errors = InternalErrors(self.reactor)
         self.process = IngestionProcess(
             cast(Any, self.reactor), settings, self.listening, self.errors
@@ -126,17 +142,17 @@ class IngestionProcessTests(ProcessTestCase):
         self.tell(records.PERMIT, count=9)
         self.connect(3)
         first, second, third = self.reactor.adopted
-        first.dataReceived(hello())  # so it is not silent
+        send(self.reactor, first, hello())  # so it is not silent
         self.connect(1)
         self.assertEqual([node.transport.aborted for node in self.reactor.adopted], [False] * 4)
         self.connect(1)
         self.assertTrue(second.transport.aborted)
         self.assertFalse(first.transport.aborted or third.transport.aborted)
         self.seen()
-        second.connectionLost()
+        hang_up(self.reactor, second)
         (gone,) = self.seen(records.GONE)
         self.assertEqual((gone["connection"], gone["kind"]), (2, "crowded_out"))
-        third.connectionLost()
+        hang_up(self.reactor, third)
         self.connect(1)
         self.assertFalse(self.reactor.adopted[3].transport.aborted)
 
@@ -144,15 +160,18 @@ class IngestionProcessTests(ProcessTestCase):
         self.tell(records.PERMIT, count=1)
         self.connect()
         (node,) = self.reactor.adopted
-        node.dataReceived(hello())
+        send(self.reactor, node, hello())
         self.tell(records.ADMIT, connection=1, handle=0, after_id=0)
         self.reactor.advance(5)
         self.tell(records.CHALLENGE, connection=1)
-        node.dataReceived(best_block(1)[:5])  # not even a whole frame
+        send(self.reactor, node, best_block(1)[:5])  # not even a whole frame
         self.reactor.advance(2)
         self.tell(records.CHALLENGE, connection=1)
         self.assertEqual([answer["silent"] for answer in self.seen(records.ACTIVITY)], [5.0, 2.0])
-        node.hold()  # what is not read cannot be called silent
+        self.process._gate.pauseProducing()
+        if not self.pooled:
+            send(self.reactor, node, best_block(1)[5:])  # held when it has something to say
+        # What is not read cannot be called silent.
         self.reactor.advance(20)
         self.tell(records.CHALLENGE, connection=1)
         self.assertEqual(self.seen(records.ACTIVITY)[0]["silent"], 0.0)
@@ -163,12 +182,12 @@ class IngestionProcessTests(ProcessTestCase):
         self.tell(records.PERMIT, count=1)
         self.connect()
         (node,) = self.reactor.adopted
-        node.dataReceived(hello())
+        send(self.reactor, node, hello())
         (told,) = self.seen(records.HELLO)
         self.assertEqual((told["node_id"], told["address"]), (NODE_ID, "127.0.0.1:5"))
         self.tell(records.DISMISS, connection=1, kind="refused", reason="because")
         self.assertTrue(node.transport.aborted)
-        node.connectionLost()
+        hang_up(self.reactor, node)
         self.assertEqual(
             self.seen(records.GONE), [{"connection": 1, "kind": "refused", "reason": "because"}]
         )
@@ -184,9 +203,15 @@ class IngestionProcessTests(ProcessTestCase):
     def test_counters_are_reported_every_second(self) -> None:
         self.reactor.advance(REPORT_SECONDS)
         (pulse,) = self.seen(records.PULSE)
-        self.assertEqual(pulse["codec"], "python")
+        self.assertEqual(pulse["codec"], self.codec)
         self.assertEqual(pulse["connections"], 0)
         self.assertGreater(pulse["memory_bytes"], 0)
+
+
+class TransportTests(IngestionProcessTests):
+    """The same where nodes are read by their transports."""
+
+    pooled = False
 
 
 class NetworksTests(ProcessTestCase):
@@ -233,7 +258,7 @@ class StateTests(ProcessTestCase):
         self.tell(records.PERMIT, count=1)
         self.connect()
         (node,) = self.reactor.adopted
-        node.dataReceived(first_message)
+        send(self.reactor, node, first_message)
         self.tell(records.ADMIT, connection=node.connection, handle=7, after_id=0)
         return node
 
@@ -249,9 +274,9 @@ class StateTests(ProcessTestCase):
         node = self.admit(frame(right[:1] + right[135:]))
         (told,) = [body for kind, body in self.hub.seen if kind == records.HELLO]
         self.assertEqual(told["info"]["params"], {"core_count": None, "raw": "0x"})
-        node.dataReceived(best_block(1))
+        send(self.reactor, node, best_block(1))
         self.assertEqual(self.state()["cores"], None)
-        node.dataReceived(status(341))
+        send(self.reactor, node, status(341))
         self.assertEqual(self.state(), {"cores": 341})
 
     def test_what_does_not_fit_a_core_count_that_is_not_certain_is_an_error(self) -> None:
@@ -262,7 +287,7 @@ class StateTests(ProcessTestCase):
             with self.subTest():
                 node = self.admit(frame(first_message))
                 self.hub.sent.clear()
-                node.dataReceived(status(2) + status(3))
+                send(self.reactor, node, status(2) + status(3))
                 self.reactor.advance(REPORT_SECONDS)
                 told = [body for kind, body in self.hub.sent if kind == records.FAULTS]
                 (faults,) = map(records.decode_json, told)
@@ -272,9 +297,9 @@ class StateTests(ProcessTestCase):
 
     def test_a_slot_that_is_ahead_of_the_clock_is_told(self) -> None:
         node = self.admit(hello())
-        node.dataReceived(best_block(1))
+        send(self.reactor, node, best_block(1))
         self.assertEqual(self.state(), {"cores": 2, "best": {"slot": 1, "hash": ZERO}})
-        node.dataReceived(best_block(2**32 - 1))
+        send(self.reactor, node, best_block(2**32 - 1))
         self.assertEqual(self.state()["best"]["slot"], 2**32 - 1)
 
 
@@ -287,7 +312,7 @@ class MistakeTests(ProcessTestCase):
         self.tell(records.PERMIT, count=count)
         self.connect(count)
         for node in self.reactor.adopted:
-            node.dataReceived(hello())
+            send(self.reactor, node, hello())
         return self.reactor.adopted
 
     def admit(self, count: int) -> list[Any]:
@@ -305,12 +330,12 @@ class MistakeTests(ProcessTestCase):
 
     def test_one_in_what_a_node_sends_closes_that_node(self) -> None:
         first, second = self.admit(2)
-        first._consume = self.mistake
-        first.dataReceived(best_block(1))
-        second.dataReceived(best_block(2))
+        first.source.passed_on = self.mistake
+        send(self.reactor, first, best_block(1))
+        send(self.reactor, second, best_block(2))
         self.assertTrue(first.transport.aborted)
         self.assertFalse(second.transport.aborted)
-        first.connectionLost()
+        hang_up(self.reactor, first)
         (gone,) = [body for kind, body in self.hub.sent if kind == records.GONE]
         self.assertEqual(records.decode_json(gone)["kind"], "server_mistake")
         self.assertEqual(self.mistakes(), 1)
@@ -319,14 +344,34 @@ class MistakeTests(ProcessTestCase):
         nodes = self.admit(3)
         self.process._gate.pauseProducing()
         for node in nodes:
-            node.dataReceived(best_block(1))
-        nodes[0]._consume = self.mistake
+            send(self.reactor, node, best_block(1))
+        nodes[0].source.passed_on = self.mistake
         self.process._gate.resumeProducing()
+        read_pool(self.reactor)
         self.assertEqual([node.transport.aborted for node in nodes], [True, False, False])
         self.assertEqual([node.silent for node in nodes[1:]], [0, 0])
         self.reactor.advance(1)
         self.assertEqual([node.silent for node in nodes[1:]], [1, 1])  # they are read from again
         self.assertEqual(self.mistakes(), 1)
+
+    def test_one_in_what_is_read_closes_that_node(self) -> None:
+        first, second = self.admit(2)
+        self.patch(self.process._writer, "feed", self.failing_for(first.source.handle))
+        send(self.reactor, first, best_block(1))
+        send(self.reactor, second, best_block(2))
+        self.assertTrue(first.transport.aborted)
+        self.assertFalse(second.transport.aborted)
+        self.assertEqual(self.mistakes(), 1)
+        self.assertEqual(self.errors.counts.total(), 1)
+
+    def failing_for(self, handle: int) -> Any:
+        """As the writer's ``feed``, but for one node."""
+        feed = self.process._writer.feed
+
+        def feed_or_fail(stream: Any, whose: int, *rest: Any) -> Any:
+            return self.mistake() if whose == handle else feed(stream, whose, *rest)
+
+        return feed_or_fail
 
     def test_a_node_that_cannot_be_admitted_does_not_wait_for_ever(self) -> None:
         (node,) = self.introduce(1)
@@ -338,14 +383,14 @@ class MistakeTests(ProcessTestCase):
     def test_the_hub_is_told_that_a_node_is_gone_whatever_its_last_report_comes_to(self) -> None:
         (node,) = self.admit(1)
         self.patch(self.process._history, "_send_states", self.mistake)
-        node.connectionLost()
+        hang_up(self.reactor, node)
         self.assertEqual([gone["connection"] for gone in self.seen(records.GONE)], [1])
         self.assertEqual(self.mistakes(), 1)
 
     def test_one_node_that_cannot_be_told_of_keeps_neither_the_others_nor_the_pulse(self) -> None:
         first, second = self.admit(2)
-        first.dataReceived(best_block(1))
-        second.dataReceived(best_block(1))
+        send(self.reactor, first, best_block(1))
+        send(self.reactor, second, best_block(1))
         first.source.latest[11] = b""  # no event
         self.hub.sent.clear()
         self.reactor.advance(REPORT_SECONDS)
@@ -354,3 +399,22 @@ class MistakeTests(ProcessTestCase):
         self.assertEqual(list(records.decode_json(told[records.STATE])), ["2"])
         self.flushLoggedErrors()
         self.assertEqual(self.errors.counts["node"], 1)
+
+
+class TransportMistakeTests(MistakeTests):
+    """The same where nodes are read by their transports."""
+
+    pooled = False
+
+
+if COMPILED:
+
+    class CompiledTests(IngestionProcessTests):
+        """The same with what is compiled."""
+
+        codec = "compiled"
+
+    class CompiledStateTests(StateTests):
+        """The same with what is compiled."""
+
+        codec = "compiled"

@@ -1,0 +1,130 @@
+"""Has the reactor read the pool, and the connections of its nodes told what it saw."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from twisted.internet.interfaces import IReadDescriptor
+from twisted.python.failure import Failure
+from zope.interface import implementer
+
+from telemetry_twisted.errors import InternalErrors
+from telemetry_twisted.interfaces import IServerReactor
+
+from .assembler import Assembler, Source
+from .pool import Ended, NodePool, Told
+
+POOL = "pool of nodes"
+"""The place of mistakes in what is done for many nodes at once (:class:`.InternalErrors`)."""
+
+
+class Pooled(Protocol):
+    """A connection whose socket the pool reads, with the number that it has in this process."""
+
+    connection: int
+
+    def reading_ended(self, why: Exception | None) -> None:
+        """It is in the pool no more (:class:`.pool.Ended`)."""
+
+    def failed(self, failure: Failure) -> None:
+        """A mistake of the server's own was made with what it sent."""
+
+
+@implementer(IReadDescriptor)
+class PoolReader:
+    """The one reader that the reactor knows for all nodes in the pool.
+
+    ``reading`` says whether they are read from.
+    """
+
+    def __init__(
+        self,
+        pool: NodePool,
+        assembler: Assembler,
+        reactor: IServerReactor,
+        errors: InternalErrors,
+    ) -> None:
+        self.reading = False
+        self._pool = pool
+        self._assembler = assembler
+        self._reactor = reactor
+        self._errors = errors
+        self._members: dict[int, Pooled] = {}
+        self._stopped = False
+        self.go_on()
+
+    def join(self, member: Pooled, descriptor: int, source: Source, rest: bytes, rate: int) -> None:
+        """Have the pool read from ``member``, whose socket is ``descriptor``.
+
+        The other parameters are those of :meth:`.pool.NodePool.add`.
+
+        :raises OSError: if it cannot be read from.
+        """
+        self._pool.add(
+            member.connection,
+            descriptor,
+            source.stream,
+            source.handle,
+            rest,
+            rate,
+            source.intake.events,
+            self._reactor.seconds(),
+        )
+        self._members[member.connection] = member
+
+    def leave(self, member: Pooled) -> None:
+        """Have it read from no more, before its socket is closed; it may have left already."""
+        if self._members.pop(member.connection, None) is not None:
+            self._pool.remove(member.connection)
+
+    def silent(self, member: Pooled) -> float:
+        """For how many seconds it has sent nothing; 0 while it is not read from."""
+        if not self.reading or member.connection not in self._members:
+            return 0.0
+        return self._reactor.seconds() - self._pool.heard(member.connection)
+
+    def hold(self) -> None:
+        """Read no node until :meth:`go_on`."""
+        self.reading = False
+        self._reactor.removeReader(self)
+
+    def go_on(self) -> None:
+        """Read on, unless it was stopped."""
+        if not self._stopped:
+            self.reading = True
+            self._reactor.addReader(self)
+
+    def stop(self) -> None:
+        """Read no node any more, for good."""
+        self._stopped = True
+        self.hold()
+
+    def doRead(self) -> None:
+        self._assembler.begin_turn()
+        ended: list[Ended] = []
+        with self._errors.kept_at(POOL):
+            told, ended, _ = self._pool.turn(self._reactor.seconds())
+            for each in told:
+                self._tell(each)
+        self._assembler.end_turn()
+        for connection, why in ended:
+            member = self._members.pop(connection, None)
+            if member is not None:
+                with self._errors.kept_at(POOL):
+                    member.reading_ended(why)
+
+    def _tell(self, told: Told) -> None:
+        try:
+            self._assembler.tell(*told)
+        except Exception:
+            self._members[told.connection].failed(Failure())
+
+    def fileno(self) -> int:
+        return self._pool.fileno()
+
+    def connectionLost(self, reason: Failure) -> None:
+        """The reactor stops."""
+        self.stop()
+
+    def logPrefix(self) -> str:
+        return "pool"
