@@ -4,22 +4,16 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from attrs import frozen
-from twisted.internet.defer import Deferred
 from twisted.internet.endpoints import quoteStringArgument, serverFromString
-from twisted.internet.interfaces import (
-    IListeningPort,
-    IProtocolFactory,
-    IReactorTime,
-    IStreamServerEndpoint,
-)
-from twisted.protocols.tls import TLSMemoryBIOFactory
-from zope.interface import implementer
+from twisted.internet.interfaces import IStreamServerEndpoint
 
 from telemetry_twisted.transport.certificates import CertificateFiles
-from telemetry_twisted.transport.tls import Certificates
+
+if TYPE_CHECKING:
+    from telemetry_twisted.transport.tls import Certificates
 
 _SSL_ARGUMENTS = (
     "port",
@@ -113,22 +107,6 @@ def certificate_files(text: str) -> CertificateFiles | None:
     return TLSDescription.parse(text).files if is_tls(text) else None
 
 
-@implementer(IStreamServerEndpoint)
-class TLSServerEndpoint:
-    """Speaks TLS on what ``endpoint`` listens at, with the certificates that are there then."""
-
-    def __init__(
-        self, endpoint: IStreamServerEndpoint, certificates: Certificates, clock: IReactorTime
-    ) -> None:
-        self._endpoint = endpoint
-        self._certificates = certificates
-        self._clock = clock
-
-    def listen(self, protocolFactory: IProtocolFactory) -> Deferred[IListeningPort]:
-        wrapped = TLSMemoryBIOFactory(self._certificates, False, protocolFactory, self._clock)
-        return self._endpoint.listen(wrapped)
-
-
 def server_endpoint(
     reactor: Any, text: str, renewable: Callable[[Certificates], object]
 ) -> IStreamServerEndpoint:
@@ -140,6 +118,9 @@ def server_endpoint(
     if not is_tls(text):
         return cast(IStreamServerEndpoint, serverFromString(reactor, text))
     description = TLSDescription.parse(text)
+    # Here, so that OpenSSL is only imported where TLS is spoken.
+    from telemetry_twisted.transport.tls import Certificates, TLSServerEndpoint
+
     certificates = Certificates(description.files, reactor)
     renewable(certificates)
     tcp = serverFromString(reactor, description.tcp)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import socket
 import sys
 import time
-from typing import cast
+from typing import TYPE_CHECKING, cast
 
 from twisted.application.service import IService
 from twisted.internet.base import ReactorBase
@@ -15,44 +15,37 @@ from twisted.internet.interfaces import IReactorTime
 from telemetry_twisted.api.access.guard import Guard, Rules
 from telemetry_twisted.api.access.tokens import TokenFile
 from telemetry_twisted.api.http.connections import Connections
-from telemetry_twisted.api.rest.openapi import HERE
-from telemetry_twisted.api.rest.routes import history_routes
 from telemetry_twisted.api.site import api_site, basic_routes
 from telemetry_twisted.api.websocket.frames import event_renderer
 from telemetry_twisted.api.websocket.subscribers import Subscribers
-from telemetry_twisted.clock import never_set_back, use_monotonic_timers
+from telemetry_twisted.clock import use_monotonic_timers
 from telemetry_twisted.endpoints import certificate_files, without_tls
 from telemetry_twisted.errors import InternalErrors
 from telemetry_twisted.hub.admission import AdmissionRules
-from telemetry_twisted.hub.alerts import AlertBook, Thresholds
 from telemetry_twisted.hub.allowed import AllowedNodes
 from telemetry_twisted.hub.backlog import Backlog
-from telemetry_twisted.hub.figures import HubFigures, HubGauges
+from telemetry_twisted.hub.figures import HubFigures
 from telemetry_twisted.hub.hub import Hub
 from telemetry_twisted.hub.ingestion import IngestionServer
 from telemetry_twisted.hub.permits import Permits
 from telemetry_twisted.hub.ring import Ring
-from telemetry_twisted.hub.store.client import StoreClient
 from telemetry_twisted.hub.supervisor import Supervisor
-from telemetry_twisted.hub.watch import Watch
 from telemetry_twisted.ingestion.settings import Settings
 from telemetry_twisted.interfaces import IServerReactor
 from telemetry_twisted.logs import server_log
 from telemetry_twisted.options import MIB, Options
 from telemetry_twisted.reload import Reloads
 from telemetry_twisted.server import SubscriberService, TelemetryServer
-from telemetry_twisted.services.history import HistoryService
 from telemetry_twisted.services.ingestion import AcceptedElsewhere, IngestionService
 from telemetry_twisted.services.listening import Listening, NamedEndpoint, named_endpoint
 from telemetry_twisted.services.starting import Terminal
 from telemetry_twisted.signals import OperatorSignals
-from telemetry_twisted.store.database.opening import open_database
-from telemetry_twisted.store.read.history import History
-from telemetry_twisted.store.schema.policy import Policy
-from telemetry_twisted.store.write.process import Settings as StoreSettings
 from telemetry_twisted.transport.limits import descriptor_limit
-from telemetry_twisted.transport.tls import Certificates
 from telemetry_twisted.turns import Turns
+
+if TYPE_CHECKING:
+    from telemetry_twisted.kept_history import KeptHistory
+    from telemetry_twisted.transport.tls import Certificates
 
 OWN_DESCRIPTORS = 64
 """Open files that the server keeps for itself: databases, logs, what it listens on."""
@@ -82,10 +75,8 @@ def makeService(options: Options) -> IService:
     log = server_log(options.parent)
     if log is not None:
         reloads.add("log file", log.reopen)
-    policy = _policy(options)
-    store_client = (
-        None if options["no-database"] else _store_client(options, policy, reactor, errors)
-    )
+    kept = None if options["no-database"] else _kept_history(options, reactor, errors)
+    store_client = None if kept is None else kept.client
     ring = Ring(
         options["ring-events"],
         options["ring-mib"] * MIB,
@@ -104,12 +95,7 @@ def makeService(options: Options) -> IService:
     figures = HubFigures(
         hub, servers, store, lambda: len(subscribers), lambda: subscribers.events_missed
     )
-    book = AlertBook(_thresholds(options))
-    gauges = None
-    if store_client is not None:
-        gauges = HubGauges(
-            figures, lambda: subscribers.frames, store_client, book, reactor, time.time
-        )
+    gauges = None if kept is None else kept.gauges(figures, lambda: subscribers.frames)
     turns = Turns(reactor)
     subscribers = Subscribers(
         ring,
@@ -127,28 +113,8 @@ def makeService(options: Options) -> IService:
     problems = figures.problems if gauges is None else gauges.own_problems
     routes = basic_routes(subscribers, problems)
     history = None
-    if store_client is not None and gauges is not None:
-        database = open_database(options["database"], reactor)
-        reached = never_set_back(time.time, reactor)
-        found = History(database, policy, time.time, turns, reached)
-        base = str(next(iter(options["public-url"]), HERE))
-        history_routes(routes, found, gauges, reactor, time.time, errors, connections, base)
-        watch = Watch(
-            book,
-            hub,
-            gauges,
-            store_client,
-            subscribers.lagged,
-            subscribers.alerts_changed,
-            reactor,
-            time.time,
-            reached,
-            turns,
-        )
-        store_process = Supervisor(reactor, store_client, time.time, errors)
-        history = HistoryService(
-            store_client, store_process, watch, database, reactor, server.failed
-        )
+    if kept is not None:
+        history = kept.service(hub, subscribers, routes, connections, turns, server.failed)
     rules = _rules(options, reactor, reloads)
     site = api_site(
         routes,
@@ -243,35 +209,11 @@ def _connections(options: Options, reactor: IServerReactor) -> Connections:
     )
 
 
-def _policy(options: Options) -> Policy:
-    return Policy(
-        counts={10: options["retain-10s"], 60: options["retain-1m"], 3600: options["retain-1h"]},
-        states=options["retain-10s"],
-        slots=options["retain-1m"],
-        yearly=options["retain-1h"],
-        raw_seconds=options["retain-events"],
-        raw_events=options["retain-events-max"],
-        raw_bytes=options["retain-events-mib"] * MIB,
-    )
+def _kept_history(options: Options, reactor: IServerReactor, errors: InternalErrors) -> KeptHistory:
+    # Here, so that databases and REST take memory only where history is kept.
+    from telemetry_twisted.kept_history import KeptHistory
 
-
-def _store_client(
-    options: Options, policy: Policy, reactor: IServerReactor, errors: InternalErrors
-) -> StoreClient:
-    settings = StoreSettings(options["database"], policy)
-    return StoreClient(settings.encode(), policy.raw_seconds > 0, reactor, time.time, errors)
-
-
-def _thresholds(options: Options) -> Thresholds:
-    return Thresholds(
-        node_gone=options["alert-node-gone"],
-        not_synced=options["alert-not-synced"],
-        behind=options["alert-behind"],
-        finality=options["alert-finality"],
-        decode_errors=options["alert-decode-errors"],
-        lagging=options["alert-lagging"],
-        store=options["alert-store"],
-    )
+    return KeptHistory(options, reactor, errors)
 
 
 def _nodes_endpoint(options: Options, reactor: IServerReactor) -> NamedEndpoint:

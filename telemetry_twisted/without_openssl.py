@@ -6,14 +6,11 @@ import sys
 
 
 def leave_out_openssl() -> None:
-    """Have Twisted, which is not imported yet, find that pyOpenSSL is not installed.
+    """Have Twisted find that pyOpenSSL is not installed, unless it has been imported already.
 
-    Where it is, ``twisted.internet`` imports it together with ``cryptography``: 8 MiB of each
-    process, and as much of libraries. Twisted goes without; None stands in Python's module cache
-    for what cannot be found (https://docs.python.org/3/reference/import.html#the-module-cache).
-
-    :raises RuntimeError: if it is too late.
+    Where it is installed, ``twisted.internet`` imports it, and ``cryptography`` with it: 8 MiB of
+    each process, and another 10 of libraries. Twisted goes without; None stands in Python's module
+    cache for what cannot be found (https://docs.python.org/3/reference/import.html). Only for
+    processes in which all that runs is known, since nothing can import it afterwards.
     """
-    if "OpenSSL" in sys.modules or "twisted.internet.reactor" in sys.modules:
-        raise RuntimeError("OpenSSL was imported before it was left out; leave it out first")
-    sys.modules["OpenSSL"] = None  # type: ignore[assignment]
+    sys.modules.setdefault("OpenSSL", None)  # type: ignore[arg-type]

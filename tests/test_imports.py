@@ -17,7 +17,6 @@ import pytest
 import telemetry_twisted
 from telemetry_twisted.ingestion.settings import LISTEN_FD, Settings
 from telemetry_twisted.transport.certificates import CertificateFiles
-from telemetry_twisted.without_openssl import leave_out_openssl
 from tests.certificates import make_root
 
 # By number: to import what says so would import Twisted's reactor here.
@@ -38,7 +37,7 @@ BELOW: Mapping[str, Sequence[str]] = {
 }
 """What each room may import of the others."""
 
-ABOVE = {"options", "server", "tap"}
+ABOVE = {"command", "kept_history", "options", "server", "tap"}
 """Those who know the rooms: no room imports them."""
 
 HEAVY = {
@@ -46,11 +45,13 @@ HEAVY = {
     "cryptography",
     "klein",
     "prometheus_client",
-    "service_identity",
     "twisted.web",
     "werkzeug",
 }
-"""What takes much memory, and serves HTTP or TLS; OpenSSL brings ``cryptography``."""
+"""What takes much memory and serves HTTP, and OpenSSL's bindings."""
+
+TLS = {"service_identity", "twisted.internet._sslverify"}
+"""What only TLS brings; ``cryptography`` comes with Autobahn as well."""
 
 DATABASES = {"psycopg2", "sqlite3", "txpostgres"}
 
@@ -101,10 +102,17 @@ for number, wanted in {passed}.items():
     os.dup2(number, wanted)
 runpy.run_module({module!r}, run_name="__main__", alter_sys=True)
 """
-        command = [sys.executable, "-X", "importtime", "-c", start, *arguments]
-        ended = subprocess.run(
-            command, pass_fds=tuple(passed), capture_output=True, text=True, timeout=60
-        )
+        return imported_by(start, arguments, tuple(passed))
+
+
+def imported_by(
+    program: str, arguments: Sequence[str], descriptors: Sequence[int] = ()
+) -> set[str]:
+    """The modules that a program imports until it ends."""
+    command = [sys.executable, "-X", "importtime", "-c", program, *arguments]
+    ended = subprocess.run(
+        command, pass_fds=descriptors, capture_output=True, text=True, timeout=60
+    )
     assert ended.returncode == 0, ended.stderr[-2000:]
     lines = ended.stderr.splitlines()
     return {line.rpartition("|")[2].strip() for line in lines if line.startswith("import time:")}
@@ -124,24 +132,55 @@ def ingestion_settings(certificates: CertificateFiles | None = None) -> str:
 def test_an_ingestion_process_imports_what_it_needs() -> None:
     modules = modules_of("telemetry_twisted.ingestion", ingestion_settings())
     assert "telemetry_twisted.ingestion.process" in modules
-    assert not among(modules, HEAVY | ROOMS_OF_THE_HUB | {"telemetry_twisted.store"} | DATABASES)
+    assert not among(
+        modules, HEAVY | TLS | ROOMS_OF_THE_HUB | {"telemetry_twisted.store"} | DATABASES
+    )
 
 
 def test_an_ingestion_process_that_speaks_tls_imports_it(tmp_path: Path) -> None:
     make_root().issue("server").write(tmp_path)
     files = CertificateFiles(str(tmp_path / "key.pem"), str(tmp_path / "cert.pem"))
     modules = modules_of("telemetry_twisted.ingestion", ingestion_settings(files))
-    tls = {"cryptography", "service_identity"}
-    assert among(modules, HEAVY) == tls
+    assert among(modules, HEAVY | TLS) == {"cryptography", *TLS}
 
 
 def test_the_store_process_imports_what_it_needs() -> None:
     modules = modules_of("telemetry_twisted.store")
     assert "telemetry_twisted.store.write.process" in modules
-    unneeded = HEAVY | ROOMS_OF_THE_HUB | {"telemetry_twisted.ingestion", "txpostgres"}
+    unneeded = HEAVY | TLS | ROOMS_OF_THE_HUB | {"telemetry_twisted.ingestion", "txpostgres"}
     assert not among(modules, unneeded)
 
 
-def test_openssl_cannot_be_left_out_too_late() -> None:
-    with pytest.raises(RuntimeError, match="before it was left out"):
-        leave_out_openssl()
+MAKE_SERVICE = """
+import sys
+from telemetry_twisted.command import Options, makeService
+options = Options()
+options.parent = {}
+options.parseOptions(sys.argv[1:])
+makeService(options)
+"""
+
+
+def modules_of_hub(*arguments: str) -> set[str]:
+    return imported_by(MAKE_SERVICE, arguments)
+
+
+def test_the_hub_imports_what_its_options_turn_on() -> None:
+    modules = modules_of_hub("--no-database")
+    assert "telemetry_twisted.hub.hub" in modules
+    unneeded = TLS | DATABASES - {"sqlite3"} | {"msgspec", "prometheus_client"}
+    of_history = {"telemetry_twisted.api.rest", "telemetry_twisted.store.write"}
+    assert not among(modules, unneeded | of_history | {"telemetry_twisted.ingestion.process"})
+
+
+def test_the_hub_imports_tls_where_it_is_spoken(tmp_path: Path) -> None:
+    make_root().issue("server").write(tmp_path)
+    files = f"privateKey={tmp_path}/key.pem:certKey={tmp_path}/cert.pem"
+    modules = modules_of_hub("--no-database", "--api-endpoint", f"ssl:0:{files}")
+    assert among(modules, TLS) == TLS
+
+
+def test_the_hub_imports_rest_where_history_is_kept(tmp_path: Path) -> None:
+    modules = modules_of_hub("--database", f"sqlite:{tmp_path}/history.sqlite")
+    assert among(modules, {"telemetry_twisted.api.rest", "prometheus_client"})
+    assert not among(modules, TLS | {"psycopg2", "txpostgres"})

@@ -5,19 +5,15 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Callable
-from typing import Any, cast
-
-from twisted.internet.endpoints import serverFromString
+from typing import Any
 
 from telemetry_twisted.api.access.tokens import read_token_file
 from telemetry_twisted.api.access.urls import PublicUrl
-from telemetry_twisted.endpoints import TLSDescription, is_tls
 from telemetry_twisted.hub.allowed import read_node_list
 from telemetry_twisted.jip3.codec import CodecUnavailable, load_codec
 from telemetry_twisted.networks import Networks
 from telemetry_twisted.reading import UNITS, one_of
 from telemetry_twisted.store.database.opening import require_driver
-from telemetry_twisted.transport.tls import load_certificates
 
 Read = Callable[[str], Any]
 """Makes an option's value of its text; raises ValueError with what was expected."""
@@ -40,13 +36,11 @@ def endpoint(*kinds: str) -> Read:
             raise ValueError(
                 f"expected a {' or '.join(f'{kind}:' for kind in kinds)} endpoint, {example}"
             )
+        # Not before a value is looked at: it brings OpenSSL, which not every process needs.
+        from .endpoints import check_endpoint
+
         try:
-            if is_tls(text):
-                description = TLSDescription.parse(text)
-                load_certificates(description.files)
-                serverFromString(cast(Any, None), description.tcp)
-            else:
-                serverFromString(cast(Any, None), text)
+            check_endpoint(text)
         except Exception as error:
             raise ValueError(f"expected a Twisted server endpoint, {example} ({error})") from error
         return text

@@ -6,7 +6,7 @@ import os
 import re
 import socket
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from attrs import frozen
 from twisted.application.service import Service
@@ -23,9 +23,11 @@ from twisted.python.failure import Failure
 
 from telemetry_twisted.addresses import host_and_port
 from telemetry_twisted.endpoints import server_endpoint
-from telemetry_twisted.transport.tls import Certificates
 
 from .starting import CannotStart
+
+if TYPE_CHECKING:
+    from telemetry_twisted.transport.tls import Certificates
 
 _MODE = re.compile(r"(?<!\\):mode=")
 

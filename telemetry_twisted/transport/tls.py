@@ -1,23 +1,27 @@
-"""Certificates that are renewed while the server runs."""
+"""TLS, with certificates that are renewed while the server runs. This imports OpenSSL."""
 
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING
 
 from OpenSSL import SSL, crypto
 from twisted.internet import ssl
-from twisted.internet.interfaces import IOpenSSLServerConnectionCreator, IReactorTime
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import (
+    IListeningPort,
+    IOpenSSLServerConnectionCreator,
+    IProtocolFactory,
+    IReactorTime,
+    IStreamServerEndpoint,
+)
 from twisted.logger import Logger
+from twisted.protocols.tls import TLSMemoryBIOFactory, TLSMemoryBIOProtocol
 from twisted.python.filepath import FilePath
 from zope.interface import implementer
 
 from telemetry_twisted.files import WatchedFiles
 
 from .certificates import CertificateFiles
-
-if TYPE_CHECKING:
-    from twisted.protocols.tls import TLSMemoryBIOProtocol
 
 _CERTIFICATE = re.compile(rb"-----BEGIN CERTIFICATE-----.+?-----END CERTIFICATE-----", re.DOTALL)
 
@@ -121,3 +125,19 @@ class Certificates:
             self._log.error("certificates stay as they were: {error}", error=error)
         else:
             self._log.info("certificates were read again")
+
+
+@implementer(IStreamServerEndpoint)
+class TLSServerEndpoint:
+    """Speaks TLS on what ``endpoint`` listens at, with the certificates that are there then."""
+
+    def __init__(
+        self, endpoint: IStreamServerEndpoint, certificates: Certificates, clock: IReactorTime
+    ) -> None:
+        self._endpoint = endpoint
+        self._certificates = certificates
+        self._clock = clock
+
+    def listen(self, protocolFactory: IProtocolFactory) -> Deferred[IListeningPort]:
+        wrapped = TLSMemoryBIOFactory(self._certificates, False, protocolFactory, self._clock)
+        return self._endpoint.listen(wrapped)

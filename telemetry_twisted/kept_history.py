@@ -1,0 +1,114 @@
+"""The parts that a server has only where history is kept."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+from klein import Klein
+
+from telemetry_twisted.api.http.connections import Connections
+from telemetry_twisted.api.rest.openapi import HERE
+from telemetry_twisted.api.rest.routes import history_routes
+from telemetry_twisted.api.websocket.subscribers import Subscribers
+from telemetry_twisted.clock import never_set_back
+from telemetry_twisted.errors import InternalErrors
+from telemetry_twisted.hub.alerts import AlertBook, Thresholds
+from telemetry_twisted.hub.figures import HubFigures, HubGauges
+from telemetry_twisted.hub.histogram import Histogram
+from telemetry_twisted.hub.hub import Hub
+from telemetry_twisted.hub.store.client import StoreClient
+from telemetry_twisted.hub.supervisor import Supervisor
+from telemetry_twisted.hub.watch import Watch
+from telemetry_twisted.interfaces import IServerReactor
+from telemetry_twisted.options import MIB, Options
+from telemetry_twisted.services.history import HistoryService
+from telemetry_twisted.services.starting import CannotStart
+from telemetry_twisted.store.database.opening import open_database
+from telemetry_twisted.store.read.history import History
+from telemetry_twisted.store.schema.policy import Policy
+from telemetry_twisted.store.write.process import Settings
+from telemetry_twisted.turns import Turns
+
+
+class KeptHistory:
+    """Makes those parts, each when the others that it needs are there.
+
+    ``client`` is the hub's side of the store process.
+    """
+
+    def __init__(self, options: Options, reactor: IServerReactor, errors: InternalErrors) -> None:
+        self._options = options
+        self._reactor = reactor
+        self._errors = errors
+        self._policy = _policy(options)
+        self._book = AlertBook(_thresholds(options))
+        settings = Settings(options["database"], self._policy)
+        keeps_raw = self._policy.raw_seconds > 0
+        self.client = StoreClient(settings.encode(), keeps_raw, reactor, time.time, errors)
+
+    def gauges(self, figures: HubFigures, frames: Callable[[], Histogram]) -> HubGauges:
+        """What is told of the server as it is now, alerts among it.
+
+        :param frames: how many events there were in the frames that subscribers were sent.
+        """
+        self._gauges = HubGauges(figures, frames, self.client, self._book, self._reactor, time.time)
+        return self._gauges
+
+    def service(
+        self,
+        hub: Hub,
+        subscribers: Subscribers,
+        routes: Klein,
+        connections: Connections,
+        turns: Turns,
+        failed: Callable[[CannotStart], None],
+    ) -> HistoryService:
+        """What has history written and alerts raised; REST is added to ``routes``.
+
+        :param failed: told when a database that seemed to come never can.
+        """
+        reactor, errors, gauges = self._reactor, self._errors, self._gauges
+        database = open_database(self._options["database"], reactor)
+        reached = never_set_back(time.time, reactor)
+        history = History(database, self._policy, time.time, turns, reached)
+        base = str(next(iter(self._options["public-url"]), HERE))
+        history_routes(routes, history, gauges, reactor, time.time, errors, connections, base)
+        watch = Watch(
+            self._book,
+            hub,
+            gauges,
+            self.client,
+            subscribers.lagged,
+            subscribers.alerts_changed,
+            reactor,
+            time.time,
+            reached,
+            turns,
+        )
+        process = Supervisor(reactor, self.client, time.time, errors)
+        return HistoryService(self.client, process, watch, database, reactor, failed)
+
+
+def _policy(options: Options) -> Policy:
+    return Policy(
+        counts={10: options["retain-10s"], 60: options["retain-1m"], 3600: options["retain-1h"]},
+        states=options["retain-10s"],
+        slots=options["retain-1m"],
+        yearly=options["retain-1h"],
+        raw_seconds=options["retain-events"],
+        raw_events=options["retain-events-max"],
+        raw_bytes=options["retain-events-mib"] * MIB,
+    )
+
+
+def _thresholds(options: Options) -> Thresholds:
+    return Thresholds(
+        node_gone=options["alert-node-gone"],
+        not_synced=options["alert-not-synced"],
+        behind=options["alert-behind"],
+        finality=options["alert-finality"],
+        decode_errors=options["alert-decode-errors"],
+        lagging=options["alert-lagging"],
+        store=options["alert-store"],
+    )
