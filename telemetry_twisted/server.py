@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Callable
 from typing import Any
 
@@ -112,6 +113,9 @@ class TelemetryServer(MultiService):
         """
         raise_descriptor_limit()
         self._start(super().startService)
+        # What is there now stays, so the collector need not look at it over and over: that takes
+        # longer than an event may.
+        gc.freeze()
         self._terminal.close()
 
     def _start(self, start: Callable[[], None]) -> None:

@@ -41,6 +41,7 @@ from telemetry_twisted.services.listening import Listening, NamedEndpoint, named
 from telemetry_twisted.services.starting import Terminal
 from telemetry_twisted.signals import OperatorSignals
 from telemetry_twisted.transport.limits import descriptor_limit
+from telemetry_twisted.transport.links import together
 from telemetry_twisted.turns import Turns
 
 if TYPE_CHECKING:
@@ -129,7 +130,8 @@ def makeService(options: Options) -> IService:
     nodes = Listening(_nodes_endpoint(options, reactor), AcceptedElsewhere(), server.failed)
     api = Listening(_api_endpoint(options, reactor, reloads), site, server.failed)
     backlog = Backlog(permits, reactor, errors)
-    supervisors = [Supervisor(reactor, each, time.time, errors) for each in servers]
+    links = together(reactor, errors)
+    supervisors = [Supervisor(reactor, each, time.time, errors, links) for each in servers]
     server.assemble(
         OperatorSignals(core, reloads.run, (lambda: None) if log is None else log.rotate),
         nodes,

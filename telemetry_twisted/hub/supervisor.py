@@ -18,7 +18,7 @@ from telemetry_twisted.errors import InternalErrors
 from telemetry_twisted.interfaces import IServerReactor
 from telemetry_twisted.rounds import Rounds
 from telemetry_twisted.transport.child import LINK_FD
-from telemetry_twisted.transport.link import LINK_BYTES, Link
+from telemetry_twisted.transport.link import LINK_BYTES, Link, Waiting
 from telemetry_twisted.transport.reserve import DescriptorReserve
 
 from .child import Child, ChildState
@@ -45,18 +45,25 @@ class Supervisor(Service):
 
     :param now: tells since when.
     :param errors: where mistakes of the hub's side of the child stay.
+    :param links: where its link waits, beside others, if not with the reactor.
     """
 
     _log = Logger()
 
     def __init__(
-        self, reactor: IServerReactor, child: Child, now: Now, errors: InternalErrors
+        self,
+        reactor: IServerReactor,
+        child: Child,
+        now: Now,
+        errors: InternalErrors,
+        links: Waiting | None = None,
     ) -> None:
         self.condition = child.condition
         self._reactor = reactor
         self._child = child
         self._now = now
         self._errors = errors
+        self._links = links
         self._reserve = DescriptorReserve(RESERVE)
         self._looks = Rounds(self._look, SUPERVISION, reactor, errors)
         self._run: Run | None = None
@@ -125,7 +132,7 @@ class Supervisor(Service):
             self._run = run
             kept.pop_all()
         try:
-            Link(self._reactor, here, run, self._errors).start()
+            Link(self._reactor, here, run, self._errors, self._links).start()
         except Exception:
             self._errors.note(SUPERVISION, Failure())
             here.close()

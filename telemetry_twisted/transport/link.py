@@ -35,6 +35,22 @@ _FLUSH_BYTES = LINK_BYTES // 4
 _RESUME_BYTES = LINK_BYTES // 4
 
 
+class Waiting(Protocol):
+    """Where links wait until they can be read or written: the reactor, or :class:`.Links`."""
+
+    def addReader(self, link: Link, /) -> None:
+        """Have ``link`` read when there is something."""
+
+    def removeReader(self, link: Link, /) -> None:
+        """Have it read no more."""
+
+    def addWriter(self, link: Link, /) -> None:
+        """Have ``link`` write when there is room."""
+
+    def removeWriter(self, link: Link, /) -> None:
+        """Have it write no more."""
+
+
 class RecordHandler(Protocol):
     """What is told of a link's records."""
 
@@ -45,7 +61,7 @@ class RecordHandler(Protocol):
         """A record has come; ``body`` is good until this returns."""
 
     def records_done(self) -> None:
-        """The records of one read have all been handed over."""
+        """The records of one turn have all been handed over."""
 
     def link_lost(self, reason: Failure) -> None:
         """No more records will come."""
@@ -81,6 +97,7 @@ class Link:
 
     :param connected: a connected stream socket, which the link closes in the end.
     :param errors: where mistakes in the handling of a record stay.
+    :param waiting: where it waits until it can be read or written, if not with the reactor.
     """
 
     def __init__(
@@ -89,14 +106,16 @@ class Link:
         connected: socket.socket,
         handler: RecordHandler,
         errors: InternalErrors,
+        waiting: Waiting | None = None,
     ) -> None:
         connected.setblocking(False)
-        self._reactor = reactor
+        self._waiting = waiting or reactor
         self._socket = connected
         self._handler = handler
         self._errors = errors
         self._incoming = bytearray(LINK_BYTES)
         self._held = 0
+        self._was_read = False
         self._sender = Sender(self, reactor, self._relieve)
         self._awaiting_room = False
         self._producer: IPushProducer | None = None
@@ -105,7 +124,7 @@ class Link:
 
     def start(self) -> None:
         """Read and write from now on."""
-        self._reactor.addReader(self)
+        self._waiting.addReader(self)
         self._handler.link_made(self)
 
     @property
@@ -146,11 +165,11 @@ class Link:
     def await_room(self) -> None:
         if not self._awaiting_room:
             self._awaiting_room = True
-            self._reactor.addWriter(self)
+            self._waiting.addWriter(self)
 
     def all_out(self) -> None:
-        self._reactor.removeReader(self)
-        self._reactor.removeWriter(self)
+        self._waiting.removeReader(self)
+        self._waiting.removeWriter(self)
         self.connectionLost(Failure(CONNECTION_DONE))
 
     def broken(self) -> None:
@@ -164,7 +183,7 @@ class Link:
         self._awaiting_room = False
         self._sender.room()
         if not self._awaiting_room and not self._lost:
-            self._reactor.removeWriter(self)
+            self._waiting.removeWriter(self)
         self._relieve()
 
     def _relieve(self) -> None:
@@ -175,8 +194,11 @@ class Link:
             with self._errors.kept_at(PRODUCER):
                 self._producer.resumeProducing()
 
-    # The interfaces say Failure; what reactors take is an exception, as from Twisted's transports.
-    def doRead(self) -> Exception | None:  # type: ignore[override]
+    def read_records(self) -> Exception | None:
+        """Read what there is, once, and hand over the whole records in it.
+
+        :returns: why nothing will come any more, if so.
+        """
         view = memoryview(self._incoming)
         try:
             count = self._socket.recv_into(view[self._held :])
@@ -186,18 +208,34 @@ class Link:
             return CONNECTION_LOST
         if not count:
             return CONNECTION_DONE
+        self._was_read = True
         filled = self._held + count
         at = hand_over(view[:filled], self._handler, self._errors)
         self._held = filled - at
-        rest = bytes(view[at:filled])
-        if self._held >= PREFIX.size:
+        if self._held:
+            self._keep(bytes(view[at:filled]))
+        return None
+
+    def _keep(self, rest: bytes) -> None:
+        """Begin the next read with ``rest``, which is not whole yet."""
+        if len(rest) >= PREFIX.size:
             whole = PREFIX.size - 1 + PREFIX.unpack_from(rest)[0]
             if whole > len(self._incoming):
                 self._incoming = bytearray(whole)
-        self._incoming[: self._held] = rest
-        with self._errors.kept_at(RECORD):
-            self._handler.records_done()
-        return None
+        self._incoming[: len(rest)] = rest
+
+    def read_done(self) -> None:
+        """The turn is over: say so, if something was read in it."""
+        if self._was_read:
+            self._was_read = False
+            with self._errors.kept_at(RECORD):
+                self._handler.records_done()
+
+    # The interfaces say Failure; what reactors take is an exception, as from Twisted's transports.
+    def doRead(self) -> Exception | None:  # type: ignore[override]
+        end = self.read_records()
+        self.read_done()
+        return end
 
     def connectionLost(self, reason: Failure) -> None:
         if self._lost:

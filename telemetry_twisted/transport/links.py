@@ -1,0 +1,135 @@
+"""Links that are read together, so that what they bring in one turn is handed on as one.
+
+The hub has a link to each ingestion process, and what comes over any of them goes to the same
+subscribers. Read one by one, each read would wake them all; read in one turn, all do it once.
+"""
+
+from __future__ import annotations
+
+import select
+from collections.abc import Callable
+
+from twisted.internet.interfaces import IReadDescriptor
+from twisted.internet.main import CONNECTION_LOST
+from twisted.python.failure import Failure
+from zope.interface import implementer
+
+from telemetry_twisted.errors import InternalErrors
+from telemetry_twisted.interfaces import IServerReactor
+
+from .link import Link, Waiting
+
+LINKS_A_TURN = 4
+"""Most links that are read before what they brought is handed on; the others are read next."""
+
+LINKS = "turn of the links"
+"""The place of mistakes that end a link (:class:`.InternalErrors`)."""
+
+
+def no_company() -> None:
+    """Do not wait for more to come."""
+
+
+def together(
+    reactor: IServerReactor, errors: InternalErrors, linger: Callable[[], None] = no_company
+) -> Waiting:
+    """Where links are to wait that are read together: with the reactor where there is no epoll.
+
+    :param linger: as for :class:`Links`.
+    """
+    return Links(reactor, errors, linger) if hasattr(select, "epoll") else reactor
+
+
+@implementer(IReadDescriptor)
+class Links:
+    """Where links wait until they can be read or written, instead of with the reactor each.
+
+    It is one reader of the reactor's, readable when one of its links is ready. In a turn those that
+    are ready are read, and then each is told that it was (:meth:`.Link.read_done`).
+
+    :param linger: called before a turn; it may wait for a moment, so that more is ready.
+    """
+
+    def __init__(
+        self,
+        reactor: IServerReactor,
+        errors: InternalErrors,
+        linger: Callable[[], None] = no_company,
+    ) -> None:
+        self._reactor = reactor
+        self._errors = errors
+        self._linger = linger
+        self._ready = select.epoll()
+        self._links: dict[int, Link] = {}  # while they are open, by descriptor
+        self._awaited: dict[Link, int] = {}  # what each waits for; they are those of _links
+
+    def addReader(self, link: Link) -> None:
+        """Read ``link`` when there is something."""
+        self._await(link, self._awaited.get(link, 0) | select.EPOLLIN)
+
+    def removeReader(self, link: Link) -> None:
+        """Read ``link`` no more."""
+        self._await(link, self._awaited.get(link, 0) & ~select.EPOLLIN)
+
+    def addWriter(self, link: Link) -> None:
+        """Have ``link`` write when there is room."""
+        self._await(link, self._awaited.get(link, 0) | select.EPOLLOUT)
+
+    def removeWriter(self, link: Link) -> None:
+        """Have ``link`` write no more."""
+        self._await(link, self._awaited.get(link, 0) & ~select.EPOLLOUT)
+
+    def _await(self, link: Link, events: int) -> None:
+        before = self._awaited.get(link, 0)
+        if events == before:
+            return
+        descriptor = link.fileno()
+        if not before:
+            self._ready.register(descriptor, events)
+            if not self._links:
+                self._reactor.addReader(self)
+            self._links[descriptor] = link
+        elif events:
+            self._ready.modify(descriptor, events)
+        else:
+            self._ready.unregister(descriptor)
+            del self._links[descriptor], self._awaited[link]
+            if not self._links:
+                self._reactor.removeReader(self)
+            return
+        self._awaited[link] = events
+
+    def doRead(self) -> None:
+        self._linger()
+        read: list[Link] = []
+        for descriptor, events in self._ready.poll(0, LINKS_A_TURN):
+            link = self._links.get(descriptor)
+            if link is None:
+                continue  # another one's records have had it closed
+            if events & select.EPOLLOUT:
+                link.doWrite()
+            if events != select.EPOLLOUT:
+                read.append(link)
+                self._read(link)
+        for link in read:
+            link.read_done()
+
+    def _read(self, link: Link) -> None:
+        try:
+            end = link.read_records()
+        except Exception:
+            self._errors.note(LINKS, Failure())
+            end = CONNECTION_LOST
+        if end is not None:
+            self.removeReader(link)
+            self.removeWriter(link)
+            link.connectionLost(Failure(end))
+
+    def fileno(self) -> int:
+        return self._ready.fileno()
+
+    def connectionLost(self, reason: Failure) -> None:
+        """The reactor stops."""
+
+    def logPrefix(self) -> str:
+        return "links"
