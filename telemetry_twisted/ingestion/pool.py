@@ -16,9 +16,6 @@ from telemetry_twisted.jip3.codec import Fault, Stream
 READ_BYTES = 1 << 15
 """How much is read from a node at once, which is also what it may hold while the hub is busy."""
 
-TURN_SOCKETS = 256
-"""How many nodes are read from in a turn, at most."""
-
 TURN_BYTES = 1 << 17
 """After how many bytes a turn ends, so that the reactor gets to do other things: milliseconds."""
 

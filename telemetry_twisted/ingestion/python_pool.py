@@ -10,8 +10,11 @@ from telemetry_twisted.jip3.codec import Stream
 
 from .chunks import ChunkWriter
 from .intake import Intake
-from .pool import READ_BYTES, TURN_BYTES, TURN_SOCKETS, Ended, Told, Turn
+from .pool import READ_BYTES, TURN_BYTES, Ended, Told, Turn
 from .unfinished import Unfinished
+
+TURN_SOCKETS = 256
+"""How many nodes are read from in a turn, at most."""
 
 
 class _Connection:
