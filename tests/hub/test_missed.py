@@ -111,8 +111,11 @@ class Reader:
     def register_producer(self, producer: object) -> None:
         pass
 
-    def send(self, *pieces: bytes) -> None:
+    def queue(self, *pieces: bytes) -> None:
         self.taken += len(pieces)
+
+    def flush(self) -> None:
+        pass
 
 
 class InventedNodesTests(SynchronousTestCase):

@@ -23,6 +23,7 @@ from telemetry_twisted.transport.link import Link
 
 from .in_vain import MOST_IN_VAIN, InVain
 from .losses import Losses
+from .outbox import Outbox
 from .pending import Pending
 from .raw import RawEvents
 from .record import Record, connected_body, gone_body
@@ -67,9 +68,10 @@ class StoreClient:
         self.server = uuid4().hex
         self._settings = ujson.dumps({**ujson.loads(settings), "server": self.server}).encode()
         self._raw_events = raw_events
+        self._clock = clock
         self._now = now
         self._standing = Standing(clock)
-        self._link: Link | None = None
+        self._outbox: Outbox | None = None
         self._flowing = False
         self._resumed = False
         self._draining = False
@@ -98,11 +100,11 @@ class StoreClient:
             self._standing.late()
 
     def link_made(self, link: Link) -> None:
-        self._link = link
+        self._outbox = Outbox(link, self._clock)
         self._flowing = True
         self._spoke = False
         link.register_producer(self)
-        link.send(records.encode_record(records.SETTINGS, self._settings))
+        self._outbox.put(records.encode_record(records.SETTINGS, self._settings))
         if not self.pending.in_doubt:
             self._resume()
 
@@ -115,7 +117,9 @@ class StoreClient:
         self._last_sent = self.pending.sent
         self._untouched = self.pending.ended()
         self.raw.process_ended()
-        self._link = None
+        if self._outbox is not None:
+            self._outbox.close()
+            self._outbox = None
         self._flowing = self._resumed = False
 
     def process_ended(self, reason: str) -> None:
@@ -158,7 +162,7 @@ class StoreClient:
                 lost=lost,
             )
         self._standing.told(status)
-        if self._link is not None and not self._resumed and not self.pending.in_doubt:
+        if self._outbox is not None and not self._resumed and not self.pending.in_doubt:
             self._resume()
         else:
             self._send_waiting()
@@ -210,8 +214,8 @@ class StoreClient:
             # The store will not be told whose it is.
             self.raw.withhold(chunk.count)
         elif self._flowing and self._resumed and self.raw.pass_on(chunk):
-            assert self._link is not None
-            self._link.send(*chunk.encode())
+            assert self._outbox is not None
+            self._outbox.put(*chunk.encode())
         else:
             self.raw.wait(chunk, self.pending.last)
             self._send_waiting()
@@ -239,13 +243,13 @@ class StoreClient:
 
     def _send_waiting(self) -> None:
         """Send what waits, in order, while the link takes it."""
-        link = self._link
-        if link is None or not self._resumed or self.raw.waits_to_hear:
+        outbox = self._outbox
+        if outbox is None or not self._resumed or self.raw.waits_to_hear:
             return
         while self._flowing:
             chunk = self.raw.next(self.pending.sent)
             if chunk is not None:
-                link.send(*chunk.encode())
+                outbox.put(*chunk.encode())
             elif self.pending.waits:
                 self._send(self.pending.next())
             else:
@@ -254,14 +258,14 @@ class StoreClient:
             self._send_last()
 
     def _send(self, record: Record) -> None:
-        assert self._link is not None
+        assert self._outbox is not None
         connection = record.connection
         if record.state is not None:
             nodes = {handle: each.node_id for handle, each in record.state.items()}
             self.raw.owners.resumed(record.number, nodes)
         elif connection is not None and record.kind == records.NODE_CONNECTED:
             self.raw.owners.connected(record.number, connection.handle, connection.node_id)
-        self._link.send(record.encode())
+        self._outbox.put(record.encode())
 
     # The end
 
@@ -273,7 +277,7 @@ class StoreClient:
         self._draining = True
         self._samples.stop()
         self.raw.finish()
-        if self._link is None and self.condition.pid is None:
+        if self._outbox is None and self.condition.pid is None:
             self._tell_what_is_left("there was no store process")
         self._send_waiting()
 
@@ -281,10 +285,11 @@ class StoreClient:
         """Send what says that it was all, once all else was sent."""
         if self._drained or not self._flowing or self.pending.waits or self.raw.waiting:
             return
-        assert self._link is not None
+        assert self._outbox is not None
         self._drained = True
         self._send_sampled()
-        self._link.send(records.encode_record(records.DRAIN))
+        self._outbox.put(records.encode_record(records.DRAIN))
+        self._outbox.flush()
 
     def _tell_what_is_left(self, reason: str) -> None:
         left = self.pending.remains()

@@ -28,7 +28,13 @@ much more than those, it is done again, and at last the oldest chunks are withhe
 """
 
 SHARE_SECONDS = 0.5
-"""How often room that is not enough is shared out."""
+"""How often room that is not enough is shared out, if each node gets as many as are worth it."""
+
+WORTH_SHARING = 20
+"""So many: an event costs more the fewer of its neighbours in a chunk are kept with it."""
+
+LONGEST_SHARE_SECONDS = 2.0
+"""How often it is shared out if there are fewer for each."""
 
 EMPTIED_AT_ONCE = 500
 """Chunks of which nothing is left that are passed over in a row, so that all else goes on."""
@@ -81,7 +87,7 @@ class RawEvents:
         self._given_before = 0
         self._goes = False
         self._finishing = False
-        self._shared = clock.seconds() - SHARE_SECONDS
+        self._shared = clock.seconds() - LONGEST_SHARE_SECONDS
 
     # Chunks come and go
 
@@ -99,11 +105,16 @@ class RawEvents:
 
     def wait(self, chunk: Chunk, after: int) -> None:
         """Keep ``chunk``, which came after record ``after``, until there is room."""
-        if self._enough is not None:
-            welcome = self._welcome(chunk, self._enough)
-            if welcome is None:
+        enough = self._enough
+        if enough is not None:
+            counts = self._counts
+            most = [n if counts.get(handle, 0) < enough else 0 for handle, n in chunk.runs]
+            if not any(most):
+                self.withheld += chunk.count
                 return
-            chunk = welcome
+            if not all(most):
+                self.withhold(chunk.count - sum(most))
+                chunk = chunk.cut(most)
         self._queue.append(_Waiting(after, chunk))
         self._bytes += chunk.size
         self._count(chunk, 1)
@@ -116,12 +127,6 @@ class RawEvents:
             self._enough = self._share_out(self.waiting // 2)
         while self._fullness() > 1:
             self._drop_oldest()
-
-    def _welcome(self, chunk: Chunk, enough: int) -> Chunk | None:
-        """What of a chunk may wait: runs of nodes of which there is not enough so far."""
-        counts = self._counts
-        most = [count if counts.get(handle, 0) < enough else 0 for handle, count in chunk.runs]
-        return chunk if all(most) else self._cut(chunk, most)
 
     def _fullness(self) -> float:
         chunks = len(self._queue) + len(self._ready)
@@ -208,7 +213,9 @@ class RawEvents:
     def _decide(self) -> None:
         self._goes = self.waiting <= self._room
         now = self._clock.seconds()
-        due = self._room > 0 and now - self._shared >= SHARE_SECONDS
+        few = self._room < WORTH_SHARING * len(self._counts)
+        wait = LONGEST_SHARE_SECONDS if few else SHARE_SECONDS
+        due = self._room > 0 and now - self._shared >= wait
         if self._goes:
             self._enough = None
         elif due or self._finishing:

@@ -147,12 +147,19 @@ class WaitingTests(SynchronousTestCase):
 
     def test_room_is_shared_out_every_half_second_at_most(self) -> None:
         for _ in range(2):
-            self.raw.wait(chunk([(1, 10)]), 0)
-        self.assertEqual([each.count for each in told(self.raw, 5)], [5])
+            self.raw.wait(chunk([(1, 40)]), 0)
+        self.assertEqual([each.count for each in told(self.raw, 20)], [20])
         for _ in range(2):
-            self.raw.wait(chunk([(1, 10)]), 0)
+            self.raw.wait(chunk([(1, 40)]), 0)
         self.clock.advance(0.4)
-        self.assertEqual(told(self.raw, 5), [])
-        self.assertEqual(self.raw.waiting, 10)  # twice of what there was room for is enough
+        self.assertEqual(told(self.raw, 20), [])
+        self.assertEqual(self.raw.waiting, 40)  # twice of what there was room for is enough
         self.clock.advance(0.2)
-        self.assertEqual([each.count for each in told(self.raw, 5)], [5])
+        self.assertEqual([each.count for each in told(self.raw, 20)], [20])
+
+    def test_room_for_a_few_events_of_each_node_is_shared_out_less_often(self) -> None:
+        self.assertEqual(told(self.raw, 100), [])
+        for seconds, gone in ((0, [10]), (0.6, []), (1.3, []), (0.2, [10])):
+            self.raw.wait(chunk([(1, 30), (2, 30)]), 0)
+            self.clock.advance(seconds)
+            self.assertEqual([each.count for each in told(self.raw, 10)], gone)
