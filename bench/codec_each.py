@@ -31,4 +31,5 @@ def run(settings: Settings) -> Report:
         "Codec, each event, one core",
         interleave(settings.repeats, "events/s", measures),
         tuple(Target(case, "compiled", 10, against=(case, "A")) for case in cases),
+        about="events of this type a second of processor time that become finished messages.",
     )

@@ -45,6 +45,7 @@ def run(settings: Settings) -> Report:
             Target(CASE, "compiled", 25, against=(CASE, "A")),
             Target(CASE, "python", 1.8, against=(CASE, "A")),
         ),
+        about="events a second of processor time that become finished messages.",
     )
 
 

@@ -17,9 +17,9 @@ from .processes import HOST as HOST
 from .processes import START_SECONDS, Child, await_true, free_port, module, process
 from .processes import BenchError as BenchError
 from .progress import Progress
-from .subscriber import greeting
 from .systems import INGESTION_PROCESSES, System
 from .traffic import NODES
+from .websocket import greeting
 
 
 @frozen

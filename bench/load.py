@@ -38,6 +38,9 @@ FLOOD_SLICE = 65536
 SEND_BUFFER = 262144
 """Bytes that the kernel takes from a node before it blocks."""
 
+NODES_AN_ADDRESS = 1024
+"""A server may bound what comes from one address: so many nodes come from each of our machine's."""
+
 JAM_EPOCH = 1_735_732_800_000_000
 """2025-01-01T12:00:00Z in microseconds of Unix time (JIP-3, timestamps)."""
 
@@ -60,11 +63,11 @@ class Node:
     it may still send.
     """
 
-    def __init__(self, information: bytes, at: int, host: str, port: int) -> None:
+    def __init__(self, information: bytes, at: int, index: int, host: str, port: int) -> None:
         self.at = at
         self.sent = 0
         self.left = sys.maxsize
-        self.socket = socket.create_connection((host, port))
+        self.socket = socket.create_connection((host, port), source_address=_source(index))
         self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER)
         self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.socket.sendall(information)
@@ -87,6 +90,12 @@ class Node:
         self.socket.close()
 
 
+def _source(index: int) -> tuple[str, int] | None:
+    """Where a node connects from: all of 127.0.0.0/8 is our own machine."""
+    others = index // NODES_AN_ADDRESS
+    return (f"127.0.0.{1 + others}", 0) if others else None
+
+
 class Load:
     """``nodes`` connections that send the block of ``traffic``, each from another event on."""
 
@@ -102,8 +111,10 @@ class Load:
         self._stamp = stamp
         self._begins = [index * block.count // nodes for index in range(nodes)]
         self._nodes = [
-            Node(information, block.offsets[begin], host, port)
-            for information, begin in zip(traffic.informations, self._begins, strict=False)
+            Node(information, block.offsets[begin], index, host, port)
+            for index, (information, begin) in enumerate(
+                zip(traffic.informations, self._begins, strict=False)
+            )
         ]
 
     def flood(self, seconds: float, events: int | None = None) -> None:

@@ -43,6 +43,8 @@ def run(settings: Settings) -> Report:
         costs,
         (Target(many, "compiled", 1.5, at_most=True, against=(few, "compiled")),),
         less_is_better=True,
+        about="processor time that the hub takes for an event delivered, beyond what it takes when "
+        "nobody reads.",
     )
 
 

@@ -39,6 +39,8 @@ def run(settings: Settings) -> Report:
             Target(few, "compiled", 1_500_000),
             Target(many, "compiled", 0.85, against=(few, "compiled")),
         ),
+        about="events a second from the first one sent until all are in the ring, with nobody who "
+        "reads them.",
     )
 
 

@@ -7,19 +7,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import matplotlib as mpl
-from matplotlib import pyplot
 from rich.console import Console
 from rich.table import Table
 
-from .rows import Report, Row, Target
+from .plots import plot
+from .rows import MANY_ROWS, Report, Row, Target, number
 from .systems import SYSTEMS, System, labels, references
-
-MANY_ROWS = 40
-"""A report with more rows is shown with a line for each case, not for each row."""
-
-_COLOURS = {"A": "#9aa5b1", "B": "#52606d", "python": "#7db8e8", "compiled": "#1f6fb2"}
-_OTHER_COLOURS = ("#d08c2f", "#7a9e4f", "#8a6bb1", "#4f8aa8")
 
 
 def show_machine(console: Console, machine: dict[str, Any]) -> None:
@@ -135,7 +128,7 @@ def save(
 ) -> None:
     """Write ``NAME.json`` and ``NAME.svg``."""
     save_figures(directory, report, machine, systems)
-    plot(directory / f"{report.name}.svg", report, systems)
+    plot(directory / f"{report.name}.svg", report, labels(systems))
 
 
 def save_figures(
@@ -186,58 +179,6 @@ def _target_as_json(report: Report, target: Target) -> dict[str, Any]:
         "value": value,
         "reached": reached,
     }
-
-
-def plot(path: Path, report: Report, systems: Sequence[System] = SYSTEMS) -> None:
-    """A bar for each row; of many rows, only for those of the compiled codec, against A."""
-    mpl.use("svg")
-    mpl.rcParams["svg.fonttype"] = "none"
-    mpl.rcParams["svg.hashsalt"] = report.name
-    groups = _bars(report, labels(systems))
-    heights = [0.28 * len(bars) + 0.9 for bars in groups.values()]
-    figure, all_axes = pyplot.subplots(
-        len(groups), 1, figsize=(9, sum(heights)), height_ratios=heights, squeeze=False
-    )
-    for axes, (unit, bars) in zip(all_axes[:, 0], groups.items(), strict=True):
-        names, figures, colours = zip(*bars, strict=True)
-        drawn = axes.barh(names, figures, color=colours)
-        axes.bar_label(drawn, list(map(number, figures)), padding=3, fontsize=8)
-        axes.invert_yaxis()
-        axes.set_xlabel(f"{unit} ({'less' if report.less_is_better else 'more'} is better)")
-        axes.tick_params(labelsize=8)
-        axes.spines[["top", "right"]].set_visible(False)
-        if min(figures) > 0 and max(figures) > 30 * min(figures):
-            axes.set_xscale("log")
-        axes.xaxis.set_major_formatter(lambda value, _: number(value))
-        axes.margins(x=0.12, y=0.01)
-    all_axes[0, 0].set_title(report.title, loc="left", fontsize=11)
-    figure.tight_layout()
-    figure.savefig(path, metadata={"Date": None})
-    pyplot.close(figure)
-
-
-def _bars(report: Report, names: dict[str, str]) -> dict[str, list[tuple[str, float, str]]]:
-    """(label, figure, colour) by unit."""
-    groups: dict[str, list[tuple[str, float, str]]] = {}
-    if len(report.rows) > MANY_ROWS:
-        for row in report.rows:
-            if row.system == "compiled" and (ratio := report.ratio(row, "A")) is not None:
-                bar = (row.case, ratio, _COLOURS["compiled"])
-                groups.setdefault("times baseline A", []).append(bar)
-    else:
-        colours = dict(_COLOURS)
-        spare = iter(_OTHER_COLOURS)
-        for row in report.rows:
-            if row.system not in colours:
-                colours[row.system] = next(spare)
-            label = f"{row.case}: {names.get(row.system, row.system)}"
-            groups.setdefault(row.unit, []).append((label, row.figure, colours[row.system]))
-    return groups
-
-
-def number(value: float) -> str:
-    """``value`` with three digits that count, or all before the point."""
-    return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}"
 
 
 def _times(ratio: float | None) -> str:

@@ -1,4 +1,4 @@
-"""A ring that is fed inside the hub's process, to 1, 10, 100 and 500 subscribers to all."""
+"""A ring that is fed inside the hub's process, to 1, 10, 100, 500 and 1,000 subscribers to all."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from contextlib import ExitStack
 from . import harness
 from .harness import BenchError, Server
 from .progress import Progress, new_progress
-from .rows import Measure, Report, Sample, Target, interleave
+from .rows import Measure, Report, Row, Sample, Target, interleave
 from .settings import Settings
 from .systems import COMPILED, System
 
-COUNTS = (1, 10, 100, 500)
+COUNTS = (1, 10, 100, 500, 1000)
 ONE_BY_ONE = "compiled, --ws-batch 1"
 COMPARED = {"A": (1,), "B": (1, 100), ONE_BY_ONE: (1,)}
 """The numbers of subscribers for which these systems are measured; the others are for all."""
@@ -20,8 +20,13 @@ COMPARED = {"A": (1,), "B": (1, 100), ONE_BY_ONE: (1,)}
 SETTLE_SECONDS = 0.3
 
 
-def run(settings: Settings) -> Report:
-    """Events per second that all subscribers together read; none may be missed."""
+COST = "cost, µs"
+FLAT = 1.2
+"""How much more an event may cost with many subscribers than with one."""
+
+
+def run(settings: Settings) -> tuple[Report, Report]:
+    """Events per second that all subscribers together read, none may be missed; and their cost."""
     with ExitStack() as stack:
 
         def fed(system: System, **options: int) -> tuple[Server, Progress]:
@@ -40,7 +45,8 @@ def run(settings: Settings) -> Report:
         rows = interleave(settings.repeats, "events/s", measures)
     one, *more = map(_case, COUNTS)
     fewer = [one, *more]
-    return Report(
+    costs = tuple(_cost(row) for row in rows if row.system not in ("A", "B", ONE_BY_ONE))
+    speed = Report(
         "ring_to_subscribers",
         "Ring to subscribers, fed inside the hub's process",
         rows,
@@ -52,8 +58,27 @@ def run(settings: Settings) -> Report:
                 for before, case in zip(fewer, more, strict=False)
             ),
         ),
-        notes=("the figure is what all subscribers together read; they share two cores with it",),
+        about="events a second that all subscribers together read, as fast as they do, with "
+        "nothing lost; they share the cores with the hub.",
     )
+    cost = Report(
+        "cost_by_subscribers",
+        "What the delivery of an event costs as subscribers become more",
+        costs,
+        tuple(
+            Target(case, "compiled", FLAT, at_most=True, against=(one, "compiled")) for case in more
+        ),
+        less_is_better=True,
+        about="processor time that the hub takes for an event that one of the subscribers reads, "
+        "as fast as all of them do.",
+        axis="subscribers",
+    )
+    return speed, cost
+
+
+def _cost(row: Row) -> Row:
+    samples = tuple(Sample(sample.details[COST]) for sample in row.samples)
+    return Row(row.case, row.system, "µs/event", samples)
 
 
 def _case(count: int) -> str:
@@ -72,15 +97,17 @@ def _measure_of(server: Server, progress: Progress, count: int, seconds: float) 
             watch = harness.Watch.of(server, subscribers=readers)
             start = time.monotonic()
             time.sleep(seconds)
-            shares, end = watch.shares(), time.monotonic()
+            shares, spent, end = watch.shares(), watch.server_seconds(), time.monotonic()
             result = readers.stop()
             progress.value = 0
         if any(result["skipped"]) or result["closed"]:
             raise BenchError(f"{server.system}: subscribers missed events or were closed")
+        rate = harness.rate(result["samples"], start, end)
         details = {
+            COST: 1e6 * spent / (end - start) / rate,
             "events a frame": sum(result["events"]) / max(1, result["frames"]),
             **shares,
         }
-        return Sample(harness.rate(result["samples"], start, end), details)
+        return Sample(rate, details)
 
     return measure

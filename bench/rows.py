@@ -9,6 +9,9 @@ from attrs import field, frozen
 
 Measure = Callable[[], "Sample"]
 
+MANY_ROWS = 40
+"""A report with more rows is shown with a line for each case, not for each row."""
+
 
 @frozen
 class Sample:
@@ -67,6 +70,7 @@ class Target:
 class Report:
     """The outcome of a benchmark: ``name`` is that of its files, ``title`` what was asked.
 
+    Where ``axis`` is given, cases are numbers of what it names, and are drawn along it.
     ``about`` says in a sentence what a figure of it measures; ``cases`` does so for a case in which
     it is something else.
     """
@@ -79,6 +83,7 @@ class Report:
     notes: tuple[str, ...] = ()
     about: str = field(default="", kw_only=True)
     cases: Mapping[str, str] = field(factory=dict, kw_only=True)
+    axis: str = field(default="", kw_only=True)
 
     def measures(self, case: str) -> str:
         """What the figures of a case measure, in a sentence."""
@@ -119,3 +124,8 @@ def interleave(
         for key, measure in measures.items():
             samples[key].append(measure())
     return tuple(Row(case, system, unit, tuple(taken)) for (case, system), taken in samples.items())
+
+
+def number(value: float) -> str:
+    """``value`` with three digits that count, or all before the point."""
+    return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}"

@@ -15,6 +15,8 @@ from attrs import frozen
 
 CORES = 341
 NODES = 1024
+MOST_NODES = 4096
+"""As many have information to introduce themselves with."""
 
 RECORDED_NODES = 4
 """How many nodes a block is recorded of, each for a slot of six seconds."""
@@ -37,8 +39,8 @@ class Block:
 class Traffic:
     """What nodes send: ``informations`` their first messages, ``block`` the events of some.
 
-    ``node_ids`` are as the server shows them. The events are those that a busy network of
-    :data:`NODES` validators sends, in the same shares.
+    There are :data:`MOST_NODES` of both; ``node_ids`` are as the server shows them. The events are
+    those that a busy network of :data:`NODES` validators sends, in the same shares.
     """
 
     node_ids: tuple[str, ...]
@@ -78,9 +80,10 @@ def simulate() -> Traffic:
         node.advance(node.begins + SLOT)
         slot = node.advance(node.begins + 2 * SLOT)
         frames += (len(content).to_bytes(4, "little") + content for content in messages(slot))
+    many = Network(nodes=MOST_NODES, cores=CORES)
     return Traffic(
-        tuple(network.node_id(index) for index in range(NODES)),
-        tuple(network.node_information(index) for index in range(NODES)),
+        tuple(map(many.node_id, range(MOST_NODES))),
+        tuple(map(many.node_information, range(MOST_NODES))),
         block_of(frames),
     )
 

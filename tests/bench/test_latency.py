@@ -29,7 +29,7 @@ def test_a_measurement_is_a_row_for_each_of_its_figures() -> None:
 def _sampled(reads: list[bytes], every: int) -> list[int]:
     """The times that are measured of what is read."""
     subscribers = Subscribers("", 0, 0, (), 0, measure=True, every=every)
-    return [int(stamp) for read in reads for stamp in subscribers._some_of(read)]
+    return [int(stamp) for read in reads for stamp in subscribers._some_of(memoryview(read))]
 
 
 @pytest.mark.parametrize("reads", [1, 3, 50])
