@@ -3,6 +3,7 @@
 Each is optional: where it cannot be built, a Python module of the same interface does its work.
 """
 
+import sys
 from glob import glob
 
 from setuptools import Extension, setup
@@ -16,9 +17,12 @@ def compiled(name: str) -> Extension:
     return Extension(name, [source], depends=SHARED, extra_compile_args=["-O3"], optional=True)
 
 
-setup(
-    ext_modules=[
-        compiled("telemetry_twisted.jip3._kernel"),
-        compiled("telemetry_twisted.ingestion._chunks"),
-    ]
-)
+MODULES = [
+    compiled("telemetry_twisted.jip3._kernel"),
+    compiled("telemetry_twisted.ingestion._chunks"),
+]
+
+if sys.platform == "linux":  # it needs sys/epoll.h
+    MODULES.append(compiled("telemetry_twisted.ingestion._pool"))
+
+setup(ext_modules=MODULES)

@@ -7,7 +7,7 @@ the head is filled in, and the object is cut to what it holds: it is the record,
 """
 
 from cpython.bytes cimport PyBytes_AS_STRING
-from cython cimport final
+from cython cimport final, no_gc_clear
 from libc.stdint cimport UINT64_MAX, uint8_t, uint16_t, uint32_t, uint64_t
 from libc.string cimport memcpy
 
@@ -47,6 +47,7 @@ cdef object new_tuple = tuple.__new__   # skips the Python code in __new__ of a 
 
 
 @final
+@no_gc_clear
 cdef class ChunkWriter:
     """See :class:`telemetry_twisted.ingestion.chunks.ChunkWriter`."""
 

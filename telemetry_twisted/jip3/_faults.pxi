@@ -43,6 +43,7 @@ cdef list faults_of(const Counted* counted, size_t number):
 
 
 @final
+@no_gc_clear
 cdef class Buffers:
     """What streams write to, one stream at a time."""
 

@@ -17,7 +17,7 @@ import sys
 
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize
 from cpython.object cimport PyObject
-from cython cimport final
+from cython cimport final, no_gc_clear
 from libc.stdint cimport SIZE_MAX, UINT32_MAX, UINT64_MAX
 from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 from libc.stdlib cimport free, realloc
@@ -72,6 +72,7 @@ cdef inline Reason note(
 
 
 @final
+@no_gc_clear
 cdef class Stream:
     """See :class:`telemetry_twisted.jip3.codec.Stream`.
 
