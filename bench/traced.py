@@ -46,18 +46,12 @@ def notes(directory: Path, role: str, width: int) -> list[tuple[int, ...]]:
 
 
 def _trace_ingestion(noted: array[int]) -> None:
-    queue, flush = Link.queue, Link.flush
-    queued: list[bytes] = []
+    send = Link.send
 
-    def traced_queue(link: Link, *pieces: bytes) -> None:
-        queue(link, *pieces)
-        queued.extend(pieces)
-
-    def traced_flush(link: Link) -> None:
-        flush(link)
+    def traced_send(link: Link, *pieces: bytes) -> None:
+        send(link, *pieces)
         now = _now()
-        data = b"".join(queued)
-        queued.clear()
+        data = b"".join(pieces)
         at = 0
         while at < len(data):
             length, kind = PREFIX.unpack_from(data, at)
@@ -66,7 +60,7 @@ def _trace_ingestion(noted: array[int]) -> None:
                 chunk = Chunk.decode(data[begin:at])
                 noted.extend((chunk.first_id, chunk.count, now))
 
-    _replace(Link, queue=traced_queue, flush=traced_flush)
+    _replace(Link, send=traced_send)
 
 
 def _trace_hub(noted: array[int], directory: str) -> None:

@@ -9,8 +9,9 @@ runs into does not fill a disk.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
+from contextlib import AbstractContextManager
+from types import TracebackType
 
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
@@ -34,13 +35,9 @@ class InternalErrors:
         self._told: dict[str, int] = {}
         self._last: dict[str, float] = {}
 
-    @contextmanager
-    def kept_at(self, place: str) -> Iterator[None]:
+    def kept_at(self, place: str) -> AbstractContextManager[None, bool]:
         """Let no exception of the block out: it is counted and logged as one at ``place``."""
-        try:
-            yield
-        except Exception:
-            self.note(place, Failure())
+        return _Kept(self, place)
 
     def note(self, place: str, failure: Failure) -> None:
         """Count ``failure`` at ``place``, and log it unless one of there was logged lately."""
@@ -81,3 +78,27 @@ class InternalErrors:
                 period=PERIOD_SECONDS,
                 place=place,
             )
+
+
+class _Kept:
+    """See :meth:`InternalErrors.kept_at`. Each turn is in one, so it is no generator."""
+
+    __slots__ = ("_errors", "_place")
+
+    def __init__(self, errors: InternalErrors, place: str) -> None:
+        self._errors = errors
+        self._place = place
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> bool:
+        if not isinstance(error, Exception):
+            return False
+        self._errors.note(self._place, Failure(error, kind, traceback))
+        return True

@@ -11,17 +11,16 @@ from collections.abc import Callable, Iterable
 
 from twisted.internet.interfaces import IReactorTime
 
-from telemetry_twisted.clock import Now, never_set_back
+from telemetry_twisted.clock import Now
 from telemetry_twisted.jip3.codec import Fault, Stream
 from telemetry_twisted.jip3.frames import each_frame
-from telemetry_twisted.jip3.moment import Moment
 from telemetry_twisted.jip3.state_types import STATE_TYPES
-from telemetry_twisted.timestamps import rfc3339
 from telemetry_twisted.transport.records import Facts
 
 from .chunks import ChunkWriter
 from .faults import FaultLedger
 from .intake import Intake
+from .moments import Moments
 from .pool import NodePool
 
 SEND_BYTES = 1 << 16
@@ -72,8 +71,7 @@ class Assembler:
 
     ``rate_limited`` counts messages that were passed over, as far as :meth:`take_changed` was told.
 
-    :param send: takes the pieces of records, which may wait for ``flush``.
-    :param flush: called when a turn is over.
+    :param send: takes records, or pieces of them.
     :param writer: writes the chunks.
     :param pool: reads into ``writer`` as well, in turns that :meth:`begin_turn` opens; or None.
     :param clock: tells when an iteration of the reactor is over.
@@ -83,7 +81,6 @@ class Assembler:
     def __init__(
         self,
         send: Callable[..., None],
-        flush: Callable[[], None],
         writer: ChunkWriter,
         pool: NodePool | None,
         clock: IReactorTime,
@@ -91,12 +88,10 @@ class Assembler:
     ) -> None:
         self.rate_limited = 0
         self._send = send
-        self._flush = flush
         self._writer = writer
         self._pool = pool
         self._clock = clock
-        self._now = now
-        self._reached = never_set_back(now, clock)
+        self._moments = Moments(now, clock)
         self._turn_open = False
         self._received_micros = 0
         self._facts: list[tuple[int, bytes]] = []
@@ -170,18 +165,15 @@ class Assembler:
         if self._turn_open:
             return
         self._turn_open = True
-        now, seconds = self._now(), self._clock.seconds()
-        self._received_micros = int(now * 1_000_000)
-        moment = Moment.at(now, rfc3339(now).encode(), self._reached(), int(seconds))
-        self._writer.begin_turn(moment, self._received_micros, int(seconds * 1_000_000))
+        moment, self._received_micros, read = self._moments.now()
+        self._writer.begin_turn(moment, self._received_micros, read)
 
     def end_turn(self) -> None:
         """Send what this turn has gathered."""
         self._turn_open = False
         pieces = self._writer.take()
+        if self._facts:
+            pieces.append(Facts(self._received_micros, tuple(self._facts)).encode())
+            self._facts = []
         if pieces:
             self._send(*pieces)
-        if self._facts:
-            self._send(Facts(self._received_micros, tuple(self._facts)).encode())
-            self._facts = []
-        self._flush()

@@ -81,9 +81,7 @@ class IngestionProcess:
         pool = (
             build_pool(self._writer, settings.max_message_size) if self._secured is None else None
         )
-        self._assembler = Assembler(
-            link.queue, link.flush, self._writer, pool, self._reactor, self._now
-        )
+        self._assembler = Assembler(link.send, self._writer, pool, self._reactor, self._now)
         self._pool = (
             None if pool is None else PoolReader(pool, self._assembler, self._reactor, self._errors)
         )

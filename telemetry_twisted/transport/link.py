@@ -138,15 +138,19 @@ class Link:
 
     def send(self, *pieces: bytes) -> None:
         """Send records, whole or in pieces, at once if possible."""
-        self.queue(*pieces)
-        self._sender.flush()
+        self._sender.write(pieces)
+        if self.backlog:
+            self._hold_back()
 
     def queue(self, *pieces: bytes) -> None:
         """Have records sent by the next :meth:`flush`, or before it when there are many."""
         self._sender.queue(pieces)
         if self.backlog >= _FLUSH_BYTES:
             self._sender.flush()
-        # What is left after that is left to the reactor, which resumes the producer as well.
+        self._hold_back()
+
+    def _hold_back(self) -> None:
+        """Pause the producer if much is left: the reactor sends that, and resumes it as well."""
         if self.backlog > LINK_BYTES and self._producer is not None and not self._paused:
             self._paused = True
             self._producer.pauseProducing()

@@ -136,7 +136,7 @@ class Sender:
 
     def write(self, frame: Frame) -> None:
         """Send ``frame`` at once if possible, and else in its turn."""
-        if self.state is not _OPEN or self.backlog:
+        if self.state is not _OPEN or self.backlog or len(frame) > PIECES_AT_ONCE:
             self.queue(frame)
             self.flush()
             return

@@ -192,9 +192,7 @@ class Bench:
         self.codec = load_codec(codec)
         self.writer = build_writer(self.codec, 1, 1)
         pool = build_pool(self.writer, max_message_size) if pooled else None
-        self.assembler = Assembler(
-            self.collector.send, lambda: None, self.writer, pool, self.clock, self.now
-        )
+        self.assembler = Assembler(self.collector.send, self.writer, pool, self.clock, self.now)
         self.errors = InternalErrors(self.clock)
         self.reader = (
             None
@@ -622,7 +620,7 @@ def test_ids_rise_above_those_that_the_hub_has_seen() -> None:
     collector = Collector()
     clock = Clock()
     writer = PythonChunkWriter(3, 4)
-    assembler = Assembler(collector.send, lambda: None, writer, None, clock, clock.seconds)
+    assembler = Assembler(collector.send, writer, None, clock, clock.seconds)
     stream = load_codec("python").open(Dialect(NODE_ID, 2))
     source = Source(1, 0, stream, ledger(), Intake(writer, stream, 0, 0, 0, 0))
     assembler.feed(source, best_block(1) + best_block(2))
