@@ -20,6 +20,7 @@ def compiled(name: str) -> Extension:
 MODULES = [
     compiled("telemetry_twisted.jip3._kernel"),
     compiled("telemetry_twisted.ingestion._chunks"),
+    compiled("telemetry_twisted.transport._fan_out"),
 ]
 
 if sys.platform == "linux":  # it needs sys/epoll.h

@@ -14,7 +14,7 @@ from attrs import define
 from telemetry_twisted.transport.records import Chunk
 
 from .filter import Filter, Spans, each_span, width
-from .memo import Frame, FrameMemo, Made, Render
+from .memo import FrameMemo, Made, Render
 from .window import Window
 
 CHANNEL_BYTES = 2000
@@ -30,6 +30,15 @@ millions of entries, so they are single objects, which a garbage collector need 
 _ENTRY_BYTES = 72
 """What an entry takes beside its contents, its place in the ring included."""
 
+FRAMES_BYTES = 1 << 17
+"""How much is read at once, at most, and what is left of the frame with which that is full."""
+
+ONE_FRAME = 1
+"""So that one frame is read at once."""
+
+MOST_FRAMES = 128
+"""Most frames that are read at once: a system call takes so many pieces, three to a frame."""
+
 
 class Reader(Protocol):
     """A subscriber as its channel sees it."""
@@ -44,6 +53,15 @@ class Cursor:
 
     index: int
     position: int
+
+    def copy(self) -> Cursor:
+        """Another one at the same place."""
+        return Cursor(self.index, self.position)
+
+    def move_past(self, made: Made) -> None:
+        """Go on after the frame that begins here."""
+        self.index = made.end
+        self.position += made.events
 
 
 class Channel:
@@ -143,10 +161,38 @@ class Channel:
         cursor.position = oldest
         return skipped
 
+    def holds(self, cursor: Cursor) -> bool:
+        """Whether nothing at ``cursor`` has left the ring."""
+        return cursor.index >= self._entries.start
+
+    def read_ahead(
+        self,
+        cursor: Cursor,
+        until: int | None = None,
+        batch: int | None = None,
+        alone: bool = False,
+        most_bytes: int = FRAMES_BYTES,
+    ) -> list[Made]:
+        """The next frames at ``cursor``, which does not move, as :meth:`read` would tell them.
+
+        :param alone: whether nobody else is going to want them.
+        :param most_bytes: read no more frames when they are so many bytes.
+        """
+        end = self.total if until is None else until
+        place = cursor
+        frames: list[Made] = []
+        size = 0
+        while place.position < end and size < most_bytes and len(frames) < MOST_FRAMES:
+            made = self._frame_at(place, end, batch or self._batch, alone)
+            frames.append(made)
+            size += made.size
+            place = Cursor(made.end, place.position + made.events)
+        return frames
+
     def read(
         self, cursor: Cursor, until: int | None = None, batch: int | None = None
-    ) -> tuple[Frame, int] | None:
-        """The next frame at ``cursor``, which moves past it, and the number of events in it.
+    ) -> Made | None:
+        """The next frame at ``cursor``, which moves past it.
 
         :param until: read no event at or after this position.
         :param batch: most events in the frame, if fewer than the ring's.
@@ -155,18 +201,25 @@ class Channel:
         end = self.total if until is None else until
         if cursor.position >= end:
             return None
-        most = self._batch if batch is None else batch
+        made = self._frame_at(cursor, end, batch or self._batch)
+        cursor.move_past(made)
+        return made
+
+    def _frame_at(self, cursor: Cursor, end: int, most: int, alone: bool = False) -> Made:
+        """The frame at ``cursor`` of ``most`` events before position ``end``, at most.
+
+        :param alone: as for :meth:`read_ahead`.
+        """
         place = self, cursor.position, most
-        made = self._memo.get(place)
-        if made is None or cursor.position + made.count > end:
-            parts, count, index = self._collect(cursor, min(most, end - cursor.position))
-            fresh = Made(self._render(parts, count), count, index)
-            if made is None and self.readers > 1:
-                self._memo.put(place, fresh)
-            made = fresh
-        cursor.position += made.count
-        cursor.index = made.index
-        return made.frame, made.count
+        made = None if alone else self._memo.get(place)
+        if made is not None and cursor.position + made.events <= end:
+            return made
+        parts, count, index = self._collect(cursor, min(most, end - cursor.position))
+        frame = self._render(parts, count)
+        fresh = Made(frame, count, sum(map(len, frame)), index)
+        if made is None and self.readers > 1 and not alone:
+            self._memo.put(place, fresh)
+        return fresh
 
     def _collect(self, cursor: Cursor, most: int) -> tuple[list[bytes], int, int]:
         """Up to ``most`` events from ``cursor`` on, their number, and the entry after them.

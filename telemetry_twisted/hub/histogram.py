@@ -17,10 +17,10 @@ class Histogram:
         self._counts = [0] * (len(bounds) + 1)
         self.sum: float = 0
 
-    def observe(self, value: float) -> None:
-        """Count ``value``."""
-        self._counts[bisect_left(self._bounds, value)] += 1
-        self.sum += value
+    def observe(self, value: float, times: int = 1) -> None:
+        """Count ``value``, which was seen so many ``times``."""
+        self._counts[bisect_left(self._bounds, value)] += times
+        self.sum += value * times
 
     def as_json(self) -> dict[str, Any]:
         """``help``, ``sum``, and ``buckets``: bounds, as text, and how many values are within."""

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Sequence
-
-from attrs import frozen
+from typing import NamedTuple
 
 Frame = Sequence[bytes]
 """What is written to a subscriber, in pieces: most of it is the ring's own bytes, never copied."""
@@ -16,13 +15,13 @@ _OBJECTS_BYTES = 400
 """What the objects around a frame's bytes take."""
 
 
-@frozen
-class Made:
-    """A frame, the number of events in it, and the index of the entry where the next one begins."""
+class Made(NamedTuple):
+    """A frame, how many events and bytes it has, and the index of the entry where the next is."""
 
     frame: Frame
-    count: int
-    index: int
+    events: int
+    size: int
+    end: int
 
 
 class FrameMemo:
@@ -44,14 +43,10 @@ class FrameMemo:
 
     def put(self, place: Hashable, made: Made) -> None:
         """Remember what was made at ``place``, where nothing is remembered yet."""
-        size = _size(made)
+        size = made.size + _OBJECTS_BYTES
         if size > self.max_bytes:
             return
         while size > self.room:
-            self.bytes -= _size(self._made.pop(next(iter(self._made))))
+            self.bytes -= self._made.pop(next(iter(self._made))).size + _OBJECTS_BYTES
         self._made[place] = made
         self.bytes += size
-
-
-def _size(made: Made) -> int:
-    return sum(map(len, made.frame)) + _OBJECTS_BYTES

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import os
 import socket
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from errno import EPIPE, EWOULDBLOCK
-from typing import Any
+from itertools import count
+from typing import Any, ClassVar
+from weakref import WeakValueDictionary
 
 from twisted.internet.address import IPv4Address
 from twisted.internet.interfaces import IProtocol
@@ -14,23 +16,52 @@ from twisted.internet.tcp import Connection
 from twisted.internet.testing import MemoryReactorClock
 from twisted.python.failure import Failure
 
+from telemetry_twisted.transport.sink import Piece
+
 from .websocket import FrameParser, ReceivedFrame
+
+_FIRST_NUMBER = 1 << 30
+"""Above what descriptors of real sockets are."""
 
 
 class MemorySocket(socket.socket):
-    """A stream socket without a descriptor, whose other end is the test.
+    """A stream socket whose other end is the test, and whose descriptor :meth:`send_to_all` knows.
 
     ``room`` is how many bytes it takes before it would block, None for any number; ``broken`` says
     whether writing fails. ``sent`` is what was written to it, ``incoming`` what is there to read.
     """
 
+    _all: ClassVar[WeakValueDictionary[int, MemorySocket]] = WeakValueDictionary()
+    _numbers = count(_FIRST_NUMBER)
+
     def __init__(self) -> None:
         super().__init__(socket.AF_UNIX)
         os.close(self.detach())
+        self._number = next(self._numbers)
+        self._all[self._number] = self
         self.room: int | None = None
         self.broken = False
         self.sent = bytearray()
         self.incoming = bytearray()
+
+    def fileno(self) -> int:
+        return self._number
+
+    @classmethod
+    def send_to_all(
+        cls, descriptors: Sequence[int], pieces: Sequence[Piece], /
+    ) -> list[tuple[int, int]]:
+        """As :class:`~telemetry_twisted.transport.fan_out.SendToAll` says, to those in memory."""
+        data = b"".join(pieces)
+        behind = []
+        for place, descriptor in enumerate(descriptors):
+            try:
+                taken = cls._all[descriptor].send(data)
+            except OSError as error:
+                taken = -(error.errno or 0)
+            if taken != len(data):
+                behind.append((place, taken))
+        return behind
 
     def setblocking(self, flag: bool, /) -> None:
         """It never blocks."""

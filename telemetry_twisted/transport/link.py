@@ -20,7 +20,8 @@ from telemetry_twisted.interfaces import IServerReactor
 
 from .progress import accepted_bytes
 from .records import PREFIX
-from .sender import Piece, Sender
+from .sender import Sender
+from .sink import Piece
 
 LINK_BYTES = 1 << 20
 """How much a link reads at once, and lets wait before it pauses its producer."""

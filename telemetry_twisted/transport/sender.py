@@ -22,16 +22,14 @@ from typing import Protocol
 
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
-Piece = bytes | memoryview
-
-Frame = Sequence[Piece]
-"""What must not be torn apart: a WebSocket frame or a record, in pieces."""
+from .sink import Frame, Piece, Sink
 
 PIECES_AT_ONCE = 512
 """Most pieces that are handed to the system at once; it takes 1,024 (``IOV_MAX``)."""
 
-_NO_MEMORY = (errno.ENOBUFS, errno.ENOMEM)
-"""What the system says when it is short of memory for a moment; the connection is as good."""
+_NO_ROOM = (errno.EAGAIN, errno.EWOULDBLOCK, errno.ENOBUFS, errno.ENOMEM)
+"""What the system says when it takes nothing for now, the last two when it is short of memory for a
+moment; the connection is as good."""
 
 
 class State(Enum):
@@ -56,40 +54,28 @@ class State(Enum):
 _OPEN = State.OPEN  # looked up once: that takes longer than to compare
 
 
-class Sink(Protocol):
-    """What a sender writes to: a socket, or a transport that encrypts."""
+class SenderGroup(Protocol):
+    """Senders to which the same is written by one call, while all of it goes out at once.
 
-    def take(self, pieces: Sequence[Piece], /) -> int:
-        """Take ``pieces``, as ``socket.sendmsg`` does.
+    ``sent`` is what each member was sent by the group while it was in it, and by those before it.
+    """
 
-        :returns: how many bytes were taken; if not all, there is no room for more.
-        :raises BlockingIOError: if there is no room.
-        :raises OSError: if the connection is broken.
-        """
+    sent: int
 
-    def await_room(self) -> None:
-        """Call :meth:`Sender.room` when there is room again."""
-
-    def all_out(self) -> None:
-        """The last byte has been taken, and the connection is to be ended."""
-
-    def broken(self) -> None:
-        """Nothing can be written any more."""
-
-    def accepted(self) -> int | None:
-        """A number that changes when the other end accepts bytes; None when none wait for it."""
+    def stopped(self, sender: Sender, /) -> None:
+        """``sender`` is not open any more, and so has to leave the group."""
 
 
 class Sender:
     """Owns the outgoing side of a connection.
 
-    ``state`` is for others to read; ``backlog`` is how many bytes wait here, ``sent`` how many have
-    been taken.
+    ``state`` is for others to read; ``backlog`` is how many bytes wait here.
 
     :param ready: called by the reactor, never from within a method that writes, when nothing waits
         any more: it is OPEN again, or all is out that was to go out before it closes.
     :param turn_bytes: its share of a turn of the reactor.
     :param state: BLOCKED if the sink has something of its own to write before.
+    :param descriptor: of the socket, if a group may write to it past ``sink`` (:meth:`join`).
     """
 
     def __init__(
@@ -99,10 +85,13 @@ class Sender:
         ready: Callable[[], None],
         turn_bytes: float = inf,
         state: State = State.OPEN,
+        descriptor: int | None = None,
     ) -> None:
         self.state = state
+        self.descriptor = descriptor
         self.backlog = 0
-        self.sent = 0
+        self._sent = 0
+        self._group: SenderGroup | None = None
         self._sink = sink
         self._clock = clock
         self._ready = ready
@@ -118,6 +107,11 @@ class Sender:
         self._accepted: tuple[int, int] | None = None
         self._relieved = 0
         self._since = clock.seconds()
+
+    @property
+    def sent(self) -> int:
+        """How many bytes have been taken."""
+        return self._sent if self._group is None else self._sent + self._group.sent
 
     @property
     def flowing(self) -> bool:
@@ -136,22 +130,61 @@ class Sender:
 
     def write(self, frame: Frame) -> None:
         """Send ``frame`` at once if possible, and else in its turn."""
-        if self.state is not _OPEN or self.backlog or len(frame) > PIECES_AT_ONCE:
+        if self.state is _OPEN and not self.backlog and len(frame) <= PIECES_AT_ONCE:
+            self.write_flowing((frame,))
+        else:
             self.queue(frame)
             self.flush()
-            return
-        # What is usual takes the short way: nothing waits, and all of the frame is taken.
-        size = sum(map(len, frame))
-        taken = self._offer(frame)
+
+    def write_flowing(self, frames: Sequence[Frame]) -> int:
+        """Send ``frames`` at once, as far as there is room, while it is flowing and nothing waits.
+
+        :returns: how many of them have gone or, the last one, have begun to or wait here. The
+            others are the caller's.
+        """
+        pieces = frames[0] if len(frames) == 1 else list(chain.from_iterable(frames))
+        return self._took(frames, sum(map(len, pieces)), self._offer(pieces))
+
+    def join(self, group: SenderGroup) -> None:
+        """Be written to by ``group`` too, past this sender, while it flows and nothing waits."""
+        self._group = group
+        self._sent -= group.sent
+
+    def part(self) -> None:
+        """Be written to by no group any more."""
+        if self._group is not None:
+            self._sent += self._group.sent
+            self._group = None
+
+    def written_past(self, frames: Sequence[Frame], size: int, taken: int) -> int:
+        """A group that it was in has written ``frames``, of which so many bytes were ``taken``.
+
+        :param size: bytes in ``frames``.
+        :param taken: less than all, or the number of an error (``errno``), negated.
+        :returns: as :meth:`write_flowing`.
+        """
+        if taken < 0:
+            taken = self._refused(-taken)
+        self._sent += taken
+        return self._took(frames, size, taken)
+
+    def _took(self, frames: Sequence[Frame], size: int, taken: int) -> int:
+        self._written += taken
+        if self.state is not _OPEN:
+            return 0
         if taken == size:
-            self._written += size
             if self._written >= self._turn_bytes:
                 self._yield()
-        elif self.state is _OPEN:
-            self._queue.append(frame)
-            self.backlog = size
-            self._forget(taken)
-            self._block()
+            return len(frames)
+        number = 0
+        while taken >= (size := _size(frames[number])):
+            taken -= size
+            number += 1
+        self._queue.append(frames[number])
+        self.backlog = size
+        self._forget(taken)
+        self._block()
+        return number + 1
 
     def queue(self, frame: Frame) -> None:
         """Have ``frame`` sent by the next :meth:`flush`, or later in its turn."""
@@ -186,7 +219,7 @@ class Sender:
 
     def lost(self) -> None:
         """The connection is gone, or is to go at once: what waits is dropped."""
-        self.state = State.CLOSED
+        self._stop(State.CLOSED)
         self.backlog = 0
         self._begun = ()
         self._ahead.clear()
@@ -222,7 +255,7 @@ class Sender:
         before = self.state
         if before is State.CLOSED:
             return
-        self.state = State.CLOSING
+        self._stop(State.CLOSING)
         # Where the reactor is waited for, that goes on with what is left.
         if before is State.OPEN or (not self.backlog and self._next_turn is None):
             self._send()
@@ -257,32 +290,41 @@ class Sender:
         if self.takes:
             self.state = State.OPEN
         elif self._leaving and self.state is State.CLOSING:
-            self.state = State.CLOSED
+            self._stop(State.CLOSED)
             self._sink.all_out()
+
+    def _stop(self, state: State) -> None:
+        """Be open no more: whatever is written from now on waits here, or goes nowhere."""
+        self.state = state
+        if self._group is not None:
+            self._group.stopped(self)
 
     def _block(self) -> None:
         if self.state is not State.CLOSING:
-            self.state = State.BLOCKED
+            self._stop(State.BLOCKED)
         self._sink.await_room()
 
     def _yield(self) -> None:
         if self.state is not State.CLOSING:
-            self.state = State.YIELDED
+            self._stop(State.YIELDED)
         self._next_turn = self._clock.callLater(0, self._begin_turn)
 
     def _offer(self, pieces: Sequence[Piece]) -> int:
         try:
             taken = self._sink.take(pieces)
-            self.sent += taken
-            return taken
         except BlockingIOError:
             return 0
         except OSError as error:
-            if error.errno in _NO_MEMORY:
-                return 0
+            return self._refused(error.errno)
+        self._sent += taken
+        return taken
+
+    def _refused(self, error: int | None) -> int:
+        """The system would take nothing, and said why."""
+        if error not in _NO_ROOM:
             self.lost()
             self._sink.broken()
-            return 0
+        return 0
 
     def _in_order(self) -> Iterator[Piece]:
         return chain(self._begun, *self._ahead.values(), chain.from_iterable(self._queue))

@@ -61,9 +61,8 @@ def make_ring(max_events: int = 1000, max_bytes: int = 1 << 20, batch: int = 100
 def drain(channel: Channel, cursor: Cursor, until: int | None = None) -> list[int]:
     numbers: list[int] = []
     while (found := channel.read(cursor, until)) is not None:
-        frame, count = found
-        assert count <= 100
-        numbers += numbers_in(frame)
+        assert found.events <= 100
+        numbers += numbers_in(found.frame)
     return numbers
 
 
@@ -87,7 +86,8 @@ class RoutingTests(SynchronousTestCase):
         cursor = channel.tail()
         whole = chunk([(1, A, 11), (2, B, 12)])
         ring.publish(whole)
-        self.assertEqual(channel.read(cursor), ([whole.events], 2))
+        made = channel.read(cursor)
+        self.assertEqual(made, ([whole.events], 2, len(whole.events), 1))
         self.assertIsNone(channel.read(cursor))
 
     def test_a_filter_selects(self) -> None:
@@ -194,14 +194,14 @@ class FrameTests(SynchronousTestCase):
     def test_remembered_frames_are_bounded_in_bytes(self) -> None:
         memo = FrameMemo(10_000)
         for number in range(100):
-            memo.put(number, Made([b"x" * 1000], 1, 0))
+            memo.put(number, Made([b"x" * 1000], 1, 1000, 0))
             self.assertLessEqual(memo.bytes, 10_000)
         self.assertIsNone(memo.get(90))
         self.assertIsNotNone(memo.get(99))
-        memo.put("large", Made([b"x" * 10_000], 1, 0))
+        memo.put("large", Made([b"x" * 10_000], 1, 10_000, 0))
         self.assertIsNone(memo.get("large"))
         self.assertIsNotNone(memo.get(99))
-        memo.put("half", Made([b"x" * 5000], 1, 0))
+        memo.put("half", Made([b"x" * 5000], 1, 5000, 0))
         self.assertIsNotNone(memo.get("half"))
         self.assertLessEqual(memo.bytes, 10_000)
 

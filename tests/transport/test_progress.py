@@ -11,7 +11,8 @@ from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from telemetry_twisted.transport.progress import accepted_bytes
-from telemetry_twisted.transport.sender import Piece, Sender
+from telemetry_twisted.transport.sender import Sender
+from telemetry_twisted.transport.sink import Piece
 
 
 class Sink:

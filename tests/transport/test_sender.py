@@ -13,7 +13,8 @@ from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from telemetry_twisted.testing import CLOSE, PING, PONG, TEXT, FrameParser, ReceivedFrame
-from telemetry_twisted.transport.sender import PIECES_AT_ONCE, Piece, Sender, State
+from telemetry_twisted.transport.sender import PIECES_AT_ONCE, Sender, State
+from telemetry_twisted.transport.sink import Piece
 from tests.examples import examples
 
 TURN_BYTES = 700

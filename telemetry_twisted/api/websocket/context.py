@@ -14,6 +14,7 @@ from telemetry_twisted.turns import Turns
 
 if TYPE_CHECKING:
     from .subscriber import Subscriber
+    from .tail import Tails
 
 SUBSCRIBER = "subscriber"
 """The place of mistakes in what is done for one subscriber (:class:`.InternalErrors`)."""
@@ -45,8 +46,8 @@ class Gauges(Protocol):
 class SubscriberContext(Protocol):
     """What all subscribers share.
 
-    ``gauges`` is None where no history is kept; ``frames`` counts events in each frame. Work that
-    takes long is done in ``turns``.
+    ``gauges`` is None where no history is kept; ``frames`` counts events in each frame. Those who
+    wait for events do so at ``tails``. Work that takes long is done in ``turns``.
     """
 
     ring: Ring
@@ -57,6 +58,7 @@ class SubscriberContext(Protocol):
     figures: Figures
     gauges: Gauges | None
     frames: Histogram
+    tails: Tails
 
     def opened(self, subscriber: Subscriber) -> None:
         """A subscriber is there."""

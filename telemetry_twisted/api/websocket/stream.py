@@ -9,19 +9,22 @@ each stands between the events before and after it.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import Any, Protocol
 
 from attrs import define
+from twisted.python.failure import Failure
 
-from telemetry_twisted.hub.channel import Channel, Cursor, Reader
+from telemetry_twisted.hub.channel import FRAMES_BYTES, ONE_FRAME, Channel, Cursor, Reader
 from telemetry_twisted.hub.filter import ALL, Filter
+from telemetry_twisted.hub.memo import Made
 from telemetry_twisted.timestamps import rfc3339
 from telemetry_twisted.transport.sender import Sender
 
 from .context import SUBSCRIBER, SubscriberContext
 from .filters import summary
 from .frames import frame_header, message
+from .tail import Tail
 
 
 @define(eq=False)
@@ -49,11 +52,18 @@ class _PendingAnswer:
     prepare: Callable[[], bool] = _nothing_to_prepare
 
 
+class Owner(Reader, Protocol):
+    """The subscriber whose stream it is."""
+
+    def failed(self, failure: Failure) -> None:
+        """A mistake of the server's own was made for it."""
+
+
 class Stream:
     """Sends events and answers.
 
-    ``events_received`` and ``lagged_total`` count the events that the client was sent and that it
-    missed.
+    ``lagged_total`` counts the events that the client missed. ``sender`` takes what it is sent; at
+    the tail of its channel, where it stands with others, events go past that.
 
     :param reader: woken when there is something to go on with.
     :param batch: most events in a frame.
@@ -64,21 +74,29 @@ class Stream:
         self,
         context: SubscriberContext,
         sender: Sender,
-        reader: Reader,
+        reader: Owner,
         batch: int,
         answered: Callable[[], None],
     ) -> None:
-        self.events_received = 0
         self.lagged_total = 0
+        self.sender = sender
         self._context = context
-        self._sender = sender
+        self._received = 0
+        self._tail: Tail | None = None
         self._reader = reader
         self._batch = batch
+        # What encrypts takes all that it is given, and a pong would go out behind that.
+        self._at_once = ONE_FRAME if sender.descriptor is None else FRAMES_BYTES
         self._answered = answered
         self._awaits_turn = False
         self._at_end: Callable[[], None] | None = None
         self._pending: deque[_PendingAnswer] = deque()
         self._subscriptions = deque([self._subscribe_through(ALL, {"type": "All"})])
+
+    @property
+    def events_received(self) -> int:
+        """Events that the client was sent."""
+        return self._received if self._tail is None else self._received + self._tail.events
 
     @property
     def busy(self) -> bool:
@@ -88,7 +106,7 @@ class Stream:
     @property
     def flowing(self) -> bool:
         """Whether what is told now goes out at once."""
-        return self._sender.flowing
+        return self.sender.flowing
 
     @property
     def shown_filter(self) -> bytes:
@@ -109,11 +127,13 @@ class Stream:
         self._send(b'{"type":"%b","data":%b,"timestamp":"%b"}' % (kind.encode(), data, now))
 
     def _send(self, payload: bytes) -> None:
-        self._sender.write((frame_header(len(payload)), payload))
+        self.sender.write((frame_header(len(payload)), payload))
 
     def go_on(self) -> None:
         """Write until the sender has enough, or there is nothing more."""
-        while self._sender.flowing:
+        if self._tail is not None:
+            self._tail.let_go(self)
+        while self.sender.flowing and self._tail is None:  # an answer may have made it go on
             subscription = self._subscriptions[0]
             pending = self._pending[0] if self._pending else None
             if pending is not None and subscription.cursor.position >= pending.until:
@@ -123,12 +143,35 @@ class Stream:
                 pending.answer()
                 if not self._pending:
                     self._answered()
-            elif not self._write_frame(subscription, None if pending is None else pending.until):
+            elif not self._write_frames(subscription, None if pending is None else pending.until):
                 if self._at_end is not None:
                     self._at_end()
                 else:
-                    subscription.channel.wait(self._reader)
+                    self._await_more(subscription)
                 return
+
+    def _await_more(self, subscription: _Subscription) -> None:
+        channel, cursor = subscription.channel, subscription.cursor
+        self._tail = self._context.tails.take_in(self, channel, self._batch, cursor)
+        if self._tail is None:
+            channel.wait(self._reader)
+        else:
+            self._received -= self._tail.events
+
+    def left_tail(self, cursor: Cursor, events: int) -> None:
+        self._tail = None
+        self._received += events
+        self._subscriptions[0].cursor = cursor
+
+    def written_past(self, made: Sequence[Made], size: int, taken: int) -> None:
+        frames = [frame.frame for frame in made]
+        self._note_written(made[: self.sender.written_past(frames, size, taken)])
+
+    def wake(self) -> None:
+        self._reader.wake()
+
+    def failed(self, failure: Failure) -> None:
+        self._reader.failed(failure)
 
     def _prepared(self, answer: _PendingAnswer) -> bool:
         """Whether ``answer`` can be given now; if not, it will be in another turn."""
@@ -144,21 +187,26 @@ class Stream:
         self._awaits_turn = False
         self._reader.wake()
 
-    def _write_frame(self, subscription: _Subscription, until: int | None) -> bool:
-        """Write the next frame before position ``until``; False if there is none."""
-        skipped = subscription.channel.catch_up(subscription.cursor, until)
+    def _write_frames(self, subscription: _Subscription, until: int | None) -> bool:
+        """Write the next frames before position ``until``; False if there is none."""
+        channel, cursor = subscription.channel, subscription.cursor
+        skipped = channel.catch_up(cursor, until)
         if skipped:
             self.lagged_total += skipped
             self._context.missed(skipped)
             self.tell("lagged", {"skipped": skipped, "lagged_total": self.lagged_total})
-        found = subscription.channel.read(subscription.cursor, until, self._batch)
-        if found is None:
-            return bool(skipped)
-        frame, count = found
-        self.events_received += count
-        self._context.frames.observe(count)
-        self._sender.write(frame)
+            return True
+        made = channel.read_ahead(cursor, until, self._batch, False, self._at_once)
+        if not made:
+            return False
+        self._note_written(made[: self.sender.write_flowing([frame.frame for frame in made])])
         return True
+
+    def _note_written(self, made: Sequence[Made]) -> None:
+        for frame in made:
+            self._received += frame.events
+            self._context.frames.observe(frame.events)
+            self._subscriptions[0].cursor.move_past(frame)
 
     def in_turn(
         self, answer: Callable[[], None], prepare: Callable[[], bool] = _nothing_to_prepare
@@ -199,6 +247,8 @@ class Stream:
 
     def leave(self) -> None:
         """Read no more; the connection is closed."""
+        if self._tail is not None:
+            self._tail.let_go(self)
         for subscription in self._subscriptions:
             with self._context.errors.kept_at(SUBSCRIBER):
                 self._leave(subscription)

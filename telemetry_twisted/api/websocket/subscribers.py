@@ -14,11 +14,13 @@ from telemetry_twisted.hub.histogram import Histogram
 from telemetry_twisted.hub.ring import Ring
 from telemetry_twisted.quiet import QuietLog
 from telemetry_twisted.rounds import Rounds
+from telemetry_twisted.transport.fan_out import SendToAll, send_to_all
 from telemetry_twisted.turns import Turns
 
 from .context import SUBSCRIBER, Figures, Gauges
 from .frames import encode
 from .subscriber import Subscriber
+from .tail import Tails
 
 STATS_SECONDS = 5.0
 """How often ``stats`` are sent (protocol, "Server → client")."""
@@ -55,6 +57,7 @@ class Subscribers:
         errors: InternalErrors,
         turns: Turns,
         ping_seconds: float = PING_SECONDS,
+        send_to_all: SendToAll = send_to_all,
     ) -> None:
         self.ring = ring
         self.figures = figures
@@ -66,6 +69,7 @@ class Subscribers:
         self.turns = turns
         self.events_missed = 0
         self.frames = Histogram("Events in a frame.", FRAME_BOUNDS)
+        self.tails = Tails(self.frames, clock, send_to_all)
         self._members: dict[Subscriber, None] = {}
         self._quiet = QuietLog(self._log, clock)
         self._rounds = Rounds(self._look_after, "subscribers", clock, errors)

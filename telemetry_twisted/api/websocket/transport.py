@@ -25,7 +25,8 @@ from twisted.internet.interfaces import (
 from zope.interface import implementer
 
 from telemetry_twisted.transport.progress import accepted_bytes, socket_under
-from telemetry_twisted.transport.sender import Piece, Sender, Sink, State
+from telemetry_twisted.transport.sender import Sender, State
+from telemetry_twisted.transport.sink import Piece, Sink
 
 TURN_BYTES = 1 << 20
 """How much is written to one subscriber before the others have their turn."""
@@ -109,7 +110,8 @@ class SubscriberTransport:
             sink, state = _StreamSink(self, transport), State.OPEN
         else:
             sink, state = _SocketSink(self, transport, plain), State.BLOCKED
-        self.sender = Sender(sink, clock, ready, TURN_BYTES, state)
+        descriptor = None if plain is None else plain.fileno()
+        self.sender = Sender(sink, clock, ready, TURN_BYTES, state, descriptor)
         # The HTTP channel that served the upgrade is still registered; until it is not, the
         # transport tells it, not the sender, that the client is slow.
         transport.unregisterProducer()

@@ -15,17 +15,20 @@ from twisted.web.http import HTTPChannel
 from telemetry_twisted.api.websocket.context import Figures, Gauges
 from telemetry_twisted.api.websocket.frames import event_renderer
 from telemetry_twisted.api.websocket.subscriber import Subscriber
-from telemetry_twisted.api.websocket.transport import SubscriberTransport
+from telemetry_twisted.api.websocket.tail import Tails
+from telemetry_twisted.api.websocket.transport import TURN_BYTES, SubscriberTransport
 from telemetry_twisted.clock import Now
 from telemetry_twisted.errors import InternalErrors
 from telemetry_twisted.hub.histogram import Histogram
 from telemetry_twisted.hub.ring import Ring
-from telemetry_twisted.testing import TEXT, MemoryTransport
+from telemetry_twisted.testing import TEXT, MemorySocket, MemoryTransport
 from telemetry_twisted.transport.records import Chunk, encode_runs
 from telemetry_twisted.turns import Turns
 
 NODES = ("aa" * 32, "bb" * 32)
 RECEIVED = "2026-11-24T07:42:00.123456Z"
+
+PING_FRAME = b"\x89\x00"
 
 Message = dict[str, Any]
 
@@ -82,7 +85,9 @@ class Stage:
     ``gone`` are those that have left, ``events_missed`` what all of them missed.
     """
 
-    def __init__(self, max_events: int = 1000, batch: int = 100) -> None:
+    def __init__(
+        self, max_events: int = 1000, batch: int = 100, turn_bytes: int = TURN_BYTES
+    ) -> None:
         self.time = MemoryReactorClock()
         self.time.advance(1_000_000_000)
         self.clock: IReactorTime = self.time
@@ -99,6 +104,7 @@ class Stage:
         self.errors = InternalErrors(self.time)
         self.frames = Histogram("Events in a frame.", (1, 100))
         self.errors = InternalErrors(self.clock)
+        self.tails = Tails(self.frames, self.clock, MemorySocket.send_to_all, turn_bytes)
         self.goodbyes: list[tuple[int, bytes]] = []
         self.published = 0
 
@@ -115,7 +121,7 @@ class Stage:
         self.events_missed += events
 
     def enter(
-        self, transport: type[MemoryTransport] = MemoryTransport
+        self, transport: type[MemoryTransport] = MemoryTransport, batch: int | None = None
     ) -> tuple[Subscriber, MemoryTransport]:
         """A subscriber that has been greeted, and its transport."""
         wire = transport(Protocol(), self.time)
@@ -128,8 +134,8 @@ class Stage:
             front.sender,
             lambda *words: self.goodbyes.append(words),
             front.abortConnection,
-            lambda: None,
-            self.ring.batch,
+            lambda: front.write(PING_FRAME),
+            batch or self.ring.batch,
             lambda: None,
         )
         subscriber.start()

@@ -15,6 +15,7 @@ from twisted.web.http import HTTPChannel
 
 from telemetry_twisted.api.websocket.recent import RecentEvents
 from telemetry_twisted.api.websocket.subscriber import Subscriber
+from telemetry_twisted.hub.filter import ALL
 from telemetry_twisted.testing import MemoryTransport, StreamTransport
 from tests.api.websocket.stage import NODES, FakeGauges, Message, Stage, messages_in
 from tests.examples import examples
@@ -460,15 +461,36 @@ class MistakeTests(SynchronousTestCase):
         self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
 
     def test_in_writing_its_events(self) -> None:
-        wires = [self.stage.enter()[1] for _ in range(100)]
+        for transport in (MemoryTransport, StreamTransport):
+            self.setUp()
+            wires = [self.stage.enter(transport)[1] for _ in range(100)]
+            for wire in wires:
+                wire.frames()
+            spoiled = self.stage.members[50]
+            for step in ("_write_frames", "written_past"):
+                self.patch(spoiled.stream, step, lambda *_: 1 / 0)
+            wires[50].fill()
+            self.stage.publish(3)
+            self.stage.publish(1)
+            for number, wire in enumerate(wires):
+                wire.pump()
+                self.assertEqual(ids_in(messages_in(wire)), [] if number == 50 else [0, 1, 2, 3])
+            self.assert_ended()
+
+    def test_in_making_a_frame_for_many(self) -> None:
+        """It is made for all of them; those who want another frame go on."""
+        wires = [self.stage.enter()[1] for _ in range(10)]
+        ask(self.stage.members[5], "Subscribe", filter={"type": "EventType", "event_type": 11})
         for wire in wires:
             wire.frames()
-        spoiled = self.stage.members[50]
-        self.patch(spoiled.stream, "_write_frame", lambda *_: 1 / 0)
+        everything = self.stage.ring.open(ALL)
+        self.patch(everything, "_render", lambda *_: 1 / 0)
         self.stage.publish(3)
         for number, wire in enumerate(wires):
-            self.assertEqual(ids_in(messages_in(wire)), [] if number == 50 else [0, 1, 2])
-        self.assert_ended()
+            self.assertEqual(ids_in(messages_in(wire)), [0, 1, 2] if number == 5 else [])
+        self.assertEqual(self.stage.goodbyes, [(1011, b"the server made a mistake")] * 9)
+        self.assertEqual(self.stage.errors.counts, {"subscriber": 9})
+        self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
 
     def test_in_answering_it(self) -> None:
         subscriber, _ = self.stage.enter()

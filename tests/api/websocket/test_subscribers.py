@@ -11,10 +11,8 @@ from twisted.trial.unittest import SynchronousTestCase
 from telemetry_twisted.api.websocket.subscriber import Subscriber
 from telemetry_twisted.api.websocket.subscribers import Subscribers
 from telemetry_twisted.api.websocket.transport import SubscriberTransport
-from telemetry_twisted.testing import PING, TEXT, MemoryTransport
-from tests.api.websocket.stage import FakeGauges, Stage, messages_in
-
-PING_FRAME = b"\x89\x00"
+from telemetry_twisted.testing import PING, TEXT, MemorySocket, MemoryTransport
+from tests.api.websocket.stage import PING_FRAME, FakeGauges, Stage, messages_in
 
 
 class Seat:
@@ -73,6 +71,7 @@ class SubscribersTests(SynchronousTestCase):
             stage.errors,
             stage.turns,
             ping_seconds,
+            MemorySocket.send_to_all,
         )
 
     def fill_seats(self, subscribers: Subscribers | None = None) -> list[Seat]:

@@ -15,7 +15,7 @@ from telemetry_twisted.api.http.site import ApiSite
 from telemetry_twisted.api.websocket.subscribers import Subscribers
 from telemetry_twisted.api.websocket.upgrade import WebSocketUpgrade
 from telemetry_twisted.errors import InternalErrors
-from telemetry_twisted.testing import TEXT, FrameParser, MemoryTransport, client_frame
+from telemetry_twisted.testing import TEXT, FrameParser, MemorySocket, MemoryTransport, client_frame
 from tests.api.websocket.stage import Stage, messages_in
 
 KEY = "AQIDBAUGBwgJCgsMDQ4PEA=="
@@ -38,7 +38,15 @@ class UpgradeTests(SynchronousTestCase):
         self.stage = Stage()
         stage, clock = self.stage, self.stage.clock
         self.subscribers = Subscribers(
-            stage.ring, stage, None, 2, clock, stage.now, InternalErrors(clock), stage.turns
+            stage.ring,
+            stage,
+            None,
+            2,
+            clock,
+            stage.now,
+            InternalErrors(clock),
+            stage.turns,
+            send_to_all=MemorySocket.send_to_all,
         )
         self.site = ApiSite(
             WebSocketUpgrade(self.subscribers),
