@@ -27,11 +27,11 @@ from telemetry_twisted.jip3.codec import Dialect, load_codec
 from telemetry_twisted.jip3.moment import Moment
 from telemetry_twisted.store.database.interface import Database, Transaction
 from telemetry_twisted.store.database.opening import open_database
+from telemetry_twisted.store.raw_layout import received_at
 from telemetry_twisted.store.schema.table import INTEGER, TEXT, Table
 from telemetry_twisted.store.testing import PostgresqlMissing, ThrowawayPostgresql
-from telemetry_twisted.store.write.raw import STAMP, Waiting, make_batch
+from telemetry_twisted.store.write.raw import Waiting, make_batch
 from telemetry_twisted.store.write.transactions import write_batch
-from telemetry_twisted.timestamps import microseconds
 from telemetry_twisted.transport.records import Chunk, encode_runs
 
 from .processes import BenchError, module
@@ -175,7 +175,7 @@ def _rows(first: int, part: list[Waiting], numbers: dict[str, int]) -> Iterator[
     seq = first
     for waiting in part:
         chunk = waiting.chunk
-        received = microseconds(chunk.events[STAMP].decode())
+        received = received_at(chunk.events)
         nodes = [
             numbers[node_id]
             for node_id, (_, count) in zip(waiting.nodes, chunk.runs, strict=True)

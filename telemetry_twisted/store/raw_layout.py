@@ -7,6 +7,9 @@ ascending, as u32. A position is the number of the chunk in the batch times :dat
 the index of the event in the chunk. Whoever looks for a node's or a type's events reads the
 postings of few batches and then just the chunks that hold them; both sides handle an event in a
 fraction of a microsecond.
+
+Small chunks that came within :data:`ROW_MICROSECONDS` are written as one, for what a row costs
+beside its events. Its ``received`` is that of the first of them; each message says its own.
 """
 
 from __future__ import annotations
@@ -15,10 +18,17 @@ import zlib
 from array import array
 from collections.abc import Iterable, Sequence
 
+from telemetry_twisted.timestamps import microseconds
 from telemetry_twisted.transport.records import Chunk
 
 CHUNK_SPAN = 1 << 16
 """More events than any chunk holds."""
+
+ROW_MICROSECONDS = 100_000
+"""How much later than the row says the last event of a row may have been received, at most."""
+
+STAMP = slice(-29, -2)
+"""Where in an ``event`` message its time is, as RFC 3339; also that of the last of several."""
 
 Positions = Sequence[int]
 """Where events are in a batch, ascending."""
@@ -37,6 +47,11 @@ def type_term(kind: int) -> int:
 def decode_positions(encoded: bytes) -> Positions:
     """The positions in a posting."""
     return array("I", encoded)
+
+
+def received_at(messages: bytes) -> int:
+    """When the last of some messages was received, in microseconds of Unix time."""
+    return microseconds(messages[STAMP].decode())
 
 
 def compress_events(events: bytes) -> bytes:

@@ -250,9 +250,9 @@ def commit(clock: Clock, until: Callable[..., Any]) -> Callable[[Writer], Any]:
 
 @pytest.fixture
 def gather_chunks() -> Callable[..., list[Waiting]]:
-    """Chunks as they wait to be written, a second and a half apart, each of ``(handle, type)``."""
+    """Chunks as they wait to be written, ``every`` so many seconds, each of ``(handle, type)``."""
 
-    def gather(*chunks: list[tuple[int, int]]) -> list[Waiting]:
+    def gather(*chunks: list[tuple[int, int]], every: float = 1.5) -> list[Waiting]:
         gathered: list[Waiting] = []
 
         def take(_: int, body: bytes) -> None:
@@ -261,7 +261,7 @@ def gather_chunks() -> Callable[..., list[Waiting]]:
 
         feed = Feed(take)
         for number, events in enumerate(chunks):
-            feed.chunk(*events, at=NOW + 1.5 * number)
+            feed.chunk(*events, at=NOW + every * number)
         return gathered
 
     return gather

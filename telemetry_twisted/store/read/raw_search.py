@@ -11,9 +11,11 @@ from twisted.internet.threads import deferToThread
 
 from telemetry_twisted.store.raw_layout import (
     CHUNK_SPAN,
+    ROW_MICROSECONDS,
     cut_events,
     decode_positions,
     node_term,
+    received_at,
     type_term,
 )
 from telemetry_twisted.store.schema.table import marks
@@ -152,7 +154,7 @@ async def _chunks(
         "SELECT batch, run, number, length(lengths) / 4 FROM raw_chunks "
         "WHERE batch >= ? AND (batch, run, number) <= (?, ?, ?) AND received >= ? AND received < ? "
         "ORDER BY batch DESC, run DESC, number DESC LIMIT ?",
-        (batches[-1].key[0], *last, wanted.begin, wanted.end, most + 1),
+        (batches[-1].key[0], *last, wanted.begin - ROW_MICROSECONDS, wanted.end, most + 1),
     )
     keys = {batch.key for batch in batches}
     found: list[tuple[Key, Iterable[list[int]]]] = []
@@ -227,22 +229,33 @@ async def _read(history: History, wanted: Wanted, places: Sequence[Place]) -> li
     chunks = {(place.batch, place.run, place.position // CHUNK_SPAN) for place in places}
     wanted_chunks = ", ".join(["(?, ?, ?)"] * len(chunks))
     rows = await history.query(
-        "SELECT batch, run, number, lengths, events "
+        "SELECT batch, run, number, received, lengths, events "
         f"FROM (VALUES {wanted_chunks}) AS w JOIN raw_chunks c "
         "ON c.batch = w.column1 AND c.run = w.column2 AND c.number = w.column3 "
         "WHERE received >= ? AND received < ?",
-        (*(part for chunk in chunks for part in chunk), wanted.begin, wanted.end),
+        (
+            *(part for chunk in chunks for part in chunk),
+            wanted.begin - ROW_MICROSECONDS,
+            wanted.end,
+        ),
     )
-    return await deferToThread(_cut, rows, places)
+    return await deferToThread(_cut, rows, places, wanted.begin, wanted.end)
 
 
-def _cut(rows: list[tuple[Any, ...]], places: Sequence[Place]) -> list[bytes]:
+def _cut(rows: list[tuple[Any, ...]], places: Sequence[Place], begin: int, end: int) -> list[bytes]:
+    """The messages at ``places`` that were received from ``begin`` until before ``end``."""
     wanted: defaultdict[tuple[int, int, int], list[Place]] = defaultdict(list)
     for place in places:
         wanted[place.batch, place.run, place.position // CHUNK_SPAN].append(place)
     found: dict[Place, bytes] = {}
-    for batch, run, number, lengths, events in rows:
+    for batch, run, number, received, lengths, events in rows:
         of_chunk = wanted[batch, run, number]
         indices = [place.position % CHUNK_SPAN for place in of_chunk]
-        found.update(zip(of_chunk, cut_events(lengths, events, indices), strict=True))
+        is_within = begin <= received and received + ROW_MICROSECONDS < end
+        messages = zip(of_chunk, cut_events(lengths, events, indices), strict=True)
+        found.update(
+            (place, message)
+            for place, message in messages
+            if is_within or begin <= received_at(message) < end
+        )
     return [found[place] for place in places if place in found]

@@ -7,20 +7,26 @@ from __future__ import annotations
 
 from array import array
 from collections import defaultdict, deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from attrs import define, frozen
 
-from telemetry_twisted.store.raw_layout import CHUNK_SPAN, compress_events, node_term, type_term
-from telemetry_twisted.timestamps import microseconds
+from telemetry_twisted.store.raw_layout import (
+    CHUNK_SPAN,
+    ROW_MICROSECONDS,
+    compress_events,
+    node_term,
+    received_at,
+    type_term,
+)
 from telemetry_twisted.transport.records import Chunk
 
 BATCH_EVENTS = 50_000
 BATCH_BYTES = 16 << 20
 """A batch holds no more than this, before it is compressed."""
 
-STAMP = slice(-29, -2)
-"""Where in an ``event`` message its time is, as RFC 3339."""
+ROW_EVENTS = 100
+"""Events that chunks are written together up to."""
 
 
 @frozen
@@ -99,29 +105,50 @@ class Batch:
     bytes: int
 
 
+Timed = tuple[int, Waiting]
+"""A chunk and when it was received, in microseconds."""
+
+
 def make_batch(waiting: Sequence[Waiting], nodes: Mapping[str, int]) -> Batch:
     """The batch of some chunks, at least one; ``nodes`` gives the number of each node ID."""
     chunks = []
     positions: defaultdict[int, array[int]] = defaultdict(lambda: array("I"))
-    for number, item in enumerate(waiting):
-        chunk = item.chunk
+    timed = [(received_at(item.chunk.events), item) for item in waiting]
+    for number, row in enumerate(_rows(timed)):
         start = number * CHUNK_SPAN
-        for position, kind in enumerate(chunk.types, start):
-            positions[type_term(kind)].append(position)
-        for node_id, (_, count) in zip(item.nodes, chunk.runs, strict=True):
-            node = nodes[node_id]
-            positions[node_term(node)].extend(range(start, start + count))
-            start += count
-        received = microseconds(chunk.events[STAMP].decode())
-        events = compress_events(chunk.events)
-        chunks.append((number, received, chunk.lengths, events))
+        for _, item in row:
+            for position, kind in enumerate(item.chunk.types, start):
+                positions[type_term(kind)].append(position)
+            for node_id, (_, count) in zip(item.nodes, item.chunk.runs, strict=True):
+                positions[node_term(nodes[node_id])].extend(range(start, start + count))
+                start += count
+        lengths = b"".join(item.chunk.lengths for _, item in row)
+        events = compress_events(b",".join(item.chunk.events for _, item in row))
+        chunks.append((number, min(received for received, _ in row), lengths, events))
     postings = [(term, where.tobytes()) for term, where in positions.items()]
-    times = [row[1] for row in chunks]
     return Batch(
         chunks,
         postings,
-        min(times),
-        max(times),
+        min(received for received, _ in timed),
+        max(received for received, _ in timed),
         sum(item.chunk.count for item in waiting),
         sum(sum(map(len, row[2:])) for row in chunks) + sum(len(where) for _, where in postings),
     )
+
+
+def _rows(timed: Iterable[Timed]) -> Iterator[list[Timed]]:
+    """The chunks of each row."""
+    row: list[Timed] = []
+    events = first = last = 0
+    for received, item in timed:
+        earliest, latest = min(first, received), max(last, received)
+        if row and (events + item.chunk.count > ROW_EVENTS or latest - earliest > ROW_MICROSECONDS):
+            yield row
+            row = []
+        if row:
+            first, last, events = earliest, latest, events + item.chunk.count
+        else:
+            first, last, events = received, received, item.chunk.count
+        row.append((received, item))
+    if row:
+        yield row

@@ -85,6 +85,28 @@ async def test_browsing_by_node_type_and_time(history: History, written: Make) -
     ]  # fmt: skip
 
 
+@ensureDeferred
+async def test_range_that_begins_and_ends_within_a_row(
+    history: History, make_writer: Make, make_feed: Make, commit: Make, database: Database
+) -> None:
+    writer = make_writer(database)
+    feed = make_feed(writer)
+    feed.connect(1)
+    for number in range(10):
+        feed.chunk((1, 10 + number % 2), at=NOW - 1 + 0.01 * number)
+    await commit(writer)
+    begin, end = NOW * 1_000_000 - 970_000, NOW * 1_000_000 - 930_000
+    for types, wanted in ((None, [7, 6, 5, 4]), ({10}, [7, 5]), ({11}, [6, 4])):
+        for limit in (1, 100):
+            found: list[int] = []
+            place: Place | None = NEWEST
+            while place is not None:
+                page = await raw.browse(history, Wanted(None, types, begin, end), place, limit)
+                found += ids(page.messages)
+                place = page.next
+            assert found == wanted
+
+
 @pytest.mark.parametrize("text", ["", "1", "1.2", "1.2.x", "1.2.-3", "1.2.3.4", "1.2.9" + 19 * "9"])
 def test_what_is_no_place(text: str) -> None:
     with pytest.raises(ValueError, match=r".+"):

@@ -5,7 +5,13 @@ from __future__ import annotations
 from array import array
 from collections.abc import Callable
 
-from telemetry_twisted.store.raw_layout import CHUNK_SPAN, cut_events, node_term, type_term
+from telemetry_twisted.store.raw_layout import (
+    CHUNK_SPAN,
+    cut_events,
+    node_term,
+    received_at,
+    type_term,
+)
 from telemetry_twisted.store.write.raw import BATCH_EVENTS, RawQueue, Waiting, make_batch
 from telemetry_twisted.transport.records import Chunk
 
@@ -74,3 +80,33 @@ def test_batch_tells_where_the_events_of_nodes_and_types_are(
     messages = list(chunks[0].chunk.each())
     assert cut_events(lengths, events, range(3)) == messages
     assert cut_events(lengths, events, [2, 0]) == [messages[2], messages[0]]
+
+
+def test_small_chunks_that_came_together_are_one_row(
+    gather_chunks: Callable[..., list[Waiting]],
+) -> None:
+    together = gather_chunks(*[[(1, 10), (2, 11)]] * 3, every=0.05)
+    later = gather_chunks(*[[(1, 10)] * 60] * 3, every=0)
+    batch = make_batch(together + later, {"01" * 32: 501, "02" * 32: 502})
+    counts = [len(lengths) // 4 for _, _, lengths, _ in batch.chunks]
+    assert counts == [66, 60, 60]  # others would be too many
+    assert batch.chunks[0][1] == batch.first
+    (_, _, lengths, events), *_ = batch.chunks
+    messages = [message for item in together for message in item.chunk.each()]
+    assert cut_events(lengths, events, range(6)) == messages
+    positions = {term: array("I", where).tolist() for term, where in batch.postings}
+    assert positions[node_term(502)] == [1, 3, 5]
+    assert positions[type_term(10)][:4] == [0, 2, 4, 6]
+    assert positions[type_term(10)][-60:] == list(range(2 * CHUNK_SPAN, 2 * CHUNK_SPAN + 60))
+
+
+def test_chunks_that_came_apart_are_rows_of_their_own(
+    gather_chunks: Callable[..., list[Waiting]],
+) -> None:
+    chunks = gather_chunks(*[[(1, 10)]] * 7, every=0.04)
+    batch = make_batch(chunks, {"01" * 32: 501})
+    assert [len(lengths) // 4 for _, _, lengths, _ in batch.chunks] == [3, 3, 1]
+    backwards = make_batch(chunks[::-1], {"01" * 32: 501})
+    assert [received for _, received, *_ in backwards.chunks] == [
+        received_at(chunks[first].chunk.events) for first in (4, 1, 0)
+    ]
