@@ -77,7 +77,7 @@ class Collected:
             Section(self.share, RAW_SHARE, rows.share_row),
         )
 
-    def take(self, kind: int, body: bytes, now: float) -> None:
+    def take(self, kind: int, body: bytes | memoryview, now: float) -> None:
         """Take a record that came at ``now``; kinds that history does not keep are passed over."""
         if kind == records.FACTS:
             self._take_facts(records.Facts.decode(body))

@@ -22,7 +22,7 @@ from .limits import SPREAD_WIDTHS, Limit, first_window, limits
 from .spread import OPEN_SECONDS
 
 DEAD_SECONDS = 120
-"""A run that wrote nothing for so long has been killed: a living one writes every two seconds."""
+"""A run that wrote nothing for so long has been killed: a living one writes every few seconds."""
 
 KILLED = "the server was killed"
 

@@ -82,7 +82,7 @@ class Pending:
 
     # What comes
 
-    def take(self, kind: int, body: bytes, now: float) -> None:
+    def take(self, kind: int, body: bytes | memoryview, now: float) -> None:
         """Take the next record, which came at ``now``, in seconds of Unix time."""
         # First, for what cannot be taken is not worth being sent again.
         self.taken = (self.taken or 0) + 1

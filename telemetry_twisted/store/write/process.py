@@ -21,6 +21,8 @@ from telemetry_twisted.transport import records
 from telemetry_twisted.transport.link import Link
 
 from .listener import Listener
+from .pressure import Pressure
+from .room import RawRoom
 from .writer import Writer
 
 STATUS_SECONDS = 0.5
@@ -85,10 +87,12 @@ class StoreProcess(Listener):
         elif kind == records.SETTINGS:
             self._start(Settings.decode(bytes(body)))
         elif self._writer is not None:
-            self._writer.take(kind, bytes(body))
+            self._writer.take(kind, body)
 
     def _start(self, settings: Settings) -> None:
         database = open_database(settings.database, self._reactor)
+        pressure = Pressure(self._reactor)
+        self._room = RawRoom(settings.policy.queue_events, pressure)
         self._writer = Writer(
             database,
             settings.server,
@@ -96,8 +100,8 @@ class StoreProcess(Listener):
             settings.policy,
             self._now,
             self._errors,
+            pressure,
         )
-        self._policy = settings.policy
         self._writer.start(self)
         self._reports = Rounds(self.tell, "report of the store", self._reactor, self._errors)
         self._reports.start(STATUS_SECONDS, now=True)
@@ -107,7 +111,7 @@ class StoreProcess(Listener):
         if self._writer is None or self._gone:
             return
         status = self._writer.status()
-        room = max(0, self._policy.queue_events - status["queue_events"])
+        room = self._room.left(status["queue_events"], status["raw_taken"])
         more = {"raw_room": room, "internal_errors": self._errors.counts}
         self._link.send(records.encode_json(records.STORE_STATUS, {**status, **more}))
 
