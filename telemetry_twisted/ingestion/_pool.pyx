@@ -106,6 +106,13 @@ cdef class NodePool:
         if self._open:
             close(self._epoll)
 
+    def __sizeof__(self):
+        cdef Connection each
+        cdef size_t size = object.__sizeof__(self)
+        for each in self._connections.values():
+            size += object.__sizeof__(each) + each.begun.capacity
+        return size
+
     def fileno(self):
         return self._epoll
 

@@ -59,6 +59,7 @@ class Pair:
         ]
 
     def begin_turn(self, number: int) -> None:
+        self.take()
         for writer in (self.ours, self.theirs):
             writer.begin_turn(MOMENTS[number], 10**15 + number, number)
 

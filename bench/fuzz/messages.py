@@ -1,46 +1,12 @@
-"""Fuzzes the kernel of the compiled codec with mutated messages against the Python codec.
-
-::
-
-    python bench/fuzz_kernel.py 60
-
-takes seconds, and ends with an error if the codecs differ in anything. Under the sanitizers, which
-also see a read or a write that is out of bounds and changes nothing::
-
-    CFLAGS="-fsanitize=address,undefined -fno-sanitize-recover=undefined -g" \\
-        python setup.py build --build-base build/asan --build-lib build/asan/lib
-    LD_PRELOAD="$(gcc -print-file-name=libasan.so)" ASAN_OPTIONS=detect_leaks=0 \\
-        PYTHONMALLOC=malloc PYTHONPATH=build/asan/lib nice -n 19 python bench/fuzz_kernel.py 900
-
-``PYTHONMALLOC=malloc`` gives each ``bytes`` object a block of its own with guards around it. Work
-is done in rounds that depend on nothing but the seed and their number; where a sanitizer ends the
-program, ``--first`` with the round that was last reported, and ``--every 1``, leads there again.
-"""
+"""Random messages that a node may send, or not, and moments at which they come."""
 
 from __future__ import annotations
 
-import argparse
-import os
-import platform
-import sys
-import time
-from itertools import count
 from random import Random
-from typing import Any
 
-from telemetry_twisted.jip3 import _kernel
-from telemetry_twisted.jip3.codec import (
-    DECODE_ERROR,
-    FACT_TYPES,
-    Decoded,
-    Dialect,
-    FrameTooLong,
-    Stream,
-)
-from telemetry_twisted.jip3.compiled import CompiledCodec
+from telemetry_twisted.jip3.codec import FACT_TYPES, Dialect
 from telemetry_twisted.jip3.moment import ANY_SLOT, ANY_TIME, COMMON_ERA, Moment
 from telemetry_twisted.jip3.natural import LARGEST, encode_natural
-from telemetry_twisted.jip3.python import PythonCodec
 from telemetry_twisted.jip3.table import (
     TABLE,
     Bool,
@@ -219,45 +185,9 @@ def random_moment(random: Random) -> Moment:
     )
 
 
-class Tally:
-    """What was done so far."""
-
-    def __init__(self) -> None:
-        self.rounds = self.frames = self.bytes = 0
-        self.events = self.errors = self.violations = self.skipped = self.too_long = 0
-
-    def add(self, result: Decoded | tuple[int, int] | str) -> None:
-        """Count what :func:`outcome` gave."""
-        if isinstance(result, str):
-            self.too_long += 1
-        elif isinstance(result, Decoded):
-            self.events += len(result.types)
-            for fault in result.faults:
-                if fault.kind == DECODE_ERROR:
-                    self.errors += fault.times
-                else:
-                    self.violations += fault.times
-        else:
-            self.skipped += result[1]
-
-    def __str__(self) -> str:
-        return (
-            f"{self.rounds:,} rounds, {self.frames:,} frames ({self.bytes:,} bytes): "
-            f"{self.events:,} events, {self.errors:,} decode errors, "
-            f"{self.violations:,} violations, {self.skipped:,} skipped, "
-            f"{self.too_long:,} times FrameTooLong"
-        )
-
-
-def fuzz(random: Random, shared: CompiledCodec, python: PythonCodec, tally: Tally) -> None:
-    """One round: some frames of a node, through both codecs in steps.
-
-    Half the time it is not the ``shared`` codec but a new one, whose buffers have yet to grow.
-
-    :raises AssertionError: if they differ.
-    """
-    cores = random.choice(CORES)
-    options = Dialect(
+def random_dialect(random: Random, cores: int) -> Dialect:
+    """How a node of ``cores`` cores may speak; it need not tell that it has so many."""
+    return Dialect(
         node_id=random.randbytes(32).hex(),
         cores=None if random.random() < 0.2 else max(cores + random.choice(CORES_OFF), 0),
         version=random.randrange(3),
@@ -266,72 +196,17 @@ def fuzz(random: Random, shared: CompiledCodec, python: PythonCodec, tally: Tall
         fact_types=random.choice((frozenset(), FACT_TYPES, frozenset(range(256)))),
         known_layout=random.random() < 0.5,
     )
-    messages = Messages(random, cores, options.version)
-    contents = [messages.mutated() for _ in range(random.choice((1, 1, 3, 20)))]
-    data = b"".join(len(content).to_bytes(4, "little") + content for content in contents)
-    if random.random() < 0.1:
-        at = random.randrange(len(data))
-        data = data[:at] + random.randbytes(random.randrange(3)) + data[at + 1 :]
-    tally.frames += len(contents)
-    tally.bytes += len(data)
-    codec = random.choice((shared, CompiledCodec()))
-    ours, theirs = codec.open(options), python.open(options)
-    ours.next_event_id = theirs.next_event_id = random.choice((0, 2**64 - 2))
-    at, first_id = 0, random.randrange(2**50)
-    progress = True
-    while progress:
-        call: tuple[Any, ...] = "skip", data, at, random.randrange(1, 4)
-        if random.random() < 0.9:
-            room = random.choice((1, 2, 100, 1_000_000))
-            call = "decode", data, at, room, first_id, random.randrange(9), random_moment(random)
-        result, expected = outcome(ours, *call), outcome(theirs, *call)
-        assert result == expected, f"{options}\n{call}\n{result}\n{expected}"
-        assert ours.next_event_id == theirs.next_event_id
-        assert ours.cores == theirs.cores
-        tally.add(result)
-        progress = not isinstance(result, str) and result[0] > at
-        at = result[0] if progress else at
-    assert ours.take_counts() == theirs.take_counts()
-    assert ours.take_dropped() == theirs.take_dropped()
 
 
-def outcome(stream: Stream, method: str, *arguments: Any) -> Any:
-    """What the call returns, or the text of the :class:`FrameTooLong` that it raises."""
-    try:
-        return getattr(stream, method)(*arguments)
-    except FrameTooLong as error:
-        return str(error)
+def random_frames(random: Random, messages: Messages, counts: tuple[int, ...]) -> list[bytes]:
+    """Frames of mutated ``messages``, as many as one of ``counts``."""
+    contents = (messages.mutated() for _ in range(random.choice(counts)))
+    return [len(content).to_bytes(4, "little") + content for content in contents]
 
 
-def main() -> None:
-    """Run rounds until the time is over."""
-    parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
-    parser.add_argument("seconds", type=float, help="how long to run")
-    parser.add_argument("--seed", type=int, default=3)
-    parser.add_argument("--first", type=int, default=0, help="number of the first round")
-    parser.add_argument("--every", type=int, default=20_000, help="rounds between two reports")
-    options = parser.parse_args()
-    shared, python, tally = CompiledCodec(), PythonCodec(), Tally()
-    sanitized = "libasan" in os.environ.get("LD_PRELOAD", "")
-    print(
-        f"kernel {os.path.relpath(_kernel.__file__)}, Python {platform.python_version()}, "
-        f"seed {options.seed}, {'with' if sanitized else 'without'} address sanitizer",
-        flush=True,
-    )
-    began = time.monotonic()
-    for number in count(options.first):
-        if time.monotonic() - began >= options.seconds:
-            break
-        if number % options.every == 0:
-            print(f"from round {number:,} on", file=sys.stderr, flush=True)
-        try:
-            fuzz(Random(f"{options.seed}/{number}"), shared, python, tally)
-        except BaseException:
-            print(f"in round {number}:", file=sys.stderr)
-            raise
-        tally.rounds += 1
-    print(f"{time.monotonic() - began:.0f} s, {tally}", "no difference, no error", sep="\n")
-
-
-if __name__ == "__main__":
-    main()
+def damaged(random: Random, data: bytes) -> bytes:
+    """``data``, now and then with a byte that is another, or gone, so that lengths are wrong."""
+    if not data or random.random() >= 0.1:
+        return data
+    at = random.randrange(len(data))
+    return data[:at] + random.randbytes(random.randrange(3)) + data[at + 1 :]
