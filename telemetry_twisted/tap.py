@@ -92,6 +92,12 @@ def makeService(options: Options) -> IService:
     each = _most_silent(options) + 1
     permits = Permits(options["max-nodes"] + options["ingestion-procs"] * each)
     servers = _ingestion_servers(options, hub, permits, errors)
+
+    def audience(listening: bool) -> None:
+        for each in servers:
+            each.listened_to(listening)
+
+    ring.tell_audience(audience)
     store = None if store_client is None else store_client.condition
     figures = HubFigures(
         hub, servers, store, lambda: len(subscribers), lambda: subscribers.events_missed

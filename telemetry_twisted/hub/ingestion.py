@@ -75,6 +75,7 @@ class IngestionServer:
         self._permits = permits
         self._permits_changed = False
         self._wants_permits = True
+        self._has_audience = True
         self._draining = False
         self._listening: socket.socket | None = None
         self._errors = errors
@@ -147,8 +148,16 @@ class IngestionServer:
         """A counter of the ``PULSE`` record, summed over all runs."""
         return self.past.get(name, 0) + int(self.pulse.get(name, 0))
 
+    def listened_to(self, listening: bool) -> None:
+        """Tell it whether there is any subscriber; as long as it does not know, there is one."""
+        if listening is not self._has_audience:
+            self._has_audience = listening
+            self._send(records.AUDIENCE, {"listening": listening})
+
     def link_made(self, link: Link) -> None:
         self._link = link
+        if not self._has_audience:
+            self._send(records.AUDIENCE, {"listening": False})
         self._permits.join(self)
 
     def link_lost(self, reason: Failure) -> None:

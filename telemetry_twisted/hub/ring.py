@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from itertools import islice
 
 from telemetry_twisted.transport.records import Chunk
@@ -59,6 +59,12 @@ class Ring:
         self._index = ChannelIndex()
         self.memo = FrameMemo(min(MEMO_BYTES, max_bytes // _MEMO_SHARE))
         self._touched: dict[Channel, None] = {}
+        self._tell_audience: Callable[[bool], object] = lambda _: None
+
+    def tell_audience(self, told: Callable[[bool], object]) -> None:
+        """Have ``told`` called, now and when that changes, with whether there is any reader."""
+        self._tell_audience = told
+        told(bool(self._channels))
 
     @property
     def bytes(self) -> int:
@@ -86,6 +92,8 @@ class Ring:
             self._channels[filter] = channel
             self._filter_bytes += size
             self._index.add(channel)
+            if len(self._channels) == 1:
+                self._tell_audience(True)
         channel.readers += 1
         return channel
 
@@ -99,6 +107,8 @@ class Ring:
         self._touched.pop(channel, None)
         self._filter_bytes -= channel.filter.size + CHANNEL_BYTES
         self._chunk_bytes -= channel.clear()
+        if not self._channels:
+            self._tell_audience(False)
 
     def node_connected(self, node_id: str, handle: int) -> None:
         """Events of ``node_id`` will come under ``handle``."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from twisted.internet.interfaces import IReadDescriptor
+from twisted.internet.interfaces import IDelayedCall, IReadDescriptor
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
@@ -51,6 +51,8 @@ class PoolReader:
         self._errors = errors
         self._members: dict[int, Pooled] = {}
         self._stopped = False
+        self._rest = 0.0
+        self._resting: IDelayedCall | None = None
         self.go_on()
 
     def join(self, member: Pooled, descriptor: int, source: Source, rest: bytes, rate: int) -> None:
@@ -83,16 +85,29 @@ class PoolReader:
             return 0.0
         return self._reactor.seconds() - self._pool.heard(member.connection)
 
+    def rest(self, seconds: float) -> None:
+        """Rest for so long between turns; with 0, read on at once."""
+        self._rest = seconds
+        if not seconds and self._resting is not None:
+            self.go_on()
+
     def hold(self) -> None:
         """Read no node until :meth:`go_on`."""
         self.reading = False
+        self._wake_up()
         self._reactor.removeReader(self)
 
     def go_on(self) -> None:
         """Read on, unless it was stopped."""
         if not self._stopped:
             self.reading = True
+            self._wake_up()
             self._reactor.addReader(self)
+
+    def _wake_up(self) -> None:
+        if self._resting is not None:
+            self._resting.cancel()
+            self._resting = None
 
     def stop(self) -> None:
         """Read no node any more, for good."""
@@ -102,8 +117,9 @@ class PoolReader:
     def doRead(self) -> None:
         self._assembler.begin_turn()
         ended: list[Ended] = []
+        more = False
         with self._errors.kept_at(POOL):
-            told, ended, _ = self._pool.turn(self._reactor.seconds())
+            told, ended, more = self._pool.turn(self._reactor.seconds())
             for each in told:
                 self._tell(each)
         self._assembler.end_turn()
@@ -112,6 +128,13 @@ class PoolReader:
             if member is not None:
                 with self._errors.kept_at(POOL):
                     member.reading_ended(why)
+        if self._rest and self.reading and not more:
+            self._reactor.removeReader(self)
+            self._resting = self._reactor.callLater(self._rest, self._rested)
+
+    def _rested(self) -> None:
+        self._resting = None
+        self.go_on()
 
     def _tell(self, told: Told) -> None:
         try:

@@ -32,6 +32,7 @@ from .gate import Gate
 from .history import NODE, HistoryReports
 from .intake import Intake
 from .node import MISTAKE, Ending, NodeProtocol
+from .pace import Pace
 from .pool_reader import PoolReader
 from .settings import Settings
 
@@ -70,6 +71,7 @@ class IngestionProcess:
         )
         self._information: dict[int, NodeInformation] = {}
         self._reports = Rounds(self._report, "report of an ingestion process", reactor, errors)
+        self._pace = Pace()
         self._draining = False
         self.ended: Deferred[None] = Deferred()
 
@@ -110,6 +112,10 @@ class IngestionProcess:
         message = records.decode_json(body)
         if kind == records.PERMIT:
             self._acceptor.permit(message["count"])
+            return
+        if kind == records.AUDIENCE:
+            self._pace.listened_to(message["listening"])
+            self._keep_pace()
             return
         node = self._connections.nodes.get(message["connection"])
         if node is None:
@@ -193,10 +199,16 @@ class IngestionProcess:
     def node_failed(self, node: NodeProtocol, failure: Failure) -> None:
         self._errors.note(NODE, failure)
 
+    def _keep_pace(self) -> None:
+        if self._pool is not None:
+            self._pool.rest(self._pace.rest)
+
     def _report(self) -> None:
         nodes = self._connections.nodes.values()
         self._faults.send()
         self._tell_history([node.source for node in nodes if node.source is not None])
+        self._pace.second_over(self._assembler.events)
+        self._keep_pace()
         usage = resource.getrusage(resource.RUSAGE_SELF)
         pulse = {
             "codec": self._codec.name,

@@ -25,6 +25,7 @@ record                direction       body
 ``DISMISS``           hub to child    JSON ``{connection, kind, reason}``
 ``PERMIT``            hub to child    JSON ``{count}``: accept so many connections more
 ``CHALLENGE``         hub to child    JSON ``{connection}``: asks for ``ACTIVITY``
+``AUDIENCE``          hub to child    JSON ``{listening}``: whether there is any subscriber
 ``DRAIN``             hub to child    empty: read no more, send what was read, end
 ``SETTINGS``          hub to store    JSON of what the store process is to do, its first record;
                                       ``server`` is a token of this life of the server
@@ -117,7 +118,8 @@ from telemetry_twisted.jip3.frames import each_frame
     CHALLENGE,
     ACTIVITY,
     RESUME,
-) = range(22)
+    AUDIENCE,
+) = range(23)
 
 PREFIX = struct.Struct("<IB")
 _CHUNK = struct.Struct("<QQQHHI")

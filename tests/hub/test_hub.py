@@ -10,6 +10,7 @@ from unittest import mock
 from attrs import define, field
 from twisted.internet.task import Clock
 from twisted.logger import ILogObserver, LogEvent, formatEvent, globalLogPublisher
+from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 
 from telemetry_twisted.errors import InternalErrors
@@ -172,6 +173,19 @@ class HubTests(HubTestCase):
         scene.servers[1].process_ended("killed")
         self.assertEqual(next_settings(scene.servers[1]).first_id, 42 + 3 * 4)
         self.assertEqual(scene.hub.last_id, 42 + 2 * 4)
+
+    def test_a_process_knows_whether_anybody_listens(self) -> None:
+        server, wire = self.scene.servers[0], self.scene.wires[0]
+        server.listened_to(True)
+        self.assertEqual(wire.messages(), [])
+        server.listened_to(False)
+        self.assertEqual(wire.messages(), [(records.AUDIENCE, {"listening": False})])
+        server.link_lost(Failure(RuntimeError()))
+        server.process_ended("killed")
+        server.link_made(cast(Link, wire))
+        self.assertEqual(wire.messages(), [(records.AUDIENCE, {"listening": False})])
+        server.listened_to(True)
+        self.assertEqual(wire.messages(), [(records.AUDIENCE, {"listening": True})])
 
     def test_a_node_is_admitted_above_all_ids_so_far(self) -> None:
         scene = self.scene

@@ -160,6 +160,20 @@ class RoutingTests(SynchronousTestCase):
         self.assertEqual(typed.total, 0)
 
 
+class AudienceTests(SynchronousTestCase):
+    def test_it_is_told_when_the_first_reader_comes_and_when_the_last_one_goes(self) -> None:
+        ring, told = make_ring(), list[bool]()
+        ring.tell_audience(told.append)
+        self.assertEqual(told, [False])
+        everything, again = ring.open(ALL), ring.open(ALL)
+        only_b = ring.open(Filter(node_ids=frozenset({B})))
+        self.assertEqual(told, [False, True])
+        for channel in (everything, only_b, again):
+            self.assertEqual(told, [False, True])
+            ring.close(channel)
+        self.assertEqual(told, [False, True, False])
+
+
 class FrameTests(SynchronousTestCase):
     """How events are put into frames."""
 
