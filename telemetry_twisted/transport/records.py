@@ -215,14 +215,18 @@ class Chunk:
 
     def cut(self, most: Sequence[int]) -> Chunk:
         """A chunk of the last ``most[i]`` events of each run ``i``, of one event at least."""
-        bounds = self.bounds()
+        lengths = struct.unpack(f"<{self.count}I", self.lengths)
         spans = []
+        places = []
         runs = []
-        end = 0
+        end = at = 0
         for (handle, count), kept in zip(self.runs, most, strict=True):
-            end += count
+            begin, end = end, end + count
+            at += sum(lengths[begin:end]) + count
             if kept:
+                size = sum(lengths[end - kept : end]) + kept
                 spans.append((end - kept, end))
+                places.append((at - size, at - 1))
                 runs.append((handle, kept))
         return Chunk(
             self.first_id,
@@ -230,7 +234,7 @@ class Chunk:
             encode_runs(runs),
             b"".join(self.types[begin:end] for begin, end in spans),
             b"".join(self.lengths[4 * begin : 4 * end] for begin, end in spans),
-            b",".join(self.events[bounds[begin] : bounds[end] - 1] for begin, end in spans),
+            b",".join(self.events[begin:end] for begin, end in places),
             self.received,
             self.read,
         )
