@@ -92,9 +92,9 @@ def main() -> int:
         traffic = Path(temporary, "traffic")
         simulate().save(traffic)
         settings = (
-            Settings(1, 1.0, 5.0, systems, traffic)
+            Settings(1, 0.5, 2.0, systems, traffic)
             if options.quick
-            else Settings(5, 1.2, 30.0, systems, traffic)
+            else Settings(5, 1.0, 30.0, systems, traffic)
         )
         reports = []
         failed = []

@@ -22,7 +22,6 @@ STATUS = 10
 """The discriminator of ``Status``."""
 
 EVERY_SECONDS = 2
-WINDOW_SECONDS = 2 * EVERY_SECONDS
 SETTLE_SECONDS = 2.0
 WITHOUT, WITH = "no history", "SQLite"
 
@@ -32,6 +31,7 @@ def run(settings: Settings) -> Report:
 
     All systems are measured at once: none of them takes enough to be in the way of another.
     """
+    seconds = EVERY_SECONDS * (1 if settings.repeats == 1 else 2)
     with ExitStack() as stack:
         directory = Path(stack.enter_context(TemporaryDirectory(prefix="bench-idle-")))
         traffic = directory / "traffic"
@@ -59,7 +59,7 @@ def run(settings: Settings) -> Report:
         time.sleep(SETTLE_SECONDS)
         samples: dict[tuple[str, str], list[Sample]] = {key: [] for key in servers}
         for _ in range(settings.repeats):
-            for key, sample in _window(servers).items():
+            for key, sample in _window(servers, seconds).items():
                 samples[key].append(sample)
     return Report(
         "idle",
@@ -74,14 +74,16 @@ def run(settings: Settings) -> Report:
         ),
         less_is_better=True,
         about="processor time that all processes of the server take, as a share of one core, "
-        f"over {WINDOW_SECONDS} s.",
+        f"over {seconds} s.",
         cases={WITH: "the same with history kept in SQLite."},
     )
 
 
-def _window(servers: dict[tuple[str, str], Server]) -> dict[tuple[str, str], Sample]:
+def _window(
+    servers: dict[tuple[str, str], Server], seconds: float
+) -> dict[tuple[str, str], Sample]:
     watches = {key: Watch.of(server) for key, server in servers.items()}
-    time.sleep(WINDOW_SECONDS)
+    time.sleep(seconds)
     return {
         key: Sample(
             100 * sum(shares.values()), {role: 100 * share for role, share in shares.items()}

@@ -18,8 +18,6 @@ MILLISECONDS = 10.0
 
 FIRST_RATE = 200_000
 
-STEP_SECONDS = 1.0
-
 BISECTIONS = 3
 """The rate is found to 2 to the power of 1/8: nine percent."""
 
@@ -56,12 +54,13 @@ def _most(server: Server, settings: Settings) -> Sample:
     """The rate that is kept up for long, and what was seen meanwhile."""
     traffic = settings.traffic
     good, bad = 0, FIRST_RATE
-    while _step(server, traffic, bad) is not None:
+    seconds = settings.seconds
+    while _step(server, traffic, bad, seconds) is not None:
         good, bad = bad, bad * 2
     good = good or FIRST_RATE // 4
     for _ in range(BISECTIONS):
         between = round((good * bad) ** 0.5)
-        if _step(server, traffic, between) is None:
+        if _step(server, traffic, between, seconds) is None:
             bad = between
         else:
             good = between
@@ -73,9 +72,7 @@ def _most(server: Server, settings: Settings) -> Sample:
     raise BenchError(f"{server.system} does not keep up {rate} events/s, as it did for a second")
 
 
-def _step(
-    server: Server, traffic: Path, rate: int, seconds: float = STEP_SECONDS
-) -> dict[str, float] | None:
+def _step(server: Server, traffic: Path, rate: int, seconds: float) -> dict[str, float] | None:
     """What is seen at a rate, or None if that is too much."""
     seen = at_rate(server, traffic, _at(rate), seconds, EVERY_BYTES)
     kept_up = seen["delivered events/s"] >= 0.97 * rate and not seen["skipped"]

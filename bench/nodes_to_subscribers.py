@@ -18,7 +18,7 @@ def run(settings: Settings) -> Report:
     """Events per second that all subscribers together read; none may be missed."""
     with harness.servers(settings.without("python", "A")) as servers:
         measures: dict[tuple[str, str], Measure] = {
-            (_case(count), system): measure_of(server, settings, settings.seconds, NODES, count)
+            (_case(count), system): measure_of(server, settings, NODES, count)
             for count in COUNTS
             for system, server in servers.items()
             if count in COMPARED.get(system, COUNTS)

@@ -27,7 +27,6 @@ COST = "server s/million"
 def measure_of(
     server: Server,
     settings: Settings,
-    seconds: float,
     nodes: int,
     subscribers: int = 1,
     stalled: int = 0,
@@ -40,6 +39,7 @@ def measure_of(
     """
 
     def measure() -> Sample:
+        seconds = settings.seconds
         with (
             new_progress() as progress,
             harness.subscribers(

@@ -51,7 +51,7 @@ def run(settings: Settings) -> Report:
         measures: dict[tuple[str, str], Measure] = {}
         for case, database in databases.items():
             server = stack.enter_context(harness.server(COMPILED, database))
-            stream = measure_of(server, settings, settings.seconds, NODES)
+            stream = measure_of(server, settings, NODES)
             measures[case, "compiled"] = _keeping(server, stream) if database else stream
         rows = interleave(settings.repeats, "events/s", measures)
     return Report(
