@@ -179,14 +179,14 @@ class Channel:
         :param most_bytes: read no more frames when they are so many bytes.
         """
         end = self.total if until is None else until
-        place = cursor
+        index, position, size = cursor.index, cursor.position, 0
         frames: list[Made] = []
-        size = 0
-        while place.position < end and size < most_bytes and len(frames) < MOST_FRAMES:
-            made = self._frame_at(place, end, batch or self._batch, alone)
+        while position < end and size < most_bytes and len(frames) < MOST_FRAMES:
+            made = self._frame_at(index, position, end, batch or self._batch, alone)
             frames.append(made)
+            index = made.end
+            position += made.events
             size += made.size
-            place = Cursor(made.end, place.position + made.events)
         return frames
 
     def read(
@@ -201,45 +201,63 @@ class Channel:
         end = self.total if until is None else until
         if cursor.position >= end:
             return None
-        made = self._frame_at(cursor, end, batch or self._batch)
+        made = self._frame_at(cursor.index, cursor.position, end, batch or self._batch)
         cursor.move_past(made)
         return made
 
-    def _frame_at(self, cursor: Cursor, end: int, most: int, alone: bool = False) -> Made:
-        """The frame at ``cursor`` of ``most`` events before position ``end``, at most.
+    def _frame_at(
+        self, index: int, position: int, end: int, most: int, alone: bool = False
+    ) -> Made:
+        """The frame at a place of ``most`` events before position ``end``, at most.
 
         :param alone: as for :meth:`read_ahead`.
         """
-        place = self, cursor.position, most
-        made = None if alone else self._memo.get(place)
-        if made is not None and cursor.position + made.events <= end:
-            return made
-        parts, count, index = self._collect(cursor, min(most, end - cursor.position))
-        frame = self._render(parts, count)
-        fresh = Made(frame, count, sum(map(len, frame)), index)
-        if made is None and self.readers > 1 and not alone:
-            self._memo.put(place, fresh)
-        return fresh
+        if alone or self.readers == 1:
+            return self._make(index, position, end, most)
+        place = self, position, most
+        made = self._memo.get(place)
+        if made is None or position + made.events > end:
+            fresh = self._make(index, position, end, most)
+            if made is None:
+                self._memo.put(place, fresh)
+            made = fresh
+        return made
 
-    def _collect(self, cursor: Cursor, most: int) -> tuple[list[bytes], int, int]:
-        """Up to ``most`` events from ``cursor`` on, their number, and the entry after them.
+    def _make(self, index: int, position: int, end: int, most: int) -> Made:
+        if most > end - position:
+            most = end - position
+        parts, count, after = self._collect(index, position, most)
+        frame = self._render(parts, count)
+        return Made(frame, count, sum(map(len, frame)), after)
+
+    def _collect(self, index: int, position: int, most: int) -> tuple[list[bytes], int, int]:
+        """Up to ``most`` events from a place on, their number, and the entry after them.
 
         Whole entries where they fit: an entry is cut only when it alone is more than ``most``.
         """
         entries = self._entries
+        entry = entries[index]
+        if index + 1 == entries.end and len(entry) == _ENTRY.size:
+            # As for most who keep up: there is one chunk, and all of it is wanted.
+            number, before = _ENTRY.unpack(entry)
+            chunk = self._chunks[number]
+            if before == position and chunk.count <= most:
+                return [chunk.events], chunk.count, index + 1
         parts: list[bytes] = []
         count = 0
-        index = cursor.index
         while count < most and index < entries.end:
             entry = entries[index]
             number, before = _ENTRY.unpack_from(entry)
             chunk, spans = self._chunks[number], entry[_ENTRY.size :]
-            done = cursor.position + count - before
+            done = position + count - before
             left = (width(spans) if spans else chunk.count) - done
             if count and count + left > most:
                 break
             taken = min(left, most - count)
-            parts += _slices(chunk, spans, done, done + taken)
+            if done or spans or taken < left:
+                parts += _slices(chunk, spans, done, done + taken)
+            else:
+                parts.append(chunk.events)
             count += taken
             if taken == left:
                 index += 1
@@ -251,8 +269,6 @@ def _slices(chunk: Chunk, spans: Spans, begin: int, end: int) -> list[bytes]:
 
     :param spans: which match; all if that is empty.
     """
-    if not spans and begin == 0 and end == chunk.count:
-        return [chunk.events]
     bounds = chunk.bounds()
     parts = []
     for first, last in each_span(spans) if spans else [(0, chunk.count)]:

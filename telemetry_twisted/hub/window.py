@@ -12,30 +12,28 @@ _COMPACT_AT = 64
 class Window(Generic[T]):
     """Items with rising indices, appended at ``end`` and dropped at ``start``.
 
-    Unlike a deque it is read at any index in constant time, and an item keeps its index for life.
+    ``end`` is the index that the next item will get. Unlike a deque it is read at any index in
+    constant time, and an item keeps its index for life.
     """
 
     def __init__(self) -> None:
         self._items: list[T | None] = []
         self._base = 0
         self.start = 0
-
-    @property
-    def end(self) -> int:
-        """Index that the next item will get."""
-        return self._base + len(self._items)
+        self.end = 0  # counted, for it is asked for with every frame
 
     def __len__(self) -> int:
         return self.end - self.start
 
     def __getitem__(self, index: int) -> T:
-        if not self.start <= index < self.end:
-            raise IndexError(f"index {index} is outside {self.start}..{self.end}")
-        return self._items[index - self._base]  # type: ignore[return-value]
+        if self.start <= index < self.end:
+            return self._items[index - self._base]  # type: ignore[return-value]
+        raise IndexError(f"index {index} is outside {self.start}..{self.end}")
 
     def append(self, item: T) -> None:
         """Add ``item`` at index ``end``."""
         self._items.append(item)
+        self.end += 1
 
     def popleft(self) -> T:
         """Remove the item at index ``start`` and return it."""

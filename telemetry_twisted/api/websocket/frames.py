@@ -6,8 +6,8 @@ pieces, instead of by Autobahn from one string: the events in it are the ring's 
 
 from __future__ import annotations
 
-import struct
 from collections.abc import Callable
+from struct import Struct
 from typing import Any
 
 import ujson
@@ -16,6 +16,7 @@ from telemetry_twisted.hub.memo import Frame, Render
 from telemetry_twisted.timestamps import Stamp, rfc3339
 
 _TEXT = 0x81
+_SHORT, _MEDIUM, _LONG = Struct("!BB"), Struct("!BBH"), Struct("!BBQ")
 _BATCH = b'{"type":"batch","data":['
 _BATCH_END = b'],"timestamp":"%b"}'
 
@@ -23,10 +24,10 @@ _BATCH_END = b'],"timestamp":"%b"}'
 def frame_header(length: int) -> bytes:
     """The header of an unfragmented text frame with ``length`` bytes of payload (RFC 6455, 5.2)."""
     if length < 126:
-        return struct.pack("!BB", _TEXT, length)
+        return _SHORT.pack(_TEXT, length)
     if length < 1 << 16:
-        return struct.pack("!BBH", _TEXT, 126, length)
-    return struct.pack("!BBQ", _TEXT, 127, length)
+        return _MEDIUM.pack(_TEXT, 126, length)
+    return _LONG.pack(_TEXT, 127, length)
 
 
 def event_renderer(now: Callable[[], float]) -> Render:

@@ -160,8 +160,11 @@ class Tail:
 
     def _write(self, made: Sequence[Made]) -> int:
         """Send ``made`` to all, and let go of those that did not take all; returns its bytes."""
-        pieces = list(chain.from_iterable([frame.frame for frame in made]))
-        size = sum([frame.size for frame in made])
+        if len(made) == 1:  # as for most who keep up
+            pieces, size = made[0].frame, made[0].size
+        else:
+            pieces = list(chain.from_iterable([frame.frame for frame in made]))
+            size = sum([frame.size for frame in made])
         behind = self._send_to_all(self._descriptors, pieces)
         if behind:
             for member, taken in [(self._members[place], taken) for place, taken in behind]:
@@ -171,10 +174,11 @@ class Tail:
                 except Exception:
                     member.failed(Failure())
         self.sent += size
+        cursor, members = self._cursor, len(self._members)
         for frame in made:
             self.events += frame.events
-            self._frames.observe(frame.events, len(self._members))
-            self._cursor.move_past(frame)
+            self._frames.observe(frame.events, members)
+            cursor.move_past(frame)
         return size
 
 
