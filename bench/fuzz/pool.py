@@ -57,7 +57,8 @@ class Side:
 
     def turn(self, random: Random, now: float) -> Any:
         """A turn; returns all that it gave."""
-        self.writer.begin_turn(random_moment(random), random.randrange(2**64), 1)
+        moment = random_moment(random)._replace(second=int(now))
+        self.writer.begin_turn(moment, random.randrange(2**64), 1)
         told, ended, _ = self.pool.turn(now)
         ready = bool(select.select([self.pool.fileno()], [], [], 0)[0])
         endings = sorted((number, repr(why)) for number, why in ended)

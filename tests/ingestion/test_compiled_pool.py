@@ -84,7 +84,8 @@ class Side:
         self.sockets.pop(number).close()
 
     def turn(self, number: int = 1, now: float = 0) -> Turn:
-        self.writer.begin_turn(MOMENTS[number], 10**15 + number, number)
+        moment = MOMENTS[number]._replace(second=int(now))
+        self.writer.begin_turn(moment, 10**15 + number, number)
         return self.pool.turn(now)
 
     def chunks(self) -> bytes:
@@ -151,6 +152,7 @@ class Pair:
         self.theirs = side(PythonCodec(), turn_bytes=MIB)
         self.both = self.ours, self.theirs
         self.shut: set[int] = set()
+        self.now = 0.0
 
     def close(self) -> None:
         for each in self.both:
@@ -179,8 +181,9 @@ class Pair:
             if number in each.nodes:
                 each.nodes[number].shutdown(socket.SHUT_WR)
 
-    def turn(self, number: int, now: float) -> None:
-        turns = [each.turn(number, now) for each in self.both]
+    def turn(self, number: int, seconds: float) -> None:
+        self.now += seconds
+        turns = [each.turn(number, self.now) for each in self.both]
         assert comparable(turns[0]) == comparable(turns[1])
         for ended in turns[1].ended:
             self.leave(ended.connection)
@@ -212,7 +215,7 @@ sends = st.tuples(
     numbers,
     st.tuples(starts, streams_of_frames(4), ends).map(b"".join),
 )
-turns = st.tuples(st.just("turn"), st.integers(0, len(MOMENTS) - 1), st.floats(0, 9))
+turns = st.tuples(st.just("turn"), st.integers(0, len(MOMENTS) - 1), st.floats(0, 2))
 others = st.one_of(
     st.tuples(
         st.just("add"),
