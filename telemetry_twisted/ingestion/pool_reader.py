@@ -115,14 +115,17 @@ class PoolReader:
         self.hold()
 
     def doRead(self) -> None:
-        self._assembler.begin_turn()
         ended: list[Ended] = []
         more = False
-        with self._errors.kept_at(POOL):
+        try:
+            self._assembler.begin_turn()
             told, ended, more = self._pool.turn(self._reactor.seconds())
             for each in told:
                 self._tell(each)
-        self._assembler.end_turn()
+            self._assembler.end_turn()
+        except Exception:
+            # Of one that came out of here the reactor would make the end of the pool.
+            self._errors.note(POOL, Failure())
         for connection, why in ended:
             member = self._members.pop(connection, None)
             if member is not None:

@@ -12,6 +12,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from telemetry_twisted.errors import InternalErrors
 from telemetry_twisted.ingestion import process
 from telemetry_twisted.ingestion.accept import Acceptor
+from telemetry_twisted.ingestion.pool_reader import POOL
 from telemetry_twisted.ingestion.process import REPORT_SECONDS, IngestionProcess
 from telemetry_twisted.ingestion.settings import Settings
 from telemetry_twisted.jip3.encoder import encode_event, frame
@@ -303,8 +304,8 @@ class StateTests(ProcessTestCase):
         self.assertEqual(self.state()["best"]["slot"], 2**32 - 1)
 
 
-class MistakeTests(ProcessTestCase):
-    """Mistakes of the server's own, which stay with the node that they are made with."""
+class MistakeTestCase(ProcessTestCase):
+    """Nodes with which mistakes are made."""
 
     history = True
 
@@ -327,6 +328,10 @@ class MistakeTests(ProcessTestCase):
 
     def mistake(self, *_: object) -> Any:
         raise ZeroDivisionError
+
+
+class MistakeTests(MistakeTestCase):
+    """Mistakes of the server's own, which stay with the node that they are made with."""
 
     def test_one_in_what_a_node_sends_closes_that_node(self) -> None:
         first, second = self.admit(2)
@@ -399,6 +404,24 @@ class MistakeTests(ProcessTestCase):
         self.assertEqual(list(records.decode_json(told[records.STATE])), ["2"])
         self.flushLoggedErrors()
         self.assertEqual(self.errors.counts["node"], 1)
+
+
+class PoolMistakeTests(MistakeTestCase):
+    """Mistakes in what is done for all nodes of the pool at once."""
+
+    def test_one_in_what_is_done_for_many_leaves_all_of_them_read(self) -> None:
+        first, second = self.admit(2)
+        patch = self.patch(self.process._assembler, "_send", self.mistake)
+        first.transport.node_end.sendall(best_block(1))
+        first.transport.node_end.close()
+        read_pool(self.reactor)
+        self.flushLoggedErrors(ZeroDivisionError)
+        patch.restore()
+        self.assertGreater(self.errors.counts[POOL], 0)
+        self.assertNotIn(1, self.process._connections.nodes)
+        self.hub.sent.clear()
+        send(self.reactor, second, best_block(2))
+        self.assertIn(records.CHUNK, [kind for kind, _ in self.hub.sent])
 
 
 class TransportMistakeTests(MistakeTests):
