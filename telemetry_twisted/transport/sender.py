@@ -13,16 +13,16 @@ kind waits.
 from __future__ import annotations
 
 import errno
-from collections import deque
-from collections.abc import Callable, Hashable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from enum import Enum
-from itertools import chain, islice
+from itertools import chain
 from math import inf
 from typing import Protocol
 
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
 from .sink import Frame, Piece, Sink
+from .waiting import WaitingFrames, size_of
 
 PIECES_AT_ONCE = 512
 """Most pieces that are handed to the system at once; it takes 1,024 (``IOV_MAX``)."""
@@ -69,7 +69,7 @@ class SenderGroup(Protocol):
 class Sender:
     """Owns the outgoing side of a connection.
 
-    ``state`` is for others to read; ``backlog`` is how many bytes wait here.
+    ``state`` is for others to read.
 
     :param ready: called by the reactor, never from within a method that writes, when nothing waits
         any more: it is OPEN again, or all is out that was to go out before it closes.
@@ -89,7 +89,6 @@ class Sender:
     ) -> None:
         self.state = state
         self.descriptor = descriptor
-        self.backlog = 0
         self._sent = 0
         self._group: SenderGroup | None = None
         self._sink = sink
@@ -99,14 +98,15 @@ class Sender:
         self._written = 0
         self._next_turn: IDelayedCall | None = None
         self._leaving = False
-        # What waits, in the order in which it goes out: the rest of a frame that has partly gone,
-        # frames that go ahead, by their kind, and all others.
-        self._begun: Frame = ()
-        self._ahead: dict[Hashable, Frame] = {}
-        self._queue: deque[Frame] = deque()
+        self._waiting = WaitingFrames()
         self._accepted: tuple[int, int] | None = None
         self._relieved = 0
         self._since = clock.seconds()
+
+    @property
+    def backlog(self) -> int:
+        """How many bytes wait here."""
+        return self._waiting.size
 
     @property
     def sent(self) -> int:
@@ -126,11 +126,11 @@ class Sender:
     @property
     def waits_ahead(self) -> bool:
         """Whether a frame that goes ahead has not gone yet."""
-        return bool(self._ahead)
+        return self._waiting.some_ahead
 
     def write(self, frame: Frame) -> None:
         """Send ``frame`` at once if possible, and else in its turn."""
-        if self.state is _OPEN and not self.backlog and len(frame) <= PIECES_AT_ONCE:
+        if self.state is _OPEN and not self._waiting.size and len(frame) <= PIECES_AT_ONCE:
             self.write_flowing((frame,))
         else:
             self.queue(frame)
@@ -143,7 +143,7 @@ class Sender:
             others are the caller's.
         """
         pieces = frames[0] if len(frames) == 1 else list(chain.from_iterable(frames))
-        return self._took(frames, sum(map(len, pieces)), self._offer(pieces))
+        return self._took(frames, size_of(pieces), self._offer(pieces))
 
     def join(self, group: SenderGroup) -> None:
         """Be written to by ``group`` too, past this sender, while it flows and nothing waits."""
@@ -177,21 +177,19 @@ class Sender:
                 self._yield()
             return len(frames)
         number = 0
-        while taken >= (size := _size(frames[number])):
+        while taken >= (size := size_of(frames[number])):
             taken -= size
             number += 1
-        self._queue.append(frames[number])
-        self.backlog = size
-        self._forget(taken)
+        self._waiting.append(frames[number], size)
+        self._waiting.forget(taken)
         self._block()
         return number + 1
 
     def queue(self, frame: Frame) -> None:
         """Have ``frame`` sent by the next :meth:`flush`, or later in its turn."""
-        size = sum(map(len, frame))
+        size = size_of(frame)
         if size and self.takes:
-            self._queue.append(frame)
-            self.backlog += size
+            self._waiting.append(frame, size)
 
     def write_ahead(self, kind: Hashable, frame: Frame) -> None:
         """Send ``frame`` before all frames that wait, unless one of them has partly gone.
@@ -200,16 +198,13 @@ class Sender:
         owed an answer to the last ping alone (RFC 6455, 5.5.3).
         """
         if self.takes:
-            self.backlog += _size(frame) - _size(self._ahead.pop(kind, ()))
-            self._ahead[kind] = frame
+            self._waiting.put_ahead(kind, frame)
             self.flush()
 
     def end(self, last: Frame) -> None:
         """Send ``last`` before all frames that wait, which are dropped, and nothing after it."""
         if self.takes:
-            self._queue.clear()
-            self._queue.append(last)
-            self.backlog = sum(map(_size, (self._begun, *self._ahead.values(), last)))
+            self._waiting.end_with(last)
             self._close()
 
     def close(self) -> None:
@@ -220,10 +215,7 @@ class Sender:
     def lost(self) -> None:
         """The connection is gone, or is to go at once: what waits is dropped."""
         self._stop(State.CLOSED)
-        self.backlog = 0
-        self._begun = ()
-        self._ahead.clear()
-        self._queue.clear()
+        self._waiting.clear()
         if self._next_turn is not None:
             self._next_turn.cancel()
             self._next_turn = None
@@ -275,12 +267,12 @@ class Sender:
     def _send(self) -> None:
         """Offer what waits to the sink, once, and see where that leaves us."""
         if self.backlog:
-            pieces = list(islice(self._in_order(), PIECES_AT_ONCE))
+            pieces = self._waiting.pieces(PIECES_AT_ONCE)
             taken = self._offer(pieces)
             if self.state is State.CLOSED:
                 return
-            self._forget(taken)
-            if taken < _size(pieces):
+            self._waiting.forget(taken)
+            if taken < size_of(pieces):
                 self._block()
                 return
             self._written += taken
@@ -325,39 +317,3 @@ class Sender:
             self.lost()
             self._sink.broken()
         return 0
-
-    def _in_order(self) -> Iterator[Piece]:
-        return chain(self._begun, *self._ahead.values(), chain.from_iterable(self._queue))
-
-    def _forget(self, taken: int) -> None:
-        """Remove the first ``taken`` bytes of what waits."""
-        self.backlog -= taken
-        while taken:
-            frame = self._first()
-            size = _size(frame)
-            if taken < size:
-                self._begun = _after(frame, taken)
-                return
-            taken -= size
-
-    def _first(self) -> Frame:
-        """Take out the first of the frames that wait."""
-        if self._begun:
-            frame, self._begun = self._begun, ()
-            return frame
-        if self._ahead:
-            return self._ahead.pop(next(iter(self._ahead)))
-        return self._queue.popleft()
-
-
-def _size(frame: Frame) -> int:
-    return sum(map(len, frame))
-
-
-def _after(frame: Frame, sent: int) -> Frame:
-    """What is left of ``frame`` when its first ``sent`` bytes are gone."""
-    for index, piece in enumerate(frame):
-        if sent < len(piece):
-            return [memoryview(piece)[sent:], *frame[index + 1 :]]
-        sent -= len(piece)
-    return ()
