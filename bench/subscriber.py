@@ -38,7 +38,9 @@ SETTLE_SECONDS = 0.5
 """Latencies of this long after the first event are left out: connecting is not measured."""
 
 _TIMESTAMP = re.compile(rb'":\{"timestamp":(\d+)')
-_ID_AND_TIMESTAMP = re.compile(rb'"data":\{"id":(\d+).{20,240}?":\{"timestamp":(\d+)').findall
+_ID_AND_TIMESTAMP = re.compile(
+    rb'"data":\{"id":(\d+),[^{]*"event":\{"\w+":\{"timestamp":(\d+)'
+).findall
 
 
 class Subscribers:

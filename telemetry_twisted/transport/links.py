@@ -7,7 +7,6 @@ subscribers. Read one by one, each read would wake them all; read in one turn, a
 from __future__ import annotations
 
 import select
-from collections.abc import Callable
 
 from twisted.internet.interfaces import IReadDescriptor
 from twisted.internet.main import CONNECTION_LOST
@@ -26,18 +25,9 @@ LINKS = "turn of the links"
 """The place of mistakes that end a link (:class:`.InternalErrors`)."""
 
 
-def no_company() -> None:
-    """Do not wait for more to come."""
-
-
-def together(
-    reactor: IServerReactor, errors: InternalErrors, linger: Callable[[], None] = no_company
-) -> Waiting:
-    """Where links are to wait that are read together: with the reactor where there is no epoll.
-
-    :param linger: as for :class:`Links`.
-    """
-    return Links(reactor, errors, linger) if hasattr(select, "epoll") else reactor
+def together(reactor: IServerReactor, errors: InternalErrors) -> Waiting:
+    """Where links are to wait that are read together: with the reactor where there is no epoll."""
+    return Links(reactor, errors) if hasattr(select, "epoll") else reactor
 
 
 @implementer(IReadDescriptor)
@@ -47,18 +37,13 @@ class Links:
     It is one reader of the reactor's, readable when one of its links is ready. In a turn those that
     are ready are read, and then each is told that it was (:meth:`.Link.read_done`).
 
-    :param linger: called before a turn; it may wait for a moment, so that more is ready.
+    A turn does not wait for more to be ready: the timer that ends such a wait costs as much as the
+    turns that it saves (bench/README.md, "Waiting for company").
     """
 
-    def __init__(
-        self,
-        reactor: IServerReactor,
-        errors: InternalErrors,
-        linger: Callable[[], None] = no_company,
-    ) -> None:
+    def __init__(self, reactor: IServerReactor, errors: InternalErrors) -> None:
         self._reactor = reactor
         self._errors = errors
-        self._linger = linger
         self._ready = select.epoll()
         self._links: dict[int, Link] = {}  # while they are open, by descriptor
         self._awaited: dict[Link, int] = {}  # what each waits for; they are those of _links
@@ -100,7 +85,6 @@ class Links:
         self._awaited[link] = events
 
     def doRead(self) -> None:
-        self._linger()
         read: list[Link] = []
         for descriptor, events in self._ready.poll(0, LINKS_A_TURN):
             link = self._links.get(descriptor)

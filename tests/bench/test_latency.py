@@ -10,7 +10,8 @@ from bench.latency import P50, P99, P999, PROCESSOR
 from bench.processes import BenchError
 from bench.rows import Row, Sample
 from bench.settings import Settings
-from bench.subscriber import Subscribers
+from bench.subscriber import _ID_AND_TIMESTAMP, Subscribers
+from telemetry_twisted.api.websocket.frames import event_renderer
 
 SERVER = Server("compiled", 1, 2, 3)
 
@@ -81,3 +82,14 @@ def test_no_rate_at_all_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 SETTINGS = Settings(5, 1.0, 30.0, (), None)  # type: ignore[arg-type]
+
+
+def test_of_each_event_that_is_kept_the_id_and_the_time_are_found() -> None:
+    render = event_renderer(lambda: 0.0)
+    event = (
+        b'{"type":"event","data":{"id":%d,"node_id":"ab","event_id":0,"event_type":%d,'
+        b'"event":{%b:{"timestamp":%d,"num":1}}},"timestamp":"2026-01-01T00:00:00.000000Z"}'
+    )
+    events = [event % (7, 0, b'"Dropped"', 70), event % (9, 11, b'"BestBlockChanged"', 90)]
+    frame = b"".join(render([b",".join(events)], 2))
+    assert _ID_AND_TIMESTAMP(frame) == [(b"7", b"70"), (b"9", b"90")]

@@ -27,15 +27,11 @@ class Scene:
     def __init__(self, number: int = 0) -> None:
         self.reactor = MemoryReactorClock()
         self.errors = InternalErrors(self.reactor)
-        self.lingered = 0
-        self.links = Links(cast(Any, self.reactor), self.errors, self.linger)
+        self.links = Links(cast(Any, self.reactor), self.errors)
         self.said: list[tuple[Any, ...]] = []
         self.ends: dict[int, tuple[Link, socket.socket]] = {}
         for _ in range(number):
             self.open()
-
-    def linger(self) -> None:
-        self.lingered += 1
 
     def open(self) -> int:
         here, far = socket.socketpair()
@@ -97,7 +93,6 @@ class LinksTests(SynchronousTestCase):
         said = scene.turn()
         self.assertEqual(said[-2:], [(2, "done"), (0, "done")])
         self.assertEqual(said[:-2], [(2, b"a"), (2, b"b"), (0, b"c")])
-        self.assertEqual(scene.lingered, 1)
         self.assertEqual(scene.turn(), [])
 
     def test_no_link_keeps_another_from_being_read(self) -> None:
