@@ -21,6 +21,7 @@ MODULES = [
     compiled("telemetry_twisted.jip3._kernel"),
     compiled("telemetry_twisted.ingestion._chunks"),
     compiled("telemetry_twisted.transport._fan_out"),
+    compiled("telemetry_twisted.transport._reading"),
 ]
 
 if sys.platform == "linux":  # it needs sys/epoll.h

@@ -230,7 +230,7 @@ class Sharer:
     def permit(self, count: int) -> None:
         self.channel.sendall(records.encode_json(records.PERMIT, {"count": count}))
 
-    def record_received(self, kind: int, body: memoryview) -> None:
+    def record_received(self, kind: int, body: bytes) -> None:
         if kind == records.ACCEPTED:
             records.decode_json(body)
             self.spent += 1
@@ -319,7 +319,7 @@ class Acceptance:
     def link_made(self, link: Link) -> None:
         self._link = link
 
-    def record_received(self, kind: int, body: memoryview) -> None:
+    def record_received(self, kind: int, body: bytes) -> None:
         self._acceptor.permit(records.decode_json(body)["count"])
 
     def records_done(self) -> None:

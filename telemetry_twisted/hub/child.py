@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from enum import Enum
 from typing import Any, Protocol
 
@@ -10,6 +10,7 @@ from attrs import define, frozen
 
 from telemetry_twisted.timestamps import rfc3339
 from telemetry_twisted.transport.link import RecordHandler
+from telemetry_twisted.transport.records import Chunk
 
 from .silence import Patience
 
@@ -101,6 +102,10 @@ class Child(RecordHandler, Protocol):
 
     condition: Condition
     patience: Patience
+
+    @property
+    def chunk_received(self) -> Callable[[Chunk], None] | None:
+        """What is given the chunks that it sends; None where it sends none."""
 
     def launch(self) -> Launch:
         """What the next run needs; whatever it raises is a start that failed."""

@@ -15,7 +15,7 @@ _SHELF_BYTES = 500
 """What the shelf of a node takes, its ID included."""
 
 Match = tuple[Channel, Spans | None]
-"""A channel, and which events of a chunk match it; None means all."""
+"""A channel with a filter, and which events of a chunk match it; None means all."""
 
 
 class ChannelIndex:
@@ -26,7 +26,7 @@ class ChannelIndex:
     """
 
     def __init__(self) -> None:
-        self._whole: Shelf = {}
+        self._whole: tuple[Channel, ...] = ()
         self._of_type: dict[int, Shelf] = {}
         self._of_node: dict[str, Shelf] = {}
         self._of_handle: dict[int, Shelf] = {}
@@ -51,11 +51,17 @@ class ChannelIndex:
         for node_id in channel.filter.node_ids or ():
             if node_id in self._handles:
                 channel.handles |= 1 << self._handles[node_id]
-        for shelf in self._shelves(channel):
-            shelf[channel] = None
+        if channel.filter.narrows:
+            for shelf in self._shelves(channel):
+                shelf[channel] = None
+        else:
+            self._whole = (*self._whole, channel)
 
     def remove(self, channel: Channel) -> None:
         """Find ``channel`` no more."""
+        if not channel.filter.narrows:
+            self._whole = tuple([each for each in self._whole if each is not channel])
+            return
         for shelf in self._shelves(channel):
             del shelf[channel]
         if channel.filter.node_ids is not None:
@@ -69,7 +75,7 @@ class ChannelIndex:
                     del self._of_type[discriminator]
 
     def _shelves(self, channel: Channel) -> Iterator[Shelf]:
-        """Where ``channel`` stands."""
+        """Where ``channel`` stands, whose filter narrows."""
         filter = channel.filter
         if filter.node_ids is not None:
             for node_id in filter.node_ids:
@@ -77,11 +83,9 @@ class ChannelIndex:
                 if node_id in self._handles:
                     self._of_handle[self._handles[node_id]] = shelf
                 yield shelf
-        elif filter.types is not None:
-            for discriminator in filter.types:
-                yield self._of_type.setdefault(discriminator, {})
         else:
-            yield self._whole
+            for discriminator in filter.types or ():
+                yield self._of_type.setdefault(discriminator, {})
 
     def node_connected(self, node_id: str, handle: int) -> None:
         """Events of ``node_id`` will come under ``handle``."""
@@ -98,14 +102,17 @@ class ChannelIndex:
         for channel in self._of_handle.pop(handle, ()):
             channel.handles &= ~(1 << handle)
 
-    def matches(self, chunk: Chunk) -> list[Match]:
-        """The channels that ``chunk`` matches."""
-        found: list[Match] = [(channel, None) for channel in self._whole]
+    def matches(self, chunk: Chunk) -> tuple[tuple[Channel, ...], list[Match]]:
+        """The channels that ``chunk`` matches: those without a filter, and those with one.
+
+        While nobody filters, that takes no look at the chunk, and makes nothing.
+        """
+        narrowed: list[Match] = []
         if self._of_type:
-            found += self._of_types(chunk)
+            narrowed += self._of_types(chunk)
         if self._of_handle:
-            found += self._of_nodes(chunk)
-        return found
+            narrowed += self._of_nodes(chunk)
+        return self._whole, narrowed
 
     def _of_types(self, chunk: Chunk) -> Iterator[Match]:
         channels: Shelf = {}

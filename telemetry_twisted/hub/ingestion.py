@@ -71,6 +71,8 @@ class IngestionServer:
         self.pulse: dict[str, Any] = {}
         self.past: dict[str, int] = {}
         self._settings = settings
+        self._id_step = settings.id_step  # looked up for every chunk, as the next one is
+        self._history = settings.history
         self._sink = sink
         self._permits = permits
         self._permits_changed = False
@@ -163,15 +165,15 @@ class IngestionServer:
     def link_lost(self, reason: Failure) -> None:
         self._link = None
 
-    def record_received(self, kind: int, body: memoryview) -> None:
-        if kind == records.CHUNK:
-            chunk = records.Chunk.decode(body)
-            self._last_id = chunk.first_id + (chunk.count - 1) * self._settings.id_step
-            if self._settings.history:
-                self._uncounted.chunk(chunk)
-            self._sink.chunk_received(chunk, self._last_id)
-        elif kind in (records.COUNTS, records.FACTS, records.STATE, records.FAULTS):
-            self._report_received(kind, bytes(body))
+    def chunk_received(self, chunk: records.Chunk) -> None:
+        self._last_id = chunk.first_id + (chunk.count - 1) * self._id_step
+        if self._history:
+            self._uncounted.chunk(chunk)
+        self._sink.chunk_received(chunk, self._last_id)
+
+    def record_received(self, kind: int, body: bytes) -> None:
+        if kind in (records.COUNTS, records.FACTS, records.STATE, records.FAULTS):
+            self._report_received(kind, body)
         elif kind == records.PULSE:
             self._pulse_received(records.decode_json(body))
         elif kind == records.HELLO:

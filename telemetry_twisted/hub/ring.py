@@ -59,6 +59,7 @@ class Ring:
         self._index = ChannelIndex()
         self.memo = FrameMemo(min(MEMO_BYTES, max_bytes // _MEMO_SHARE))
         self._touched: dict[Channel, None] = {}
+        self._share_out()
         self._tell_audience: Callable[[bool], object] = lambda _: None
 
     def tell_audience(self, told: Callable[[bool], object]) -> None:
@@ -76,6 +77,11 @@ class Ring:
         """Number of nodes that someone has asked for by ID."""
         return self._index.nodes
 
+    def _share_out(self) -> None:
+        """Leave to chunks, and what channels keep of them, what nothing else may take."""
+        others = self.memo.max_bytes + self._filter_bytes + self._index.bytes
+        self._most_chunk_bytes = self.max_bytes - others
+
     def open(self, filter: Filter) -> Channel:
         """The channel of ``filter`` for one more reader.
 
@@ -92,6 +98,7 @@ class Ring:
             self._channels[filter] = channel
             self._filter_bytes += size
             self._index.add(channel)
+            self._share_out()
             if len(self._channels) == 1:
                 self._tell_audience(True)
         channel.readers += 1
@@ -106,6 +113,7 @@ class Ring:
         self._index.remove(channel)
         self._touched.pop(channel, None)
         self._filter_bytes -= channel.filter.size + CHANNEL_BYTES
+        self._share_out()
         self._chunk_bytes -= channel.clear()
         if not self._channels:
             self._tell_audience(False)
@@ -120,19 +128,23 @@ class Ring:
 
     def publish(self, chunk: Chunk) -> None:
         """Add ``chunk`` to the ring and to every channel that it matches."""
-        matches = self._index.matches(chunk)
+        matched, narrowed = self._index.matches(chunk)
         index, count = self._chunks.end, chunk.count
+        size = chunk.size
+        for channel in matched:
+            size += channel.append(index, count)
+        if narrowed:
+            matched = (*matched, *[channel for channel, _ in narrowed])
+            for channel, spans in narrowed:
+                size += channel.append(index, count, spans)
         self._chunks.append(chunk)
-        self._chunk_bytes += chunk.size
-        for channel, spans in matches:
-            self._chunk_bytes += channel.append(index, count, spans)
-        matched = tuple([channel for channel, _ in matches])
         self._matched.append(matched)
         self._touched.update(dict.fromkeys(matched))
+        self._chunk_bytes += size
         self.events += count
         self.total += count
         while len(self._chunks) and (
-            self.events > self.max_events or self.bytes > self.max_bytes - self.memo.room
+            self.events > self.max_events or self._chunk_bytes > self._most_chunk_bytes
         ):
             self._evict()
 

@@ -132,7 +132,8 @@ class Supervisor(Service):
             self._run = run
             kept.pop_all()
         try:
-            Link(self._reactor, here, run, self._errors, self._links).start()
+            chunks = self._child.chunk_received
+            Link(self._reactor, here, run, self._errors, self._links, chunks).start()
         except Exception:
             self._errors.note(SUPERVISION, Failure())
             here.close()

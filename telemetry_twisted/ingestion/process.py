@@ -105,7 +105,7 @@ class IngestionProcess:
         # The first one tells the hub that this process works.
         self._reports.start(REPORT_SECONDS, now=True)
 
-    def record_received(self, kind: int, body: memoryview) -> None:
+    def record_received(self, kind: int, body: bytes) -> None:
         if kind == records.DRAIN:
             self.drain()
             return

@@ -56,7 +56,7 @@ class RecordCollector:
     def link_made(self, link: Link) -> None:
         self.made.append(link)
 
-    def record_received(self, kind: int, body: memoryview) -> None:
+    def record_received(self, kind: int, body: bytes) -> None:
         self.records.append((kind, bytes(body)))
 
     def records_done(self) -> None:

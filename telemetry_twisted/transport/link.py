@@ -7,7 +7,7 @@ writes pieces as they are, where a transport of Twisted's would allocate and joi
 from __future__ import annotations
 
 import socket
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from twisted.internet.interfaces import IPushProducer, IReadDescriptor, IWriteDescriptor
@@ -19,7 +19,8 @@ from telemetry_twisted.errors import InternalErrors
 from telemetry_twisted.interfaces import IServerReactor
 
 from .progress import accepted_bytes
-from .records import PREFIX
+from .reading import RecordReader, cut
+from .records import Chunk
 from .sender import Sender
 from .sink import Piece
 
@@ -58,8 +59,8 @@ class RecordHandler(Protocol):
     def link_made(self, link: Link) -> None:
         """The link can be written to."""
 
-    def record_received(self, kind: int, body: memoryview) -> None:
-        """A record has come; ``body`` is good until this returns."""
+    def record_received(self, kind: int, body: bytes) -> None:
+        """A record has come."""
 
     def records_done(self) -> None:
         """The records of one turn have all been handed over."""
@@ -68,27 +69,15 @@ class RecordHandler(Protocol):
         """No more records will come."""
 
 
-def hand_over(
-    data: memoryview, handler: RecordHandler, errors: InternalErrors | None = None
-) -> int:
-    """Hand over the whole records in ``data``.
+def hand_over(data: bytes | memoryview, handler: RecordHandler) -> int:
+    """Hand over the whole records in ``data``, which came in another way.
 
-    :param errors: where a mistake in the handling of a record is kept; without it, it is raised.
     :returns: the offset where a record begins that is not whole.
     """
-    at = 0
-    while len(data) - at >= PREFIX.size:
-        length, kind = PREFIX.unpack_from(data, at)
-        end = at + PREFIX.size + length - 1
-        if end > len(data):
-            break
-        try:
-            handler.record_received(kind, data[at + PREFIX.size : end])
-        except Exception:
-            if errors is None:
-                raise
-            errors.note(RECORD, Failure())
-        at = end
+    found, at = cut(memoryview(data))
+    for record in found:
+        assert isinstance(record, tuple)
+        handler.record_received(*record)
     return at
 
 
@@ -99,6 +88,7 @@ class Link:
     :param connected: a connected stream socket, which the link closes in the end.
     :param errors: where mistakes in the handling of a record stay.
     :param waiting: where it waits until it can be read or written, if not with the reactor.
+    :param chunk_received: is given chunks; without it, they are records as all others.
     """
 
     def __init__(
@@ -108,14 +98,15 @@ class Link:
         handler: RecordHandler,
         errors: InternalErrors,
         waiting: Waiting | None = None,
+        chunk_received: Callable[[Chunk], None] | None = None,
     ) -> None:
         connected.setblocking(False)
         self._waiting = waiting or reactor
         self._socket = connected
         self._handler = handler
         self._errors = errors
-        self._incoming = bytearray(LINK_BYTES)
-        self._held = 0
+        self._incoming = RecordReader(LINK_BYTES, Chunk if chunk_received else None)
+        self._chunk_received = chunk_received
         self._was_read = False
         self._sender = Sender(self, reactor, self._relieve)
         self._awaiting_room = False
@@ -204,37 +195,34 @@ class Link:
 
         :returns: why nothing will come any more, if so.
         """
-        view = memoryview(self._incoming)
         try:
-            count = self._socket.recv_into(view[self._held :])
-        except BlockingIOError:
-            return None
+            found = self._incoming.read(self._socket.fileno())
+        except EOFError:
+            return CONNECTION_DONE
         except OSError:
             return CONNECTION_LOST
-        if not count:
-            return CONNECTION_DONE
+        if found is None:
+            return None
         self._was_read = True
-        filled = self._held + count
-        at = hand_over(view[:filled], self._handler, self._errors)
-        self._held = filled - at
-        if self._held:
-            self._keep(bytes(view[at:filled]))
+        chunk_received = self._chunk_received
+        for record in found:
+            try:
+                if isinstance(record, tuple):
+                    self._handler.record_received(*record)
+                elif chunk_received is not None:
+                    chunk_received(record)
+            except Exception:  # noqa: PERF203 (it ends nothing but that record)
+                self._errors.note(RECORD, Failure())
         return None
-
-    def _keep(self, rest: bytes) -> None:
-        """Begin the next read with ``rest``, which is not whole yet."""
-        if len(rest) >= PREFIX.size:
-            whole = PREFIX.size - 1 + PREFIX.unpack_from(rest)[0]
-            if whole > len(self._incoming):
-                self._incoming = bytearray(whole)
-        self._incoming[: len(rest)] = rest
 
     def read_done(self) -> None:
         """The turn is over: say so, if something was read in it."""
         if self._was_read:
             self._was_read = False
-            with self._errors.kept_at(RECORD):
+            try:
                 self._handler.records_done()
+            except Exception:
+                self._errors.note(RECORD, Failure())
 
     # The interfaces say Failure; what reactors take is an exception, as from Twisted's transports.
     def doRead(self) -> Exception | None:  # type: ignore[override]

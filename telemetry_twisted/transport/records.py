@@ -91,9 +91,11 @@ from itertools import accumulate, pairwise
 from typing import Any
 
 import ujson
-from attrs import define, frozen
+from attrs import frozen
 
 from telemetry_twisted.jip3.frames import each_frame
+
+from .reading import ChunkData
 
 (
     CHUNK,
@@ -131,9 +133,6 @@ _LENGTH = struct.Struct("<I")
 _OBJECTS_BYTES = 512
 """What the objects around a chunk's bytes take; it counts when chunks are of one event."""
 
-_EVENT_BYTES = 9
-"""What an event takes in a chunk beside its message: its type, length and bounds."""
-
 CHUNK_EVENTS = 100
 """Most events in a chunk."""
 
@@ -168,8 +167,7 @@ def decode_runs(run_table: bytes) -> Iterator[tuple[int, int]]:
     return _RUN.iter_unpack(run_table)
 
 
-@define(eq=False)
-class Chunk:
+class Chunk(ChunkData):
     """Finished events of one ingestion process, at most :data:`CHUNK_EVENTS` of them.
 
     ``first_id`` is the id of the first event, or of one before it where the chunk was :meth:`cut`;
@@ -178,22 +176,67 @@ class Chunk:
     ``lengths`` its length in bytes as a little-endian u32, ``events`` the messages themselves
     joined by commas. ``received`` is when they were read, in microseconds of Unix time, ``read``
     the same by the monotonic clock, which all processes of a machine share.
+
+    Most are only passed on, so all but ``events`` is kept as it came, and cut when it is asked for.
     """
 
-    first_id: int
-    count: int
-    run_table: bytes
-    types: bytes
-    lengths: bytes
-    events: bytes
-    received: int = 0
-    read: int = 0
-    _bounds: array[int] | None = None
+    __slots__ = ()
+
+    def __init__(
+        self,
+        first_id: int,
+        count: int,
+        run_table: bytes,
+        types: bytes,
+        lengths: bytes,
+        events: bytes,
+        received: int = 0,
+        read: int = 0,
+    ) -> None:
+        beside = b"".join((run_table, types, lengths))
+        runs = len(run_table) // _RUN.size
+        super().__init__(first_id, count, runs, received, read, events, beside)
+
+    @classmethod
+    def decode(cls, body: bytes | memoryview) -> Chunk:
+        """The chunk in the body of a ``CHUNK`` record.
+
+        :raises ValueError: if it is not as long as its head says.
+        """
+        if len(body) < _CHUNK.size:
+            raise ValueError(f"a chunk of {len(body)} bytes has no whole head ({_CHUNK.size})")
+        first_id, received, read, count, runs, size = _CHUNK.unpack_from(body)
+        beside = _CHUNK.size + size
+        end = beside + _RUN.size * runs + (1 + _LENGTH.size) * count
+        if end != len(body):
+            raise ValueError(f"a chunk has {len(body)} bytes; its head says {end}")
+        chunk = cls.__new__(cls)
+        events = bytes(body[_CHUNK.size : beside])
+        ChunkData.__init__(
+            chunk, first_id, count, runs, received, read, events, bytes(body[beside:])
+        )
+        return chunk
+
+    @property
+    def run_table(self) -> bytes:
+        """Whose the events are (:func:`encode_runs`)."""
+        return self.beside[: _RUN.size * self.run_count]
+
+    @property
+    def types(self) -> bytes:
+        """A discriminator byte for each event."""
+        begin = _RUN.size * self.run_count
+        return self.beside[begin : begin + self.count]
+
+    @property
+    def lengths(self) -> bytes:
+        """The length of each event in bytes, as a little-endian u32."""
+        return self.beside[_RUN.size * self.run_count + self.count :]
 
     @property
     def size(self) -> int:
         """Bytes that the chunk takes in memory, its bounds and its place in the ring included."""
-        return len(self.events) + _EVENT_BYTES * self.count + len(self.run_table) + _OBJECTS_BYTES
+        return len(self.events) + len(self.beside) + _LENGTH.size * self.count + _OBJECTS_BYTES
 
     @property
     def runs(self) -> tuple[tuple[int, int], ...]:
@@ -207,11 +250,12 @@ class Chunk:
         ``types``, ``lengths``. So events can be written where they stand before it is known how
         many there will be.
         """
-        runs, size = len(self.run_table) // _RUN.size, len(self.events)
-        head = _CHUNK.pack(self.first_id, self.received, self.read, self.count, runs, size)
-        beside = b"".join((self.run_table, self.types, self.lengths))
-        length = 1 + len(head) + size + len(beside)
-        return [PREFIX.pack(length, CHUNK) + head, self.events, beside]
+        size = len(self.events)
+        head = _CHUNK.pack(
+            self.first_id, self.received, self.read, self.count, self.run_count, size
+        )
+        length = 1 + len(head) + size + len(self.beside)
+        return [PREFIX.pack(length, CHUNK) + head, self.events, self.beside]
 
     def cut(self, most: Sequence[int]) -> Chunk:
         """A chunk of the last ``most[i]`` events of each run ``i``, of one event at least."""
@@ -239,30 +283,12 @@ class Chunk:
             self.read,
         )
 
-    @classmethod
-    def decode(cls, body: bytes | memoryview) -> Chunk:
-        """The chunk in the body of a ``CHUNK`` record."""
-        first_id, received, read, count, run_count, size = _CHUNK.unpack_from(body)
-        runs = _CHUNK.size + size
-        types = runs + _RUN.size * run_count
-        lengths = types + count
-        return cls(
-            first_id,
-            count,
-            bytes(body[runs:types]),
-            bytes(body[types:lengths]),
-            bytes(body[lengths:]),
-            bytes(body[_CHUNK.size : runs]),
-            received,
-            read,
-        )
-
     def bounds(self) -> Sequence[int]:
         """Where each event begins in ``events``, and where one after the last would begin."""
-        if self._bounds is None:
+        if self.known_bounds is None:
             steps = (length + 1 for (length,) in _LENGTH.iter_unpack(self.lengths))
-            self._bounds = array("I", accumulate(steps, initial=0))
-        return self._bounds
+            self.known_bounds = array("I", accumulate(steps, initial=0))
+        return self.known_bounds
 
     def each(self) -> Iterator[bytes]:
         """The messages one by one."""

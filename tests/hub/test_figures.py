@@ -49,7 +49,7 @@ class ProblemTests(SynchronousTestCase):
     def told(self, state: str, **more: Any) -> None:
         status = {"state": state, "raw_room": 0, "last_commit": None, "last_error": None, **more}
         body = records.encode_json(records.STORE_STATUS, status)[records.PREFIX.size :]
-        self.client.record_received(records.STORE_STATUS, memoryview(body))
+        self.client.record_received(records.STORE_STATUS, body)
         self.gauges.tick()
 
     def problem(self) -> str:

@@ -99,7 +99,7 @@ class Scene:
 
     def receive(self, server: int, kind: int, value: Any) -> None:
         body = records.encode_json(kind, value)[records.PREFIX.size :]
-        self.servers[server].record_received(kind, memoryview(body))
+        self.servers[server].record_received(kind, body)
 
     def introduce(self, server: int, connection: int, node_id: str) -> None:
         self.accept(server, connection)
@@ -121,8 +121,7 @@ class Scene:
             1_000_000,
             1_000_000,
         )
-        body = b"".join(chunk.encode())[records.PREFIX.size :]
-        self.servers[server].record_received(records.CHUNK, memoryview(body))
+        self.servers[server].chunk_received(chunk)
         self.servers[server].records_done()
 
 
@@ -417,7 +416,7 @@ class HubTests(HubTestCase):
 
     def test_a_record_that_is_not_known_is_logged(self) -> None:
         scene = self.scene
-        scene.servers[0].record_received(records.SETTINGS, memoryview(b""))
+        scene.servers[0].record_received(records.SETTINGS, b"")
         self.assertEqual(self.log, [f"ingestion process sent a record of kind {records.SETTINGS}"])
 
 

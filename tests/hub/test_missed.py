@@ -161,7 +161,7 @@ class InventedNodesTests(SynchronousTestCase):
         taken = self.reader.taken
         status = {"state": "ok", "raw_room": 0, "taken": taken, "position": taken}
         body = records.encode_json(records.STORE_STATUS, status)[records.PREFIX.size :]
-        self.client.record_received(records.STORE_STATUS, memoryview(body))
+        self.client.record_received(records.STORE_STATUS, body)
         situation = Situation(
             now=self.clock.seconds(),
             time="",

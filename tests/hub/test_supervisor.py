@@ -126,7 +126,9 @@ class Child:
     def link_lost(self, reason: Failure) -> None:
         self._note("link lost")
 
-    def record_received(self, kind: int, body: memoryview) -> None:
+    chunk_received = None
+
+    def record_received(self, kind: int, body: bytes) -> None:
         self.records.append((kind, bytes(body)))
 
     def records_done(self) -> None:

@@ -146,10 +146,13 @@ class Scene:
     def hub_reads(self, most: int = 1_000_000) -> None:
         read, self.there.sent = self.there.sent[:most], self.there.sent[most:]
         for kind, body in read:
-            self.server.record_received(kind, memoryview(body))
+            if kind == records.CHUNK:
+                self.server.chunk_received(Chunk.decode(body))
+            else:
+                self.server.record_received(kind, body)
         told, self.here.sent = self.here.sent, []
         for kind, body in told:
-            self.process.record_received(kind, memoryview(body))
+            self.process.record_received(kind, body)
 
     def die(self, read: int) -> None:
         """The process is killed when the hub has read or will read ``read`` records more."""

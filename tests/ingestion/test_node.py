@@ -154,7 +154,7 @@ class Collector:
     def send(self, *pieces: bytes) -> None:
         hand_over(memoryview(b"".join(pieces)), self)
 
-    def record_received(self, kind: int, body: memoryview) -> None:
+    def record_received(self, kind: int, body: bytes) -> None:
         if kind == CHUNK:
             self.chunks.append(Chunk.decode(body))
 

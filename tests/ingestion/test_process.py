@@ -86,7 +86,7 @@ class ProcessTestCase(SynchronousTestCase):
 
     def tell(self, kind: int, /, **message: Any) -> None:
         body = records.encode_json(kind, message)[records.PREFIX.size :]
-        self.process.record_received(kind, memoryview(body))
+        self.process.record_received(kind, body)
 
     def connect(self, count: int = 1) -> None:
         for _ in range(count):

@@ -70,7 +70,7 @@ class Handler(RecordCollector):
         self.number = number
         self.said = said
 
-    def record_received(self, kind: int, body: memoryview) -> None:
+    def record_received(self, kind: int, body: bytes) -> None:
         self.said.append((self.number, bytes(body)))
 
     def records_done(self) -> None:

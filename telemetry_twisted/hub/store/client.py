@@ -136,7 +136,9 @@ class StoreClient:
 
     # What it tells
 
-    def record_received(self, kind: int, body: memoryview) -> None:
+    chunk_received = None
+
+    def record_received(self, kind: int, body: bytes) -> None:
         if kind != records.STORE_STATUS:
             self._log.error("store process sent a record of kind {kind}", kind=kind)
             return

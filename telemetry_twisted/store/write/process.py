@@ -81,7 +81,7 @@ class StoreProcess(Listener):
     def link_made(self, link: Link) -> None:
         self._link = link
 
-    def record_received(self, kind: int, body: memoryview) -> None:
+    def record_received(self, kind: int, body: bytes) -> None:
         if kind == records.DRAIN:
             self.drain()
         elif kind == records.SETTINGS:
