@@ -31,7 +31,8 @@ _ENTRY_BYTES = 72
 """What an entry takes beside its contents, its place in the ring included."""
 
 FRAMES_BYTES = 1 << 17
-"""How much is read at once, at most, and what is left of the frame with which that is full."""
+"""How much is read ahead, unless something else is asked for: about as much as there is room for
+when there is some again. It ends with the frame with which it is full."""
 
 ONE_FRAME = 1
 """So that one frame is read at once."""

@@ -25,7 +25,11 @@ from telemetry_twisted.hub.memo import Made
 from telemetry_twisted.transport.fan_out import SendToAll
 from telemetry_twisted.transport.sender import Sender
 
-from .transport import TURN_BYTES
+from .transport import TURN_BYTES, UNSENT_BYTES
+
+AT_ONCE_BYTES = UNSENT_BYTES
+"""How much is written by one call; the more, the less it costs, and who keeps up has room for so
+much."""
 
 
 class Member(Protocol):
@@ -136,7 +140,7 @@ class Tail:
                 self._part_company()
                 return
             alone = len(self._members) >= channel.readers
-            made = channel.read_ahead(cursor, None, self._batch, alone)
+            made = channel.read_ahead(cursor, None, self._batch, alone, AT_ONCE_BYTES)
             written += self._write(made)
             if cursor.position == channel.total:
                 if self._members:

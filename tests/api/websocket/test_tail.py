@@ -22,8 +22,7 @@ from twisted.internet.error import ConnectionLost
 from twisted.trial.unittest import SynchronousTestCase
 
 from telemetry_twisted.api.websocket.subscriber import Subscriber
-from telemetry_twisted.api.websocket.tail import Tails
-from telemetry_twisted.hub.channel import FRAMES_BYTES
+from telemetry_twisted.api.websocket.tail import AT_ONCE_BYTES, Tails
 from telemetry_twisted.testing import PING, TEXT, MemorySocket, MemoryTransport, StreamTransport
 from telemetry_twisted.transport.sink import Piece
 from tests.api.websocket.stage import Stage, make_chunk, messages_in
@@ -279,22 +278,22 @@ class TailTests(SynchronousTestCase):
         self.assertIsNotNone(self.wires[4].ended)
 
     def test_others_have_their_turn_when_it_has_written_its_share(self) -> None:
-        stage = self.stage
-        stage.tails = Tails(stage.frames, stage.clock, MemorySocket.send_to_all, FRAMES_BYTES)
+        stage = self.stage = Stage(2000, batch=5)
+        stage.tails = Tails(stage.frames, stage.clock, MemorySocket.send_to_all, AT_ONCE_BYTES)
         (subscriber, wire), (_, other) = stage.enter(), stage.enter()
         wire.frames(), other.frames()
-        for _ in range(150):
+        for _ in range(300):
             stage.ring.publish(make_chunk(stage.published, 5))
             stage.published += 5
         stage.ring.wake()
         first = ids_in(messages_in(wire))
-        self.assertLess(len(first), 700)
+        self.assertLess(len(first), 1400)
         other.lose(ConnectionLost())
         ask(subscriber, "Ping")
         wire.pump()
         *rest, pong = messages_in(wire)
-        self.assertEqual(first + ids_in(rest), list(range(750)))
-        self.assertEqual(pong["data"]["events_received"], 750)
+        self.assertEqual(first + ids_in(rest), list(range(1500)))
+        self.assertEqual(pong["data"]["events_received"], 1500)
         self.assertEqual(stage.time.getDelayedCalls(), [])
 
     def test_several_frames_go_by_one_call(self) -> None:
