@@ -132,6 +132,8 @@ class PythonChunkWriter:
                 self._append(handle, events, types, lengths)
                 total += count
                 left -= count
+            if count == total < room:  # all in one, as nearly always
+                return Fed(at, total, facts, newer, faults)
             if facts:
                 all_facts.append(facts)
                 for content in each_frame(facts):
