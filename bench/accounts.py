@@ -10,6 +10,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Protocol
 
+PROCESS = "process"
 _TICKS = os.sysconf("SC_CLK_TCK")
 _PSS = re.compile(r"^Pss:\s+(\d+) kB$", re.MULTILINE)
 
@@ -62,14 +63,16 @@ class Watch:
 def family(server: HasPid) -> dict[str, list[int]]:
     """The processes of a server by what they do: ours by ``hub``, ``ingestion`` and ``store``.
 
-    A server that is one process has only ``process``; those that another starts are ``children``.
+    Those of any other server are ``process``, all of them.
     """
-    children = list(_descendants(server.pid))
-    roles: dict[str, list[int]] = {"hub" if children else "process": [server.pid]}
-    for child in children:
+    roles: dict[str, list[int]] = {}
+    for child in _descendants(server.pid):
         with suppress(OSError):
             roles.setdefault(_role(child), []).append(child)
-    return roles
+    return {
+        "hub" if "ingestion" in roles else PROCESS: [server.pid, *roles.pop(PROCESS, [])],
+        **roles,
+    }
 
 
 def _role(pid: int) -> str:
@@ -77,7 +80,7 @@ def _role(pid: int) -> str:
     for role in ("ingestion", "store"):
         if f"telemetry_twisted.{role}".encode() in command:
             return role
-    return "children"
+    return PROCESS
 
 
 def _descendants(pid: int) -> Iterator[int]:

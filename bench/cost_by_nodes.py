@@ -70,7 +70,7 @@ def _measure_of(server: Server, nodes: int, settings: Settings) -> Measure:
             shares, spent, end = watch.shares(), watch.server_seconds(), time.monotonic()
             result = subscriber.stop()
         delivered = harness.rate(result["samples"], start, end)
-        cost = 1e6 * spent / (end - start) / delivered
+        cost = harness.per_million(spent, end - start, delivered)
         return Sample(cost, {"delivered events/s": delivered, **shares})
 
     return measure

@@ -118,6 +118,16 @@ def rate(samples: Sequence[tuple[float, int, int]], start: float, end: float) ->
     return (after - before) / (last - first)
 
 
+def per_million(spent: float, seconds: float, rate: float) -> float:
+    """Seconds of processor time for a million events, ``spent`` in so many at a rate a second.
+
+    :raises BenchError: if nothing was delivered.
+    """
+    if not rate:
+        raise BenchError("nothing was delivered while it was measured")
+    return 1e6 * spent / seconds / rate
+
+
 @contextmanager
 def _blaming(server: Child) -> Iterator[None]:
     """Have a connection that fails raise what the server has said."""

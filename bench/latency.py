@@ -135,7 +135,7 @@ def at_rate(
     delivered = harness.rate(result["samples"], start, end)
     return {
         **{f"p{percent}": value / 1000 for percent, value in result["latency"].items()},
-        PROCESSOR: spent / (end - start) / delivered * 1_000_000,
+        PROCESSOR: harness.per_million(spent, end - start, delivered),
         "delivered events/s": delivered,
         "skipped": sum(result["skipped"]),
         **shares,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 
 from . import harness
-from .harness import Server
+from .harness import BenchError, Server
 from .rows import Measure, Report, Row, Sample, Target, interleave
 from .settings import Settings
 
@@ -15,6 +15,7 @@ BURST = 10
 SETTLE_SECONDS = 0.7
 COUNTS = (250, 1000)
 NOBODY = "nobody"
+DELIVERED = "delivered events/s"
 REPEATS = 3
 
 
@@ -36,7 +37,9 @@ def run(settings: Settings) -> Report:
         less_is_better=True,
     )
     costs = tuple(
-        _cost(report, _case(count), system.name) for count in COUNTS for system in systems
+        _cost(idle, row)
+        for row in rows
+        if row.case != NOBODY and (idle := report.row(NOBODY, row.system))
     )
     return Report(
         report.name,
@@ -80,20 +83,17 @@ def _measure_of(server: Server, count: int, settings: Settings) -> Measure:
             result = subscriber.stop()
         delivered = harness.rate(result["samples"], start, end)
         hub = shares.get("hub cores", shares.get("process cores", 0.0))
-        return Sample(hub, {"delivered events/s": delivered, **shares})
+        if count and not delivered:
+            raise BenchError(f"{server.system}: nothing was delivered while it was measured")
+        return Sample(hub, {DELIVERED: delivered, **shares})
 
     return measure
 
 
-def _cost(report: Report, case: str, system: str) -> Row:
-    idle, busy = report.row(NOBODY, system), report.row(case, system)
-    assert idle is not None
-    assert busy is not None
+def _cost(idle: Row, row: Row) -> Row:
+    """``row`` as what it takes more than ``idle``, for an event."""
     samples = (
-        Sample(
-            1e6 * (sample.figure - idle.figure) / sample.details["delivered events/s"],
-            sample.details,
-        )
-        for sample in busy.samples
+        Sample(1e6 * (sample.figure - idle.figure) / sample.details[DELIVERED], sample.details)
+        for sample in row.samples
     )
-    return Row(case, system, "µs/event", tuple(samples))
+    return Row(row.case, row.system, "µs/event", tuple(samples))

@@ -104,7 +104,7 @@ def _measure_of(server: Server, progress: Progress, count: int, seconds: float) 
             raise BenchError(f"{server.system}: subscribers missed events or were closed")
         rate = harness.rate(result["samples"], start, end)
         details = {
-            COST: 1e6 * spent / (end - start) / rate,
+            COST: harness.per_million(spent, end - start, rate),
             "events a frame": sum(result["events"]) / max(1, result["frames"]),
             **shares,
         }

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Mapping
 from statistics import median
 
 from attrs import field, frozen
+
+from .processes import BenchError
+from .systems import OURS
 
 Measure = Callable[[], "Sample"]
 
@@ -118,12 +122,30 @@ class Report:
 def interleave(
     repeats: int, unit: str, measures: Mapping[tuple[str, str], Measure]
 ) -> tuple[Row, ...]:
-    """Measure each (case, system) ``repeats`` times, in turn, so that all see the same machine."""
+    """Measure each (case, system) ``repeats`` times, in turn, so that all see the same machine.
+
+    A case that a system does not manage which is not ours is left out, and said.
+    """
     samples: dict[tuple[str, str], list[Sample]] = {key: [] for key in measures}
     for _ in range(repeats):
-        for key, measure in measures.items():
-            samples[key].append(measure())
+        for key in list(samples):
+            sample = _sample(*key, measures[key])
+            if sample is None:
+                del samples[key]
+            else:
+                samples[key].append(sample)
     return tuple(Row(case, system, unit, tuple(taken)) for (case, system), taken in samples.items())
+
+
+def _sample(case: str, system: str, measure: Measure) -> Sample | None:
+    """What ``measure`` gives, or None where one that is not ours does not manage."""
+    try:
+        return measure()
+    except BenchError as error:
+        if system in OURS:
+            raise
+        print(f"{case} is left out for {system}: {error}", file=sys.stderr)
+        return None
 
 
 def number(value: float) -> str:

@@ -75,6 +75,6 @@ def measure_of(
                     f"{result['closed']} subscribers closed"
                 )
             rate = harness.rate(result["samples"], start, end)
-            return Sample(rate, {COST: 1e6 * spent / (end - start) / rate, **shares})
+            return Sample(rate, {COST: harness.per_million(spent, end - start, rate), **shares})
 
     return measure

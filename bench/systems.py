@@ -18,6 +18,8 @@ from .processes import HOST, ROOT
 INGESTION_PROCESSES = 2
 
 BASELINES = ("A", "B")
+OURS = ("python", "compiled")
+OTHER = "other"
 
 RELEASED = "9e19785"
 """The commit of release 1.0.0, which targets speak of: ``--against 9e19785`` measures it."""
@@ -141,12 +143,12 @@ def other(command: str) -> Other:
     for placeholder in (TELEMETRY_PORT, API_PORT):
         if not any(placeholder in word for word in words):
             raise ValueError(f"expected {placeholder} where its port belongs, as in {EXAMPLE!r}")
-    return Other("other", "other", words)
+    return Other(OTHER, OTHER, words)
 
 
 def references(systems: Sequence[System]) -> tuple[str, ...]:
     """The names of those that ours is compared with."""
-    return tuple(system.name for system in systems if system not in (PYTHON, COMPILED))
+    return tuple(system.name for system in systems if system.name not in OURS)
 
 
 def labels(systems: Sequence[System]) -> dict[str, str]:

@@ -2,8 +2,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import pytest
+
 from bench.output import as_json
-from bench.rows import Report, Row, Sample, Target, interleave
+from bench.processes import BenchError
+from bench.rows import Measure, Report, Row, Sample, Target, interleave
 from bench.systems import SYSTEMS, Ours
 
 
@@ -64,3 +67,21 @@ def test_rows_are_saved_with_what_they_measure_and_their_ratios_to_all_others() 
     assert [each["measures"] for each in saved] == ["All.", "All.", "All.", "Only this."]
     assert saved[1]["ratios"] == {"A": None, "B": 3, "abc": 2}
     assert saved[1]["spread"] == 0.6667
+
+
+def test_what_others_do_not_manage_is_left_out_and_said(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    def fail() -> Sample:
+        raise BenchError("it lost events")
+
+    measures: dict[tuple[str, str], Measure] = {
+        ("many", "other"): fail,
+        ("few", "other"): lambda: Sample(1),
+        ("many", "compiled"): lambda: Sample(2),
+    }
+    rows = interleave(2, "ms", measures)
+    assert [(row.case, row.system) for row in rows] == [("few", "other"), ("many", "compiled")]
+    assert capsys.readouterr().err == "many is left out for other: it lost events\n"
+    with pytest.raises(BenchError, match="lost"):
+        interleave(1, "ms", {("many", "compiled"): fail})
