@@ -20,6 +20,9 @@ RING_MIB = 256
 
 MIB = 1 << 20
 SETTLE_SECONDS = 1.0
+FILL_SECONDS = 35.0
+"""How long it may take to fill the ring."""
+
 REPEATS = 3
 
 IDLE, NODES_IDLE = "idle", f"{NODES} idle nodes"
@@ -63,9 +66,9 @@ def _measure(system: System, settings: Settings) -> dict[str, Sample]:
             samples[NODES_IDLE] = _whole(server)
         with (
             harness.subscribers(server.ws_port, connections=SUBSCRIBERS, seconds=60),
-            harness.load(server, traffic=settings.traffic, nodes=NODES, seconds=40),
+            harness.load(server, traffic=settings.traffic, nodes=NODES, seconds=FILL_SECONDS + 5),
         ):
-            if not await_true(lambda: server.ring() > 1.5 * RING_EVENTS, 20):
+            if not await_true(lambda: server.ring() > 1.5 * RING_EVENTS, FILL_SECONDS):
                 raise BenchError(f"only {server.ring()} events came, too few to fill the ring")
             time.sleep(SETTLE_SECONDS)
             samples[LOADED] = _whole(server)
