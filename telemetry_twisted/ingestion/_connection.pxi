@@ -14,7 +14,7 @@ cdef class Connection:
     cdef double filled          # when that was so
     cdef Stream stream
     cdef Buffer begun           # what is there of a frame that is not whole
-    cdef size_t needed          # bytes of it from which on it is worth while to look at it
+    cdef size_t needed          # so many bytes of it tell more; of one that is too long, its length
     cdef int descriptor
     cdef int ended
     cdef uint16_t handle

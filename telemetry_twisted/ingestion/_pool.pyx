@@ -36,7 +36,7 @@ from telemetry_twisted.jip3.codec import FrameTooLong
 cdef enum:
     READ_BYTES = 1 << 15    # as pool.READ_BYTES: of one socket in a turn
     MOST_SOCKETS = 1024     # that are read in a turn
-    AT_ONCE = 16            # how many of them before it is looked how much that was
+    AT_ONCE = 4             # how many of them before it is looked how much that was
     NOT_ENDED = -1          # Connection.ended; others are 0 or an errno
     FRAME_TOO_LONG = -2
     NO_MEMORY = -3
@@ -198,9 +198,10 @@ cdef class NodePool:
         return new_tuple(Turn, (self._telling.take(), self._endings(), more))
 
     cdef int64_t _read_from(self, const epoll_event* ready, double now) noexcept:
-        """Read once in a turn; returns how many bytes that brought."""
+        """Read once in a turn; returns how many bytes were read, or decoded if more."""
         cdef Connection connection = <Connection> ready.data.ptr
         cdef Py_ssize_t size
+        cdef size_t begun
         if connection.turn == self._turn:
             connection.again = True
             return 0
@@ -210,11 +211,12 @@ cdef class NodePool:
             size = recv(connection.descriptor, self._read + READ_BYTES, READ_BYTES, MSG_DONTWAIT)
         if size > 0:
             connection.heard = now
+            begun = connection.begun.size
             # Where the end has been seen already, nothing else will tell of it.
             connection.again = size == READ_BYTES or ready.events & ~<uint32_t> EPOLLIN
             if not self._take(connection, size, now):
                 connection.ended = NO_MEMORY
-            return size
+            return size + begun if connection.sent else size
         if size == 0:
             connection.ended = 0
         elif errno != EAGAIN:
