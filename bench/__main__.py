@@ -36,7 +36,7 @@ BENCHMARKS = (
     "idle",
     "cost_by_nodes",
 )
-TOLD = ("store_rows", "accept", "reads")
+TOLD = ("store_rows", "accept", "reads", "link")
 """Benchmarks of what was decided by them; they are run only by name."""
 
 RESULTS = Path(__file__).parent / "results"
