@@ -195,6 +195,7 @@ def main() -> None:
     for number in range(WRITERS):
         publish = _publisher(way, pairs[number][1], rings[number])
         if not os.fork():
+            signal.alarm(int(seconds) + 20)  # should the reader be gone
             os.close(told)
             for here, there in pairs:
                 here.close()
