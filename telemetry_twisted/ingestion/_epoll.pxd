@@ -5,8 +5,9 @@ from libc.stdint cimport uint32_t
 
 cdef extern from "<sys/socket.h>" nogil:
     enum:
-        MSG_DONTWAIT
+        MSG_DONTWAIT, MSG_NOSIGNAL
     Py_ssize_t recv(int, void*, size_t, int)
+    Py_ssize_t send(int, const void*, size_t, int)
 
 cdef extern from "<sys/epoll.h>" nogil:
     enum:
@@ -14,6 +15,7 @@ cdef extern from "<sys/epoll.h>" nogil:
         EPOLLIN, EPOLLRDHUP, EPOLLET
     ctypedef union epoll_data_t:
         void* ptr
+        int fd
     struct epoll_event:
         uint32_t events
         epoll_data_t data

@@ -21,7 +21,7 @@ from libc.string cimport memcpy
 from telemetry_twisted.ingestion._chunks cimport ChunkWriter
 from telemetry_twisted.ingestion._epoll cimport (
     EPOLL_CLOEXEC, EPOLL_CTL_ADD, EPOLL_CTL_DEL, EPOLL_CTL_MOD, EPOLLET, EPOLLIN, EPOLLRDHUP,
-    MSG_DONTWAIT, close, epoll_create1, epoll_ctl, epoll_event, epoll_wait, recv,
+    MSG_DONTWAIT, MSG_NOSIGNAL, close, epoll_create1, epoll_ctl, epoll_event, epoll_wait, recv, send,
 )
 from telemetry_twisted.jip3._kernel cimport (
     LENGTH_BYTES, Buffer, Buffers, Counted, Frames, Stream, append, faults_of, read_from,
@@ -177,6 +177,15 @@ cdef class NodePool:
             self._connections.clear()
 
     def turn(self, double now):
+        more = self._read_ready(now)
+        return self._end_turn(more)
+
+    cdef object _end_turn(self, bint more):
+        """What a turn found, as :class:`~telemetry_twisted.ingestion.pool.Turn`."""
+        return new_tuple(Turn, (self._telling.take(), self._endings(), more))
+
+    cdef bint _read_ready(self, double now) except -1:
+        """Read from the sockets that are ready; whether a bound of the turn was reached."""
         cdef int64_t left = self._turn_bytes
         cdef int found = AT_ONCE, count = 0
         cdef int at
@@ -195,7 +204,7 @@ cdef class NodePool:
             more |= self._arm(<Connection> self._ready[at].data.ptr)
         for at in range(count):
             self._settle(<Connection> self._ready[at].data.ptr)
-        return new_tuple(Turn, (self._telling.take(), self._endings(), more))
+        return more
 
     cdef int64_t _read_from(self, const epoll_event* ready, double now) noexcept:
         """Read once in a turn; returns how many bytes were read, or decoded if more."""
@@ -287,3 +296,6 @@ cdef class NodePool:
         cdef Connection each
         self._ended = []
         return [new_tuple(Ended, (each.number, each.why())) for each in ended]
+
+
+include "_unattended.pxi"

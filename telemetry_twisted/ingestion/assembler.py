@@ -69,7 +69,8 @@ class Source:
 class Assembler:
     """Opens and ends turns, and knows the sources of which something came.
 
-    ``rate_limited`` counts messages that were passed over, as far as :meth:`take_changed` was told.
+    ``rate_limited`` counts messages that were passed over, as far as :meth:`take_changed` was told;
+    ``moments`` makes those at which turns begin.
 
     :param send: takes records, or pieces of them.
     :param writer: writes the chunks.
@@ -91,7 +92,7 @@ class Assembler:
         self._writer = writer
         self._pool = pool
         self._clock = clock
-        self._moments = Moments(now, clock)
+        self.moments = Moments(now, clock)
         self._turn_open = False
         self._received_micros = 0
         self._facts: list[tuple[int, bytes]] = []
@@ -165,8 +166,12 @@ class Assembler:
         if self._turn_open:
             return
         self._turn_open = True
-        moment, self._received_micros, read = self._moments.now()
+        moment, self._received_micros, read = self.moments.now()
         self._writer.begin_turn(moment, self._received_micros, read)
+
+    def turn_began(self, received: int) -> None:
+        """The turn that is open began later than that, at ``received`` in microseconds."""
+        self._received_micros = received
 
     def end_turn(self) -> None:
         """Send what this turn has gathered."""

@@ -5,12 +5,19 @@ from __future__ import annotations
 import select
 from importlib import import_module
 from types import ModuleType
+from typing import cast
 
+from twisted.internet.base import ReactorBase
+
+from telemetry_twisted.interfaces import IServerReactor
 from telemetry_twisted.jip3.codec import Codec
+from telemetry_twisted.transport.link import Link
 
 from .chunks import ChunkWriter, PythonChunkWriter
+from .moments import Moments
 from .pool import NodePool
 from .python_pool import PythonPool
+from .unattended import UnattendedTurns, epoll_of
 
 
 def build_writer(codec: Codec, first_id: int, id_step: int) -> ChunkWriter:
@@ -31,6 +38,17 @@ def build_pool(writer: ChunkWriter, max_message_size: int) -> NodePool | None:
         return PythonPool(writer, max_message_size)
     pool: NodePool = compiled.NodePool(writer, max_message_size)
     return pool
+
+
+def build_unattended(
+    pool: NodePool, link: Link, reactor: IServerReactor, moments: Moments
+) -> UnattendedTurns | None:
+    """What has ``pool`` take turns by itself, where it is compiled and the reactor is Twisted's."""
+    descriptor = epoll_of(reactor)
+    if descriptor is None or isinstance(pool, PythonPool):
+        return None
+    compiled = import_module(type(pool).__module__).Unattended(pool, descriptor, link.fileno())
+    return UnattendedTurns(compiled, link, cast(ReactorBase, reactor), moments)
 
 
 def _compiled(name: str) -> ModuleType | None:

@@ -36,6 +36,11 @@ class Moments:
         moment = Moment(b"%b%06dZ" % (self._shown, micros), *self._bounds)
         return moment, int(now * 1_000_000), int(seconds * 1_000_000)
 
+    @property
+    def second(self) -> tuple[bytes, int, int]:
+        """How the second of the last moment is shown, up to its fraction, and it by both clocks."""
+        return self._shown, *self._seconds
+
     def _renew(self, now: float, whole: int, second: int) -> None:
         self._seconds = (whole, second)
         self._shown = rfc3339(whole)[: -len("000000Z")].encode()

@@ -12,7 +12,8 @@ from telemetry_twisted.errors import InternalErrors
 from telemetry_twisted.interfaces import IServerReactor
 
 from .assembler import Assembler, Source
-from .pool import Ended, NodePool, Told
+from .pool import Ended, NodePool, Told, Turn
+from .unattended import UnattendedTurns
 
 POOL = "pool of nodes"
 """The place of mistakes in what is done for many nodes at once (:class:`.InternalErrors`)."""
@@ -35,6 +36,8 @@ class PoolReader:
     """The one reader that the reactor knows for all nodes in the pool.
 
     ``reading`` says whether they are read from.
+
+    :param unattended: takes turns by itself, if there is such.
     """
 
     def __init__(
@@ -43,8 +46,10 @@ class PoolReader:
         assembler: Assembler,
         reactor: IServerReactor,
         errors: InternalErrors,
+        unattended: UnattendedTurns | None = None,
     ) -> None:
         self.reading = False
+        self._unattended = unattended
         self._pool = pool
         self._assembler = assembler
         self._reactor = reactor
@@ -119,7 +124,7 @@ class PoolReader:
         more = False
         try:
             self._assembler.begin_turn()
-            told, ended, more = self._pool.turn(self._reactor.seconds())
+            told, ended, more = self._turn()
             for each in told:
                 self._tell(each)
             self._assembler.end_turn()
@@ -134,6 +139,14 @@ class PoolReader:
         if self._rest and self.reading and not more:
             self._reactor.removeReader(self)
             self._resting = self._reactor.callLater(self._rest, self._rested)
+
+    def _turn(self) -> Turn:
+        unattended = self._unattended
+        if unattended is None or self._rest or not unattended.possible:
+            return self._pool.turn(self._reactor.seconds())
+        turn, received = unattended.run()
+        self._assembler.turn_began(received)
+        return turn
 
     def _rested(self) -> None:
         self._resting = None

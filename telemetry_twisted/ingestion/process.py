@@ -25,7 +25,7 @@ from telemetry_twisted.transport.link import Link
 
 from .accept import Acceptor
 from .assembler import Assembler, Source
-from .backends import build_pool, build_writer
+from .backends import build_pool, build_unattended, build_writer
 from .connections import Connections
 from .faults import FaultLedger, FaultReports
 from .gate import Gate
@@ -33,6 +33,7 @@ from .history import NODE, HistoryReports
 from .intake import Intake
 from .node import MISTAKE, Ending, NodeProtocol
 from .pace import Pace
+from .pool import NodePool
 from .pool_reader import PoolReader
 from .settings import Settings
 
@@ -84,9 +85,7 @@ class IngestionProcess:
             build_pool(self._writer, settings.max_message_size) if self._secured is None else None
         )
         self._assembler = Assembler(link.send, self._writer, pool, self._reactor, self._now)
-        self._pool = (
-            None if pool is None else PoolReader(pool, self._assembler, self._reactor, self._errors)
-        )
+        self._pool = None if pool is None else self._read_pool(pool, link)
         self._gate = Gate(self._pool)
         self._faults = FaultReports(link, self._reactor, self._errors)
         self._history = HistoryReports(link, self._assembler, self._now, self._errors)
@@ -104,6 +103,15 @@ class IngestionProcess:
         self._log.info("the {codec} codec decodes", codec=self._codec.name)
         # The first one tells the hub that this process works.
         self._reports.start(REPORT_SECONDS, now=True)
+
+    def _read_pool(self, pool: NodePool, link: Link) -> PoolReader:
+        # By itself it goes by the clocks of the system.
+        unattended = (
+            build_unattended(pool, link, self._reactor, self._assembler.moments)
+            if self._now is time.time
+            else None
+        )
+        return PoolReader(pool, self._assembler, self._reactor, self._errors, unattended)
 
     def record_received(self, kind: int, body: bytes) -> None:
         if kind == records.DRAIN:

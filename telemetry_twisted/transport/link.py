@@ -124,6 +124,23 @@ class Link:
         """How many bytes wait to be sent."""
         return self._sender.backlog
 
+    @property
+    def flowing(self) -> bool:
+        """Whether what is sent goes out at once."""
+        return self._sender.flowing and not self._sender.backlog
+
+    def written_past(self, sent: int, unsent: Sequence[bytes], taken: int) -> None:
+        """While it was flowing, its owner has written records to the socket by itself.
+
+        :param sent: bytes of those that have gone whole.
+        :param unsent: the others, which are sent from here as there is room.
+        :param taken: bytes of ``unsent`` that have gone, or the number of an error, negated.
+        """
+        self._sender.written_past((), sent, sent)
+        if unsent:
+            self._sender.written_past((unsent,), sum(map(len, unsent)), taken)
+            self._hold_back()
+
     def register_producer(self, producer: IPushProducer) -> None:
         """Have ``producer`` told when enough waits here, and when there is room again."""
         self._producer = producer
