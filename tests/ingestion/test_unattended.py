@@ -1,4 +1,4 @@
-"""The pool that takes turns by itself: all that is sent comes, and whoever else is due has a turn."""
+"""The pool that takes turns by itself: all comes, and whoever else is due has a turn."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import socket
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from typing import Any, cast
 
 import pytest
@@ -136,7 +137,7 @@ class Scene:
             end.close()
 
 
-@pytest.fixture()
+@pytest.fixture
 def scene() -> Iterator[Scene]:
     pytest.importorskip("telemetry_twisted.ingestion._pool")
     scene = Scene()
@@ -201,10 +202,9 @@ def test_a_link_that_is_full_gets_the_rest_in_order(scene: Scene) -> None:
     scene.node.setblocking(False)
     sent = 0
     while not scene.link.backlog:
-        try:
+        with suppress(BlockingIOError):
             sent += scene.node.send(PLAIN * 100)
-        except BlockingIOError:
-            scene.iterate()
+        scene.iterate()
     whole = -sent % len(PLAIN)
     scene.node.setblocking(True)
     scene.node.sendall(PLAIN[len(PLAIN) - whole :])

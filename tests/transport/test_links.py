@@ -14,7 +14,13 @@ from twisted.trial.unittest import SynchronousTestCase
 from telemetry_twisted.errors import InternalErrors
 from telemetry_twisted.testing import RecordCollector
 from telemetry_twisted.transport.link import LINK_BYTES, Link
-from telemetry_twisted.transport.links import LINKS_A_TURN, Links
+from telemetry_twisted.transport.links import (
+    COMPANY_SECONDS,
+    LINKS_A_TURN,
+    LITTLE_SECONDS,
+    OFTEN_SECONDS,
+    Links,
+)
 from telemetry_twisted.transport.records import encode_record
 
 
@@ -228,3 +234,63 @@ class LinksMachine(RuleBasedStateMachine):
 
 LinksMachine.TestCase.settings = settings(max_examples=30, stateful_step_count=20)
 LinksMachineTests = LinksMachine.TestCase
+
+
+class CompanyTests(SynchronousTestCase):
+    """Turns that are many and small wait for company; a lone one does not."""
+
+    def setUp(self) -> None:
+        self.scene = Scene()
+        self.pauses: list[float] = []
+        self.scene.links = Links(cast(Any, self.scene.reactor), self.scene.errors, self.pause)
+        self.link = self.scene.open()
+        self.company = b""
+        self.addCleanup(self.scene.close)
+
+    def pause(self, seconds: float) -> None:
+        self.pauses.append(seconds)
+        self.scene.reactor.advance(seconds)
+        if self.company:
+            self.scene.send(self.link, self.company)
+
+    def turn_after(self, seconds: float, work: float = 0.0) -> list[tuple[Any, ...]]:
+        """Take a turn so much later, which takes as long as ``work``; what was said."""
+        self.pauses.clear()
+        self.scene.reactor.advance(seconds)
+        self.scene.send(self.link, b"body")
+        read = self.scene.ends[self.link][0]
+        read_done = read.read_done
+
+        def done() -> None:
+            self.scene.reactor.advance(work)
+            read_done()
+
+        read.read_done = done  # type: ignore[method-assign]
+        try:
+            return self.scene.turn()
+        finally:
+            read.read_done = read_done  # type: ignore[method-assign]
+
+    def test_the_first_waits_for_nothing(self) -> None:
+        self.turn_after(5.0)
+        self.assertEqual(self.pauses, [])
+
+    def test_one_that_follows_soon_waits(self) -> None:
+        self.turn_after(5.0)
+        self.company = b"company"
+        said = self.turn_after(OFTEN_SECONDS * 0.9)
+        self.assertEqual(self.pauses, [COMPANY_SECONDS])
+        self.assertEqual(said, [(0, b"body"), (0, b"company"), (0, "done")])
+
+    def test_a_lone_one_waits_for_nothing(self) -> None:
+        self.turn_after(5.0)
+        self.turn_after(OFTEN_SECONDS * 1.1)
+        self.assertEqual(self.pauses, [])
+
+    def test_one_after_much_work_waits_for_nothing(self) -> None:
+        self.turn_after(5.0, work=LITTLE_SECONDS * 1.1)
+        self.turn_after(0.0)
+        self.assertEqual(self.pauses, [])
+
+    def test_no_event_waits_longer_than_the_protocol_says(self) -> None:
+        self.assertLess(COMPANY_SECONDS + 0.00005, 0.0002)  # timers have so much slack
