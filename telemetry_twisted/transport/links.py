@@ -26,8 +26,8 @@ LINKS_A_TURN = 4
 COMPANY_SECONDS = 0.00014
 """How long a turn waits for what comes next, with which it may share a frame.
 
-Where nothing else runs, timers are 0.05 ms late at most. So this stays below the 0.2 ms that an event
-may wait for company in all (protocol, ``batch``), of which nobody else takes a part.
+Where nothing else runs, timers are 0.05 ms late at most. So this stays below the 0.2 ms that an
+event may wait for company in all (protocol, ``batch``), of which nobody else takes a part.
 """
 
 OFTEN_SECONDS = 0.001
