@@ -33,7 +33,7 @@ event may wait for company in all (protocol, ``batch``), of which nobody else ta
 OFTEN_SECONDS = 0.001
 """Turns that follow within it are many, and company is likely."""
 
-LITTLE_SECONDS = 0.0005
+LITTLE_SECONDS = 0.0002
 """A turn that took longer had much to do: what comes next has come meanwhile, and waits already."""
 
 LINKS = "turn of the links"
