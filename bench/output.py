@@ -10,7 +10,6 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from .plots import plot
 from .rows import MANY_ROWS, Report, Row, Target, number
 from .systems import SYSTEMS, System, labels, references
 
@@ -127,6 +126,9 @@ def save(
     directory: Path, report: Report, machine: dict[str, Any], systems: Sequence[System] = SYSTEMS
 ) -> None:
     """Write ``NAME.json`` and ``NAME.svg``."""
+    # It needs matplotlib, which is there where benchmarks are run, not where they are tested.
+    from .plots import plot
+
     save_figures(directory, report, machine, systems)
     plot(directory / f"{report.name}.svg", report, labels(systems))
 
