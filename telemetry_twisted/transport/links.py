@@ -37,7 +37,7 @@ LITTLE_SECONDS = 0.0002
 """A turn that took longer had much to do: what comes next has come meanwhile, and waits already."""
 
 LINKS = "turn of the links"
-"""The place of mistakes that end a link (:class:`.InternalErrors`)."""
+"""The place of mistakes that end a link, or are made at its end (:class:`.InternalErrors`)."""
 
 
 def together(reactor: IServerReactor, errors: InternalErrors) -> Waiting:
@@ -123,7 +123,8 @@ class Links:
             if link is None:
                 continue  # another one's records have had it closed
             if events & select.EPOLLOUT:
-                link.doWrite()
+                with self._errors.kept_at(LINKS):
+                    link.doWrite()
             if events != select.EPOLLOUT:
                 read.append(link)
                 self._read(link)
@@ -139,7 +140,9 @@ class Links:
         if end is not None:
             self.removeReader(link)
             self.removeWriter(link)
-            link.connectionLost(Failure(end))
+            # Of what came out of here the reactor would make the end of all links.
+            with self._errors.kept_at(LINKS):
+                link.connectionLost(Failure(end))
 
     def fileno(self) -> int:
         return self._ready.fileno()

@@ -147,6 +147,20 @@ class LinksTests(SynchronousTestCase):
         self.assertEqual(scene.errors.counts, {"turn of the links": 1})
         self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
 
+    def test_a_mistake_at_the_end_of_a_link_is_none_of_the_others(self) -> None:
+        scene = self.scene(3)
+        self.patch(Handler, "link_lost", lambda _handler, _reason: 1 / 0)
+        (_, ended), (closing, far), _ = scene.ends.values()
+        ended.close()
+        closing.send(b"x" * (2 * LINK_BYTES))
+        closing.close()
+        while closing.backlog:
+            far.recv(LINK_BYTES)
+            scene.send(2, b"y")
+            self.assertEqual(scene.turn(), [(2, b"y"), (2, "done")])
+        self.assertEqual(scene.errors.counts, {"turn of the links": 2})
+        self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
+
     def test_what_waits_for_room_is_written_while_the_others_are_read(self) -> None:
         scene = self.scene(2)
         link, far = scene.ends[0]
