@@ -137,9 +137,13 @@ class Channel:
         self._waiting.pop(reader, None)
 
     def wake(self) -> None:
-        """Wake all who wait."""
+        """Wake all who wait, the last to come first.
+
+        Those at a tail come after one who was ahead of them. If it found them behind each time, it
+        would never join them.
+        """
         waiting, self._waiting = self._waiting, {}
-        for reader in waiting:
+        for reader in reversed(waiting):
             reader.wake()
 
     def catch_up(self, cursor: Cursor, until: int | None = None) -> int:

@@ -222,6 +222,7 @@ class TailTests(SynchronousTestCase):
             self.calls.append(len(descriptors))
             return MemorySocket.send_to_all(descriptors, pieces)
 
+        self.send_to_all = send_to_all
         self.stage.tails = Tails(self.stage.frames, self.stage.clock, send_to_all)
         self.wires = [self.stage.enter()[1] for _ in range(10)]
         for wire in self.wires:
@@ -295,6 +296,25 @@ class TailTests(SynchronousTestCase):
         self.assertEqual(first + ids_in(rest), list(range(1500)))
         self.assertEqual(pong["data"]["events_received"], 1500)
         self.assertEqual(stage.time.getDelayedCalls(), [])
+
+    def test_one_that_was_ahead_of_the_others_comes_back(self) -> None:
+        """Who has read on while the others let somebody else have a turn waits for more first."""
+        stage = self.stage = Stage(2000, batch=5)
+        stage.tails = Tails(stage.frames, stage.clock, self.send_to_all, AT_ONCE_BYTES)
+        wires = [stage.enter()[1] for _ in range(3)]
+        for _ in range(300):
+            stage.ring.publish(make_chunk(stage.published, 5))
+            stage.published += 5
+        stage.ring.wake()
+        ask(stage.members[-1], "Ping")
+        for wire in reversed(wires):
+            wire.pump()
+        self.assertEqual(self.calls[-1], 2)
+        for _ in range(2):
+            stage.publish(5)
+        self.assertEqual(self.calls[-1], 3)
+        for wire in wires:
+            self.assertEqual(ids_in(messages_in(wire)), list(range(1510)))
 
     def test_several_frames_go_by_one_call(self) -> None:
         for _ in range(4):
