@@ -7,7 +7,6 @@ subscribers. Read one by one, each read would wake them all; read in one turn, a
 from __future__ import annotations
 
 import select
-import time
 from collections.abc import Callable
 
 from twisted.internet.interfaces import IReadDescriptor
@@ -40,6 +39,11 @@ LINKS = "turn of the links"
 """The place of mistakes that end a link, or are made at its end (:class:`.InternalErrors`)."""
 
 
+def do_nothing_for(seconds: float) -> None:
+    """Wait as :func:`time.sleep` does, but by no clock that could be set, and that could refuse."""
+    select.select((), (), (), seconds)
+
+
 def together(reactor: IServerReactor, errors: InternalErrors) -> Waiting:
     """Where links are to wait that are read together: with the reactor where there is no epoll."""
     return Links(reactor, errors) if hasattr(select, "epoll") else reactor
@@ -62,7 +66,7 @@ class Links:
         self,
         reactor: IServerReactor,
         errors: InternalErrors,
-        pause: Callable[[float], object] = time.sleep,
+        pause: Callable[[float], object] = do_nothing_for,
     ) -> None:
         self._reactor = reactor
         self._pause = pause
