@@ -29,7 +29,15 @@ from telemetry_twisted.testing import MemoryLink
 from telemetry_twisted.transport import records
 from telemetry_twisted.transport.records import Chunk, Facts, decode_json, encode_runs
 from tests.examples import examples
-from tests.ingestion.test_node import best_block, connect, failed, hang_up, hello, send
+from tests.ingestion.test_node import (
+    NodeTransport,
+    best_block,
+    connect,
+    failed,
+    hang_up,
+    hello,
+    send,
+)
 
 CODEC = "python"
 NODES = [f"{number:02x}" * 32 for number in range(1, 4)]
@@ -127,6 +135,14 @@ class Scene:
     def now(self) -> float:
         return COMMON_ERA / 1_000_000 + 80_000 + self.reactor.seconds()
 
+    def close(self) -> None:
+        """Let go of what the process held, of which there may be much in many examples."""
+        for node in self.reactor.adopted:
+            cast(NodeTransport, node.transport).close()
+        if self.process._pool is not None:
+            self.process._pool.stop()
+            self.process._pool._pool.close()
+
     def start(self) -> None:
         self.here, self.there = MemoryLink(), MemoryLink()
         self.server.link_made(self.here)
@@ -164,6 +180,7 @@ class Scene:
         assert self.account.came == self.account.counted
         assert not self.account.nodes
         assert not self.errors.counts
+        self.close()
         self.start()
 
     def failures_that_came(self) -> Counter[int]:
@@ -219,6 +236,7 @@ def test_what_came_is_counted_whenever_a_process_dies(
     scene.reactor.advance(0)
     scene.die(1_000_000)
     assert scene.account.failures == scene.failures_that_came()
+    scene.close()
 
 
 @examples(150)
@@ -233,6 +251,7 @@ def test_a_process_that_drains_has_counted_all(
     assert scene.account.came == scene.account.counted
     assert scene.account.failures == scene.failures_that_came()
     assert scene.server._uncounted.take() is None
+    scene.close()
 
 
 def test_what_nodes_dropped_and_what_was_rate_limited_is_told_by_node() -> None:

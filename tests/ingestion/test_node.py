@@ -101,6 +101,12 @@ class NodeTransport(StringTransport):
             self.server_end.setblocking(False)
         return self.server_end.fileno()
 
+    def close(self) -> None:
+        """Close both ends."""
+        for end in (self.node_end, self.server_end):
+            if end is not None:
+                end.close()
+
     def connectionLost(self, reason: Failure) -> None:
         if self.server_end is not None:
             self.server_end.close()
@@ -115,11 +121,18 @@ def connect(node: NodeProtocol) -> NodeTransport:
     return transport
 
 
+def is_readable(descriptor: int) -> bool:
+    """Whether there is something to read, whatever its number."""
+    poller = select.poll()
+    poller.register(descriptor, select.POLLIN)
+    return bool(poller.poll(0))
+
+
 def read_pool(reactor: MemoryReactorClock) -> None:
     """Do what a reactor does when the pool is readable, until it is not."""
     for reader in reactor.getReaders():
         if isinstance(reader, PoolReader):
-            while reader.reading and select.select([reader], [], [], 0)[0]:
+            while reader.reading and is_readable(reader.fileno()):
                 reader.doRead()
 
 

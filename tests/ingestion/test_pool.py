@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import select
 import socket
 import struct
 from collections.abc import Iterator
@@ -24,7 +23,14 @@ from telemetry_twisted.ingestion.pool import READ_BYTES, Ended, NodePool, Turn
 from telemetry_twisted.jip3.codec import FACT_TYPES, Dialect, FrameTooLong, Stream, load_codec
 from telemetry_twisted.jip3.encoder import encode_event, frame
 from telemetry_twisted.jip3.moment import Moment
-from tests.ingestion.test_node import COMPILED, NODE_ID, ZERO, Collector, best_block
+from tests.ingestion.test_node import (
+    COMPILED,
+    NODE_ID,
+    ZERO,
+    Collector,
+    best_block,
+    is_readable,
+)
 
 LONGEST = 3 * READ_BYTES
 BROKEN = frame(b"\xff" * 12)
@@ -120,7 +126,7 @@ class PoolScene:
 
     @property
     def readable(self) -> bool:
-        return bool(select.select([self.pool], [], [], 0)[0])
+        return is_readable(self.pool.fileno())
 
     def turn(self) -> Turn:
         self.writer.begin_turn(Moment(b"now"), 1, 2)
