@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import time
-
 from . import harness
 from .harness import Server
 from .rows import Measure, Report, Sample, Target, interleave
@@ -63,14 +61,11 @@ def _measure_of(server: Server, nodes: int, settings: Settings) -> Measure:
                 seconds=duration + 5,
             ) as load,
         ):
-            time.sleep(SETTLE_SECONDS)
-            watch = harness.Watch.of(server, load=load, subscriber=subscriber)
-            start = time.monotonic()
-            time.sleep(seconds)
-            shares, spent, end = watch.shares(), watch.server_seconds(), time.monotonic()
+            seen = harness.observe(
+                server, SETTLE_SECONDS, seconds, load=load, subscriber=subscriber
+            )
             result = subscriber.stop()
-        delivered = harness.rate(result["samples"], start, end)
-        cost = harness.per_million(spent, end - start, delivered)
-        return Sample(cost, {"delivered events/s": delivered, **shares})
+        delivered = seen.rate(result["samples"])
+        return Sample(seen.cost(delivered), {"delivered events/s": delivered, **seen.shares})
 
     return measure

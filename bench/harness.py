@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import socket
+import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from typing import Any
@@ -109,6 +110,42 @@ def feed(system: System, progress: Progress, **options: Any) -> Iterator[Server]
         yield Server(system.name, child.pid, **json.loads(child.line()))
 
 
+@frozen
+class Observed:
+    """What was seen of a server from ``start`` to ``end``, by the monotonic clock.
+
+    ``shares`` are cores taken by role, ``spent`` seconds of processor time of the server's own.
+    """
+
+    start: float
+    end: float
+    shares: dict[str, float]
+    spent: float
+
+    def rate(self, samples: Sequence[tuple[float, int, int]]) -> float:
+        """Events per second meanwhile, of ``samples`` as subscribers give them."""
+        return rate(samples, self.start, self.end)
+
+    def cost(self, rate: float) -> float:
+        """Seconds of the server's processor time for a million events, at ``rate`` a second.
+
+        :raises BenchError: if nothing was delivered.
+        """
+        if not rate:
+            raise BenchError("nothing was delivered while it was measured")
+        return 1e6 * self.spent / (self.end - self.start) / rate
+
+
+def observe(server: Server, settle: float, seconds: float, **others: Child) -> Observed:
+    """Let ``server``, and ``others`` by their roles, work; see what they take once they settled."""
+    time.sleep(settle)
+    watch = Watch.of(server, **others)
+    start = time.monotonic()
+    time.sleep(seconds)
+    shares, spent = watch.shares(), watch.server_seconds()
+    return Observed(start, time.monotonic(), shares, spent)
+
+
 def rate(samples: Sequence[tuple[float, int, int]], start: float, end: float) -> float:
     """Events per second between two monotonic times, of ``samples`` as subscribers give them."""
     inside = [sample for sample in samples if start <= sample[0] <= end]
@@ -116,16 +153,6 @@ def rate(samples: Sequence[tuple[float, int, int]], start: float, end: float) ->
         raise BenchError("the subscribers were not running while they were measured")
     (first, before, _), (last, after, _) = inside[0], inside[-1]
     return (after - before) / (last - first)
-
-
-def per_million(spent: float, seconds: float, rate: float) -> float:
-    """Seconds of processor time for a million events, ``spent`` in so many at a rate a second.
-
-    :raises BenchError: if nothing was delivered.
-    """
-    if not rate:
-        raise BenchError("nothing was delivered while it was measured")
-    return 1e6 * spent / seconds / rate
 
 
 @contextmanager

@@ -98,12 +98,11 @@ def _measure(
                     seconds=seconds + 30,
                 )
             )
-            time.sleep(SETTLE_SECONDS)
-            watch = harness.Watch.of(server, load=load, subscriber=subscriber)
-            time.sleep(seconds)
-            cores = watch.shares()
+            seen = harness.observe(
+                server, SETTLE_SECONDS, seconds, load=load, subscriber=subscriber
+            )
             subscriber.stop()
-        return _hops(directory, array("q", events.read_bytes())), cores
+        return _hops(directory, array("q", events.read_bytes())), seen.shares
 
 
 def _hops(directory: Path, events: array[int]) -> Sequence[Sequence[int]]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import time
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -124,21 +123,17 @@ def at_rate(
             seconds=duration,
         ) as load,
     ):
-        time.sleep(SETTLE_SECONDS)
-        watch = harness.Watch.of(server, load=load, subscriber=subscriber)
-        start = time.monotonic()
-        time.sleep(seconds)
-        shares, spent, end = watch.shares(), watch.server_seconds(), time.monotonic()
+        seen = harness.observe(server, SETTLE_SECONDS, seconds, load=load, subscriber=subscriber)
         result = subscriber.stop()
     if not result["latency"]:
         raise BenchError(f"{server.system}: no event was read in time to be measured")
-    delivered = harness.rate(result["samples"], start, end)
+    delivered = seen.rate(result["samples"])
     return {
         **{f"p{percent}": value / 1000 for percent, value in result["latency"].items()},
-        PROCESSOR: harness.per_million(spent, end - start, delivered),
+        PROCESSOR: seen.cost(delivered),
         "delivered events/s": delivered,
         "skipped": sum(result["skipped"]),
-        **shares,
+        **seen.shares,
     }
 
 

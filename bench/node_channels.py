@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import time
-
 from . import harness
 from .harness import BenchError, Server
 from .rows import Measure, Report, Row, Sample, Target, interleave
@@ -75,17 +73,15 @@ def _measure_of(server: Server, count: int, settings: Settings) -> Measure:
                 seconds=duration + 5,
             ) as load,
         ):
-            time.sleep(SETTLE_SECONDS)
-            watch = harness.Watch.of(server, load=load, subscriber=subscriber)
-            start = time.monotonic()
-            time.sleep(seconds)
-            shares, end = watch.shares(), time.monotonic()
+            seen = harness.observe(
+                server, SETTLE_SECONDS, seconds, load=load, subscriber=subscriber
+            )
             result = subscriber.stop()
-        delivered = harness.rate(result["samples"], start, end)
-        hub = shares.get("hub cores", shares.get("process cores", 0.0))
+        delivered = seen.rate(result["samples"])
+        hub = seen.shares.get("hub cores", seen.shares.get("process cores", 0.0))
         if count and not delivered:
             raise BenchError(f"{server.system}: nothing was delivered while it was measured")
-        return Sample(hub, {DELIVERED: delivered, **shares})
+        return Sample(hub, {DELIVERED: delivered, **seen.shares})
 
     return measure
 

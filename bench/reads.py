@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import socket
 import time
+from collections.abc import Callable
 from contextlib import ExitStack
 from typing import Protocol
 
@@ -171,15 +172,20 @@ class Pooled:
             self._pool.add(number, end.fileno(), stream, number, b"", 0, 0, 0.0)
 
     def read(self, events: int) -> None:
-        expected = self._writer.events + events
-        while self._writer.events < expected:
-            self._writer.begin_turn(MOMENT, 1, 1)
-            self._pool.turn(0.0)
-            self._writer.take()
+        _take_turns(self._writer, events, lambda: self._pool.turn(0.0))
 
     def leave(self) -> None:
         for number in range(NODES):
             self._pool.remove(number)
+
+
+def _take_turns(writer: ChunkWriter, events: int, read: Callable[[], object]) -> None:
+    """Have ``read`` called, each time in a turn of ``writer``, until so many events are written."""
+    expected = writer.events + events
+    while writer.events < expected:
+        writer.begin_turn(MOMENT, 1, 1)
+        read()
+        writer.take()
 
 
 class Transports:
@@ -201,11 +207,7 @@ class Transports:
             transport.startReading()
 
     def read(self, events: int) -> None:
-        expected = self._writer.events + events
-        while self._writer.events < expected:
-            self._writer.begin_turn(MOMENT, 1, 1)
-            self._reactor.doIteration(0)
-            self._writer.take()
+        _take_turns(self._writer, events, lambda: self._reactor.doIteration(0))
 
     def leave(self) -> None:
         for transport in self._transports:

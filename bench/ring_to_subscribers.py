@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from contextlib import ExitStack
 
 from . import harness
@@ -93,20 +92,16 @@ def _measure_of(server: Server, progress: Progress, count: int, seconds: float) 
             progress=progress.path,
             seconds=SETTLE_SECONDS + seconds + 30,
         ) as readers:
-            time.sleep(SETTLE_SECONDS)
-            watch = harness.Watch.of(server, subscribers=readers)
-            start = time.monotonic()
-            time.sleep(seconds)
-            shares, spent, end = watch.shares(), watch.server_seconds(), time.monotonic()
+            seen = harness.observe(server, SETTLE_SECONDS, seconds, subscribers=readers)
             result = readers.stop()
             progress.value = 0
         if any(result["skipped"]) or result["closed"]:
             raise BenchError(f"{server.system}: subscribers missed events or were closed")
-        rate = harness.rate(result["samples"], start, end)
+        rate = seen.rate(result["samples"])
         details = {
-            COST: harness.per_million(spent, end - start, rate),
+            COST: seen.cost(rate),
             "events a frame": sum(result["events"]) / max(1, result["frames"]),
-            **shares,
+            **seen.shares,
         }
         return Sample(rate, details)
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
 
 from . import harness
 from .harness import BenchError, Server
@@ -60,11 +59,7 @@ def measure_of(
                 linger=20,
             ) as load,
         ):
-            time.sleep(SETTLE_SECONDS)
-            watch = harness.Watch.of(server, load=load, subscriber=readers)
-            start = time.monotonic()
-            time.sleep(seconds)
-            shares, spent, end = watch.shares(), watch.server_seconds(), time.monotonic()
+            seen = harness.observe(server, SETTLE_SECONDS, seconds, load=load, subscriber=readers)
             sent = json.loads(load.line())["sent"]
             complete = not to_the_end or await_true(lambda: progress.value > sent, 10)
             result = readers.stop()
@@ -74,7 +69,7 @@ def measure_of(
                     f"{server.system}: {sent} sent, {read} read, {skipped} skipped, "
                     f"{result['closed']} subscribers closed"
                 )
-            rate = harness.rate(result["samples"], start, end)
-            return Sample(rate, {COST: harness.per_million(spent, end - start, rate), **shares})
+            rate = seen.rate(result["samples"])
+            return Sample(rate, {COST: seen.cost(rate), **seen.shares})
 
     return measure
