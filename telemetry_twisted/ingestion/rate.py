@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from telemetry_twisted.bucket import TimedBucket
+
 BURST = 1.2
 """How far above the rate a node may go at once."""
 
@@ -14,17 +16,13 @@ class RateLimit:
     """
 
     def __init__(self, rate: int, spent: int, now: float) -> None:
-        self._rate = rate
-        self._most = rate * BURST
-        self._left = self._most - spent
-        self._filled = now
+        self._bucket = TimedBucket(rate, rate * BURST, now)
+        self._bucket.take(spent)
 
     def allowance(self, now: float) -> int:
         """Events that may be taken now."""
-        self._left = min(self._most, self._left + (now - self._filled) * self._rate)
-        self._filled = now
-        return max(0, int(self._left))
+        return max(0, int(self._bucket.tokens_at(now)))
 
     def spend(self, events: int) -> None:
         """``events`` were taken."""
-        self._left -= events
+        self._bucket.take(events)
