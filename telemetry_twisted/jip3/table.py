@@ -147,10 +147,11 @@ def fixed_size(wire: Type) -> int | None:
     return None
 
 
-def _leaves(fields: Fields) -> Iterator[tuple[str, Type]]:
+def leaves(fields: Fields) -> Iterator[tuple[str, Type]]:
+    """The fields in order, in place of structs theirs."""
     for name, wire in fields:
         if isinstance(wire, Struct):
-            yield from _leaves(wire.fields)
+            yield from leaves(wire.fields)
         else:
             yield name, wire
 
@@ -205,7 +206,7 @@ class EventType:
     @cached_property
     def size_without_cores(self) -> int:
         """Bytes of the content of an event with ``core_bits`` beside those."""
-        sizes = [0 if _core_bits(wire) else fixed_size(wire) for _, wire in _leaves(self.fields)]
+        sizes = [0 if _core_bits(wire) else fixed_size(wire) for _, wire in leaves(self.fields)]
         return HEAD_SIZE + sum(size for size in sizes if size is not None)
 
 

@@ -6,7 +6,7 @@ behind fields whose sizes are fixed or told by a byte, so that there is no need 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 
 from attrs import frozen
 
@@ -16,12 +16,10 @@ from telemetry_twisted.jip3.table import (
     TABLE,
     Enum,
     EventType,
-    Fields,
     Opt,
     Seq,
-    Struct,
-    Type,
     fixed_size,
+    leaves,
 )
 from telemetry_twisted.jip3.values import decode_event
 
@@ -92,18 +90,10 @@ def reason_places(version: int) -> Mapping[int, ReasonPlace]:
     return _PLACES[min(version, NEWEST_VERSION)]
 
 
-def _leaves(fields: Fields) -> Iterator[tuple[str, Type]]:
-    for name, wire in fields:
-        if isinstance(wire, Struct):
-            yield from _leaves(wire.fields)
-        else:
-            yield name, wire
-
-
 def _place(event: EventType) -> ReasonPlace | None:
     sizes = [HEAD_SIZE]
     varying: list[tuple[int, int]] = []
-    for name, wire in _leaves(event.fields):
+    for name, wire in leaves(event.fields):
         if name == "reason":
             after = zip(varying, sizes[1:], strict=True)
             names = wire.names if isinstance(wire, Enum) else None
