@@ -8,13 +8,15 @@ the head is filled in, and the object is cut to what it holds: it is the record,
 
 from cpython.bytes cimport PyBytes_AS_STRING
 from cython cimport final, no_gc_clear
-from libc.stdint cimport UINT64_MAX, uint8_t, uint16_t, uint32_t, uint64_t
+from libc.stdint cimport UINT64_MAX, uint8_t, uint16_t, uint64_t
 from libc.string cimport memcpy
 
 from telemetry_twisted.jip3._kernel cimport (
     Buffer, Buffers, Frames, Stream, append, begin_bytes, end_bytes, make_room, read_from,
     release, taken,
 )
+
+from telemetry_twisted.transport._records cimport Head, Prefix, Run
 
 from telemetry_twisted.ingestion.chunks import Fed
 from telemetry_twisted.jip3.moment import Moment
@@ -24,20 +26,9 @@ cdef enum:
     RECORD_BYTES = 1 << 16  # of memory that a record begins with; most full chunks take half of it
 
 
-cdef packed struct Head:    # as records.PREFIX and Chunk.encode pack it
-    uint32_t length         # of what follows
-    uint8_t kind
-    uint64_t first_id
-    uint64_t received
-    uint64_t read
-    uint16_t count
-    uint16_t runs
-    uint32_t size
-
-
-cdef packed struct Run:     # as records.encode_runs packs it
-    uint16_t handle
-    uint16_t count
+cdef packed struct Start:   # of a record
+    Prefix prefix
+    Head head
 
 
 cdef size_t CHUNK_EVENTS = records.CHUNK_EVENTS
@@ -162,7 +153,7 @@ cdef class ChunkWriter:
         cdef Buffer* events = &self.into.events
         if events.object == NULL and not begin_bytes(events, RECORD_BYTES):
             return False
-        events.size = sizeof(Head)
+        events.size = sizeof(Start)
         return True
 
     cdef bint _close_chunk(self) noexcept:
@@ -171,8 +162,8 @@ cdef class ChunkWriter:
         cdef Buffer* record = &into.events
         cdef size_t count = into.types.size
         cdef size_t beside = self._runs.size + count + into.lengths.size
-        cdef size_t size = record.size - sizeof(Head) - len(b",")
-        cdef Head head
+        cdef size_t size = record.size - sizeof(Start) - len(b",")
+        cdef Start start
         if count == 0:
             return True
         if not make_room(record, beside):
@@ -181,15 +172,15 @@ cdef class ChunkWriter:
         append(record, self._runs.start, self._runs.size)
         append(record, into.types.start, count)
         append(record, into.lengths.start, into.lengths.size)
-        head.length = record.size - sizeof(head.length)
-        head.kind = CHUNK
-        head.first_id = self._next_id - count * self._step
-        head.received = self._received
-        head.read = self._read
-        head.count = count
-        head.runs = self._runs.size // sizeof(Run)
-        head.size = size
-        memcpy(record.start, &head, sizeof(Head))
+        start.prefix.length = record.size - sizeof(start.prefix.length)
+        start.prefix.kind = CHUNK
+        start.head.first_id = self._next_id - count * self._step
+        start.head.received = self._received
+        start.head.read = self._read
+        start.head.count = count
+        start.head.runs = self._runs.size // sizeof(Run)
+        start.head.size = size
+        memcpy(record.start, &start, sizeof(Start))
         self._runs.size = into.types.size = into.lengths.size = 0
         try:
             self._done += record.size

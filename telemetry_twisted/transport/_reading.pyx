@@ -9,8 +9,10 @@ from cpython.exc cimport PyErr_SetFromErrno
 from cpython.mem cimport PyMem_RawFree, PyMem_RawMalloc, PyMem_RawRealloc
 from cython cimport final, no_gc
 from libc.errno cimport EAGAIN, EINTR, errno
-from libc.stdint cimport uint16_t, uint32_t, uint64_t, uint8_t
+from libc.stdint cimport uint16_t, uint64_t, uint8_t
 from libc.string cimport memcpy, memmove
+
+from telemetry_twisted.transport._records cimport Head, Prefix, Run
 
 cdef extern from "Python.h":
     void PyObject_GC_UnTrack(void *thing)
@@ -20,22 +22,7 @@ cdef extern from "<sys/socket.h>" nogil:
 
 cdef enum:
     CHUNK = 0               # records.CHUNK; importing that would go round in a circle
-    RUN_BYTES = 4           # a handle and a number of events
     EVENT_BYTES = 5         # a type and a length
-
-
-cdef packed struct Prefix:  # as records.PREFIX
-    uint32_t length         # of what follows
-    uint8_t kind
-
-
-cdef packed struct Head:    # as Chunk.encode packs it
-    uint64_t first_id
-    uint64_t received
-    uint64_t read
-    uint16_t count
-    uint16_t runs
-    uint32_t size
 
 
 @no_gc
@@ -137,7 +124,7 @@ cdef class RecordReader:
         cdef size_t beside
         if kind == CHUNK and self._chunk is not None and length >= sizeof(Head):
             memcpy(&head, body, sizeof(Head))
-            beside = RUN_BYTES * <size_t>head.runs + EVENT_BYTES * <size_t>head.count
+            beside = sizeof(Run) * <size_t>head.runs + EVENT_BYTES * <size_t>head.count
             if sizeof(Head) + head.size + beside == length:
                 chunk = <ChunkData>ChunkData.__new__(self._chunk)
                 chunk.first_id = head.first_id
