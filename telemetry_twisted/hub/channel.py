@@ -178,8 +178,10 @@ class Channel:
         alone: bool = False,
         most_bytes: int = FRAMES_BYTES,
     ) -> list[Made]:
-        """The next frames at ``cursor``, which does not move, as :meth:`read` would tell them.
+        """The next frames at ``cursor``, which does not move.
 
+        :param until: read no event at or after this position.
+        :param batch: most events in a frame, if fewer than the ring's.
         :param alone: whether nobody else is going to want them.
         :param most_bytes: read no more frames when they are so many bytes.
         """
@@ -193,22 +195,6 @@ class Channel:
             position += made.events
             size += made.size
         return frames
-
-    def read(
-        self, cursor: Cursor, until: int | None = None, batch: int | None = None
-    ) -> Made | None:
-        """The next frame at ``cursor``, which moves past it.
-
-        :param until: read no event at or after this position.
-        :param batch: most events in the frame, if fewer than the ring's.
-        :returns: None if there is nothing to read.
-        """
-        end = self.total if until is None else until
-        if cursor.position >= end:
-            return None
-        made = self._frame_at(cursor.index, cursor.position, end, batch or self._batch)
-        cursor.move_past(made)
-        return made
 
     def _frame_at(
         self, index: int, position: int, end: int, most: int, alone: bool = False

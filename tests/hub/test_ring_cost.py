@@ -17,6 +17,7 @@ from telemetry_twisted.hub.channel import Channel, Cursor
 from telemetry_twisted.hub.filter import ALL, Filter
 from telemetry_twisted.hub.ring import Ring
 from telemetry_twisted.transport.records import CHUNK_EVENTS, Chunk, encode_runs
+from tests.hub.test_ring import read
 
 NODES = [f"{number:064x}" for number in range(1024)]
 MIB = 1 << 20
@@ -80,7 +81,7 @@ class MemoryTests(SynchronousTestCase):
                 for channel, cursor in cursors:
                     if chunk.first_id % (50 * CHUNK_EVENTS) == 0:
                         channel.catch_up(cursor)
-                        channel.read(cursor)
+                        read(channel, cursor)
                 self.assertLessEqual(ring.bytes, max_bytes)
             gc.collect()
             after, _ = tracemalloc.get_traced_memory()
