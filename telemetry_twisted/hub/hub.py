@@ -7,7 +7,6 @@ from typing import Any, Protocol
 
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
-from twisted.python.failure import Failure
 
 from telemetry_twisted.clock import Now
 from telemetry_twisted.errors import InternalErrors
@@ -91,10 +90,8 @@ class Hub:
         self.ring.publish(chunk)
         self._last_read = chunk.read
         if self._history is not None:
-            try:
+            with self.errors.kept_at("history"):
                 self._history.chunk(chunk)
-            except Exception:
-                self.errors.note("history", Failure())
 
     def chunks_done(self) -> None:
         self.ring.wake()

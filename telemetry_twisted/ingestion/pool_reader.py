@@ -122,15 +122,13 @@ class PoolReader:
     def doRead(self) -> None:
         ended: list[Ended] = []
         more = False
-        try:
+        # Of a mistake that came out of here the reactor would make the end of the pool.
+        with self._errors.kept_at(POOL):
             self._assembler.begin_turn()
             told, ended, more = self._turn()
             for each in told:
                 self._tell(each)
             self._assembler.end_turn()
-        except Exception:
-            # Of one that came out of here the reactor would make the end of the pool.
-            self._errors.note(POOL, Failure())
         for connection, why in ended:
             member = self._members.pop(connection, None)
             if member is not None:

@@ -236,10 +236,8 @@ class Link:
         """The turn is over: say so, if something was read in it."""
         if self._was_read:
             self._was_read = False
-            try:
+            with self._errors.kept_at(RECORD):
                 self._handler.records_done()
-            except Exception:
-                self._errors.note(RECORD, Failure())
 
     # The interfaces say Failure; what reactors take is an exception, as from Twisted's transports.
     def doRead(self) -> Exception | None:  # type: ignore[override]

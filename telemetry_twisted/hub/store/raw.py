@@ -109,12 +109,11 @@ class RawEvents:
         if enough is not None:
             counts = self._counts
             most = [n if counts.get(handle, 0) < enough else 0 for handle, n in chunk.runs]
-            if not any(most):
-                self.withheld += chunk.count
-                return
             if not all(most):
-                self.withhold(chunk.count - sum(most))
-                chunk = chunk.cut(most)
+                welcome = self._cut(chunk, most)
+                if welcome is None:
+                    return
+                chunk = welcome
         self._queue.append(_Waiting(after, chunk))
         self._bytes += chunk.size
         self._count(chunk, 1)
