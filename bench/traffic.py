@@ -68,7 +68,7 @@ def block_of(frames: Iterable[bytes]) -> Block:
 def simulate() -> Traffic:
     """The traffic of :data:`NODES` simulated validators."""
     # Imported here, so that the many processes that only read a recording start quickly.
-    from telemetry_twisted.simulator.chain import SLOT
+    from telemetry_twisted.simulator.blockchain import SLOT
     from telemetry_twisted.simulator.network import Network
     from telemetry_twisted.simulator.node import Node
     from telemetry_twisted.simulator.play import messages

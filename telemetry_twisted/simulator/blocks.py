@@ -8,9 +8,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from random import Random
 
-from .agenda import Event, Exchange
-from .chain import Block
+from .blockchain import Block
 from .requests import BLOCK, delay
+from .schedule import Event, Exchange
 
 
 def author(random: Random, time: int, block: Block, peers: Sequence[bytes]) -> Exchange:

@@ -23,11 +23,11 @@ from twisted.internet.error import ConnectError, ConnectingCancelledError
 from twisted.internet.interfaces import IDelayedCall, IReactorTime, IStreamClientEndpoint
 from twisted.internet.task import LoopingCall, deferLater
 
-from .agenda import NEVER
-from .chain import SECOND
+from .blockchain import SECOND
 from .connection import NodeConnection
 from .network import Network
 from .node import Node
+from .schedule import NEVER
 from .summary import Summary
 from .tally import Tally
 
@@ -79,7 +79,7 @@ class Fleet:
     async def run(self) -> Summary:
         """Connect the nodes and let them send until each of them has finished."""
         for parity in range(min(2, self.network.nodes)):
-            self.network.deck(parity)
+            self.network.pieces(parity)
         self._began = self.clock.seconds()
         self._lives = [
             Deferred.fromCoroutine(self._live(index)) for index in range(self.network.nodes)

@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections.abc import Generator, Sequence
 from random import Random
 
-from .agenda import Event, Exchange
-from .chain import exec_cost
+from .blockchain import exec_cost
 from .requests import FAILURES, SEGMENT, SEGMENT_SHARD, delay
+from .schedule import Event, Exchange
 from .work import Package
 
 

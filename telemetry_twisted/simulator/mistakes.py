@@ -12,8 +12,8 @@ from typing import NamedTuple
 
 from ..jip3.encoder import frame
 from ..jip3.table import TABLE
-from .agenda import Event, Exchange
-from .chain import SECOND
+from .blockchain import SECOND
+from .schedule import Event, Exchange
 
 _PREFIX = 4
 _NO_EVENT = 255

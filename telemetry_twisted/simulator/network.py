@@ -1,7 +1,8 @@
 """The network whose validators the simulated nodes are.
 
-A :class:`Network` knows everything that nodes have in common and nothing that changes: the chain,
-the validators and their cores, the work packages, the traffic. It is a function of its settings.
+A :class:`Network` knows everything that nodes have in common and nothing that changes: the
+blockchain, the validators and their cores, the work packages, the traffic. It is a function of its
+settings.
 """
 
 from __future__ import annotations
@@ -17,10 +18,10 @@ from attrs.validators import ge, gt, in_, le, optional
 from .. import __version__
 from ..jip3.encoder import encode_event, encode_node_information, frame
 from ..jip3.table import TABLE
-from .agenda import Event
-from .chain import EPOCH_SLOTS, SECOND, SLOT, Chain, digest
-from .passage import Passage, make_deck
-from .traffic import Moment, Scene, peer_address
+from .blockchain import EPOCH_SLOTS, SECOND, SLOT, Blockchain, digest
+from .context import Context, Moment, peer_address
+from .prepared import PreparedPiece, prepare_pieces
+from .schedule import Event
 from .work import Package, Report, make_package
 
 GUARANTORS = 3
@@ -47,8 +48,8 @@ _IMPLEMENTATIONS = ("sim-alder", "sim-birch", "sim-cedar")
 _IDLE_RATE = 3.0
 _BUSY_RATE = 30.0
 
-_PASSAGE_EXCHANGES = 32
-_PASSAGE_SPAN = 20_000
+_PIECE_EXCHANGES = 32
+_PIECE_SPAN = 20_000
 
 
 @frozen(kw_only=True, eq=False)
@@ -78,8 +79,8 @@ class Network:
     gp: str = field(default="0.7", validator=in_(("0.7", "0.8")))
     version: int = field(default=0, validator=in_((0, 1)))
 
-    chain: Chain = field(init=False)
-    """The chain that all nodes follow."""
+    blockchain: Blockchain = field(init=False)
+    """The blockchain that all nodes follow."""
 
     validators: int = field(init=False)
     """How many validators there are; the first of them are the simulated nodes."""
@@ -93,12 +94,12 @@ class Network:
     moment: Callable[[int], Moment] = field(init=False, repr=False)
     """The moment at the begin of a slot, its ``time`` and IDs 0."""
 
-    deck: Callable[[int], Sequence[Passage]] = field(init=False, repr=False)
-    """The passages of the nodes with even (0) and odd (1) indices, none of which meets itself."""
+    pieces: Callable[[int], Sequence[PreparedPiece]] = field(init=False, repr=False)
+    """The prepared pieces of the nodes with even (0) and odd (1) indices; none meets itself."""
 
-    @chain.default
-    def _make_chain(self) -> Chain:
-        return Chain(self.seed, self.nodes)
+    @blockchain.default
+    def _make_blockchain(self) -> Blockchain:
+        return Blockchain(self.seed, self.nodes)
 
     @validators.default
     def _count_validators(self) -> int:
@@ -116,9 +117,9 @@ class Network:
     def _cache_moments(self) -> Callable[[int], Moment]:
         return lru_cache(maxsize=64)(self._moment)
 
-    @deck.default
-    def _cache_decks(self) -> Callable[[int], Sequence[Passage]]:
-        return lru_cache(maxsize=None)(self._deck)
+    @pieces.default
+    def _cache_pieces(self) -> Callable[[int], Sequence[PreparedPiece]]:
+        return lru_cache(maxsize=None)(self._prepare)
 
     def node_id(self, index: int) -> str:
         """The ID of node ``index`` as the server shows it."""
@@ -164,11 +165,11 @@ class Network:
         guarantors = [
             (first + (slot + place) % GUARANTORS) % self.validators for place in range(GUARANTORS)
         ]
-        anchor = self.chain.head(slot - 1).hash
+        anchor = self.blockchain.head(slot - 1).hash
         return make_package(Report(self.seed, core, slot), anchor, guarantors, self.peer_ids)
 
     def _moment(self, slot: int) -> Moment:
-        head = self.chain.head(slot - 1)
+        head = self.blockchain.head(slot - 1)
         return Moment(
             time=0,
             first_id=0,
@@ -179,11 +180,11 @@ class Network:
             head=int.from_bytes(head.hash, "little"),
         )
 
-    def _deck(self, parity: int) -> Sequence[Passage]:
+    def _prepare(self, parity: int) -> Sequence[PreparedPiece]:
         strangers = list(enumerate(self.peer_ids))[1 - parity :: 2]
 
-        def scene(random: Random, moment: Moment) -> Scene:
-            return Scene(
+        def context(random: Random, moment: Moment) -> Context:
+            return Context(
                 random=random,
                 moment=moment,
                 seed=self.seed,
@@ -193,13 +194,13 @@ class Network:
                 version=self.version,
             )
 
-        exchanges = int(min(_PASSAGE_EXCHANGES, max(4, self.rate / 4)))
-        return make_deck(
-            scene,
+        exchanges = int(min(_PIECE_EXCHANGES, max(4, self.rate / 4)))
+        return prepare_pieces(
+            context,
             self.encode,
             seed=f"{self.seed}/deck/{parity}",
             size=exchanges,
-            span=int(min(_PASSAGE_SPAN, 0.4 * SECOND * exchanges / self.rate)),
+            span=int(min(_PIECE_SPAN, 0.4 * SECOND * exchanges / self.rate)),
         )
 
 

@@ -5,20 +5,25 @@ from __future__ import annotations
 from collections.abc import Sequence
 from random import Random
 
-from .agenda import NEVER, Agenda, Event, Exchange
+from .blockchain import EPOCH_SLOTS, SECOND, SLOT, Block
 from .blocks import author, fail_to_author, finalize, import_block, serve_block
-from .chain import EPOCH_SLOTS, SECOND, SLOT, Block, digest
 from .guaranteeing import guarantee_as_primary, guarantee_as_secondary
 from .mistakes import MISTAKES, make_mistakes
 from .network import Network
 from .requests import delay
+from .routine import (
+    OPENING,
+    distribute_assurances,
+    drop,
+    generate_tickets,
+    lose_sync,
+    open_up,
+    report_status,
+)
+from .schedule import NEVER, Event, Exchange, Schedule
 from .tally import Tally
-from .traffic import peer_address
 
-_OPENING = 120_000
-_STATUS_PERIOD = 2 * SECOND
 _MILLISECOND = 1_000
-_FEW = bytes(value % 4 for value in range(256))
 
 
 class Node:
@@ -27,9 +32,9 @@ class Node:
     It ``begins`` when its turn to connect is, or later if told so, and ``ends`` after the network's
     duration; ``now`` is where it is. All are in microseconds of the JAM Common Era.
 
-    What follows from slots goes through an agenda of exchanges, event by event; the rest of the
-    rate is filled with passages. The sequence depends on the network and the index alone, however
-    it is asked for. ``tally`` counts what :meth:`advance` has given out.
+    What follows from slots goes through a schedule of exchanges, event by event; the rest of the
+    rate is filled with prepared pieces. The sequence depends on the network and the index alone,
+    however it is asked for. ``tally`` counts what :meth:`advance` has given out.
     """
 
     def __init__(self, network: Network, index: int, begins: int | None = None) -> None:
@@ -50,7 +55,7 @@ class Node:
         self._next_id = 0
         self._period = SECOND / network.rate
         self._limit = NEVER if network.events is None else network.events
-        self._agenda = Agenda()
+        self._schedule = Schedule()
         self._slot = self.begins // SLOT
         self._slot_begins = self.begins
         self._best_slot = -1
@@ -59,19 +64,19 @@ class Node:
         self._finalized_time = 0
         self._assurance_id: int | None = None
 
-        self._deck = network.deck(index % 2)
-        self._card = self._random.randrange(len(self._deck))
-        self._draw()
+        self._pieces = network.pieces(index % 2)
+        self._piece_index = self._random.randrange(len(self._pieces))
+        self._choose_piece()
         for exchange in (
-            self._open(),
-            self._report_status(),
+            open_up(network, self.begins, self._choose_peer),
+            report_status(self._random, network, self.begins),
             self._generate_tickets(self.begins),
-            self._distribute_assurances(),
+            distribute_assurances(self._random, network, self.begins, self._distributing),
         ):
-            self._agenda.begin(exchange)
+            self._schedule.begin(exchange)
         if network.mistakes:
             chance = Random(f"{network.seed}/mistakes/{index}")
-            self._agenda.begin(make_mistakes(chance, self.begins, network.mistakes))
+            self._schedule.begin(make_mistakes(chance, self.begins, network.mistakes))
 
     @property
     def information(self) -> bytes:
@@ -98,15 +103,15 @@ class Node:
         return b"".join(pieces)
 
     def _next(self, until: int) -> bytes | None:
-        """The next event or passage, if it begins before ``until``.
+        """The next event or prepared piece, if it begins before ``until``.
 
-        A passage is one piece, so it waits until nothing else falls due within it.
+        A piece is not cut, so it waits until nothing else falls due within it.
         """
         while True:
-            turn = min(self._agenda.time, self._slot_begins)
-            passage_time = max(self._passage_due(), self.now)
-            if passage_time + self._passage.span <= min(turn, self.ends):
-                return self._take_passage(passage_time) if passage_time < until else None
+            turn = min(self._schedule.time, self._slot_begins)
+            piece_time = max(self._piece_due(), self.now)
+            if piece_time + self._piece.span <= min(turn, self.ends):
+                return self._take_piece(piece_time) if piece_time < until else None
             if turn >= until:
                 return None
             if turn < self._slot_begins:
@@ -114,7 +119,7 @@ class Node:
             self._enter_slot()
 
     def _take_event(self) -> bytes:
-        event = self._agenda.emit(self._next_id)
+        event = self._schedule.emit(self._next_id)
         self._next_id += event.fields["num"] if event.name == "Dropped" else 1
         self.now = event.time
         if event.name in MISTAKES:
@@ -132,144 +137,77 @@ class Node:
             self.tally.add_event(meant, len(message))
         return message
 
-    def _take_passage(self, time: int) -> bytes:
-        passage = self._passage
-        messages = passage.at(
+    def _take_piece(self, time: int) -> bytes:
+        piece = self._piece
+        messages = piece.at(
             self.network.moment(time // SLOT)._replace(
                 time=time, first_id=self._next_id, assurance_id=self._assurance_id or 0
             )
         )
         left = self._limit - self.tally.events
-        if left < len(passage):
-            self.tally.add_part(passage, left)
-            return messages[: passage.ends[left - 1]]
-        self.tally.add_passage(passage)
-        self._next_id += len(passage)
-        self.now = time + passage.span
-        self._draw()
+        if left < len(piece):
+            self.tally.add_part(piece, left)
+            return messages[: piece.ends[left - 1]]
+        self.tally.add_piece(piece)
+        self._next_id += len(piece)
+        self.now = time + piece.span
+        self._choose_piece()
         return messages
 
-    def _draw(self) -> None:
-        self._card = (self._card + 1) % len(self._deck)
-        self._passage = self._deck[self._card]
-        self._lead = self._random.uniform(-0.5, 1.5) * len(self._passage)
+    def _choose_piece(self) -> None:
+        self._piece_index = (self._piece_index + 1) % len(self._pieces)
+        self._piece = self._pieces[self._piece_index]
+        self._lead = self._random.uniform(-0.5, 1.5) * len(self._piece)
 
-    def _passage_due(self) -> int:
+    def _piece_due(self) -> int:
         if self._assurance_id is None:
             return NEVER
         return self.begins + int((self.tally.events + self._lead) * self._period)
 
-    def _peer(self) -> bytes:
+    def _distributing(self, assurance_id: int) -> None:
+        self._assurance_id = assurance_id
+
+    def _generate_tickets(self, time: int) -> Exchange:
+        return generate_tickets(self._random, self.network, self.index, time, self._choose_peer)
+
+    def _choose_peer(self) -> int:
         index = self._random.randrange(self.network.validators - 1)
-        return self.network.peer_ids[index + (index >= self.index)]
+        return index + (index >= self.index)
+
+    def _peer(self) -> bytes:
+        return self.network.peer_ids[self._choose_peer()]
 
     def _peers(self, count: int) -> Sequence[bytes]:
         return [self._peer() for _ in range(count)]
 
-    def _open(self) -> Exchange:
-        random, network = self._random, self.network
-        time = self.begins
-        yield Event(time, "SyncStatusChanged", {"synced": False})
-        step = _OPENING // 20
-        for _ in range(3):
-            index = random.randrange(network.validators - 1)
-            index += index >= self.index
-            peer_id = network.peer_ids[index]
-            details = {"peer_id": peer_id, "peer_address": peer_address(index)}
-            time += step
-            connecting_id = yield Event(time, "ConnectingOut", {"to": details})
-            time += step
-            yield Event(time, "ConnectedOut", {"connecting_id": connecting_id})
-            time += step
-            opened = {"peer": peer_id, "opener": "Local"}
-            yield Event(time, "BlockAnnouncementStreamOpened", opened)
-        yield Event(self.begins + _OPENING, "SyncStatusChanged", {"synced": True})
-
-    def _report_status(self) -> Exchange:
-        random, network = self._random, self.network
-        time = self.begins + random.randrange(_OPENING)
-        shards = random.randrange(10_000, 50_000)
-        while True:
-            peers = network.validators - 1 - random.randrange(1 + network.validators // 50)
-            preimages = random.randrange(20)
-            yield Event(
-                time,
-                "Status",
-                {
-                    "num_peers": peers,
-                    "num_val_peers": peers,
-                    "num_sync_peers": peers - random.randrange(1 + peers // 50),
-                    "num_guarantees": random.randbytes(network.cores).translate(_FEW),
-                    "num_shards": shards,
-                    "shards_size": shards * 4_104,
-                    "num_preimages": preimages,
-                    "preimages_size": preimages * 1_500,
-                },
-            )
-            time += _STATUS_PERIOD + random.randrange(-_MILLISECOND, _MILLISECOND)
-            shards += random.randrange(-500, 600)
-
-    def _generate_tickets(self, time: int) -> Exchange:
-        random = self._random
-        epoch = time // SLOT // EPOCH_SLOTS + 1
-        time += random.randrange(_OPENING)
-        generating = {"generating_id": (yield Event(time, "GeneratingTickets", {"epoch": epoch}))}
-        time += delay(random, 50 * _MILLISECOND)
-        if random.random() < 0.05:
-            failure = {**generating, "reason": "ring proof failed"}
-            yield Event(time, "TicketGenerationFailed", failure)
-            return
-        ids = [digest(self.network.seed, "ticket", self.index, epoch, n) for n in range(2)]
-        yield Event(time, "TicketsGenerated", {**generating, "ids": ids})
-        for attempt, ticket in enumerate(ids):
-            time += delay(random, SECOND)
-            to = {"peer": self._peer(), "sender": "Local", "from_proxy": False}
-            what = {"epoch": epoch, "attempt": attempt, "id": ticket}
-            yield Event(time, "TicketTransferred", {**to, **what})
-
-    def _distribute_assurances(self) -> Exchange:
-        random, network = self._random, self.network
-        time = self.begins + _OPENING
-        while True:
-            slot = time // SLOT
-            statement = {
-                "anchor": network.chain.head(slot - 1).hash,
-                "bitfield": random.randbytes((network.cores + 7) // 8),
-            }
-            distributing = Event(time, "DistributingAssurance", {"statement": statement})
-            self._assurance_id = yield distributing
-            time = (slot + 1) * SLOT + random.randrange(200 * _MILLISECOND, 2 * SECOND)
-            distributed = {"distributing_id": self._assurance_id}
-            yield Event(time - _MILLISECOND, "AssuranceDistributed", distributed)
-
     def _enter_slot(self) -> None:
-        random, chain = self._random, self.network.chain
+        random, blockchain = self._random, self.network.blockchain
         slot = self._slot
-        begins = max(slot * SLOT, self.begins + _OPENING)
+        begins = max(slot * SLOT, self.begins + OPENING)
         self._slot = slot + 1
         self._slot_begins = (slot + 1) * SLOT
-        head = chain.head(slot)
-        if chain.author(slot) == self.index and begins == slot * SLOT:
+        head = blockchain.head(slot)
+        if blockchain.author(slot) == self.index and begins == slot * SLOT:
             self._author(slot)
         elif head.slot > self._best_slot:
             self._import(head, begins)
         self._work(slot, begins)
         if slot % EPOCH_SLOTS == 0 and begins == slot * SLOT:
-            self._agenda.begin(self._generate_tickets(begins))
+            self._schedule.begin(self._generate_tickets(begins))
         if random.random() < 0.003:
-            self._agenda.begin(self._lose_sync(begins + random.randrange(SECOND)))
+            self._schedule.begin(lose_sync(random, begins + random.randrange(SECOND)))
         if random.random() < 0.003:
-            self._agenda.begin(self._drop(begins + random.randrange(SECOND)))
+            self._schedule.begin(drop(random, begins + random.randrange(SECOND)))
 
     def _author(self, slot: int) -> None:
-        random, chain = self._random, self.network.chain
+        random, blockchain = self._random, self.network.blockchain
         time = slot * SLOT + random.randrange(5 * _MILLISECOND)
-        block = chain.block(slot)
+        block = blockchain.block(slot)
         if block is None:
-            parent = chain.head(slot - 1).hash
-            self._agenda.begin(fail_to_author(random, time, slot, parent))
+            parent = blockchain.head(slot - 1).hash
+            self._schedule.begin(fail_to_author(random, time, slot, parent))
             return
-        self._agenda.begin(author(random, time, block, self._peers(3)))
+        self._schedule.begin(author(random, time, block, self._peers(3)))
         self._follow(block, block.ready + 600 * _MILLISECOND)
 
     def _import(self, block: Block, begins: int) -> None:
@@ -283,21 +221,23 @@ class Node:
         if random.random() < 0.02:
             trouble = random.choice(("request", "verification", "execution"))
         peers = self._peers(2)
-        self._agenda.begin(import_block(random, arrives, took, block, self._peer(), peers, trouble))
+        self._schedule.begin(
+            import_block(random, arrives, took, block, self._peer(), peers, trouble)
+        )
         self._follow(block, arrives + took)
         if random.random() < 0.3:
             time = self._best_time + delay(random, 20 * _MILLISECOND)
-            self._agenda.begin(serve_block(random, time, block, self._peer()))
+            self._schedule.begin(serve_block(random, time, block, self._peer()))
 
     def _follow(self, block: Block, time: int) -> None:
         """``block`` is the best one from ``time`` on; an older one may become final after it."""
         self._best_slot, self._best_time = block.slot, time
-        final = self.network.chain.finalized(block.slot)
+        final = self.network.blockchain.finalized(block.slot)
         if final.slot > self._finalized_slot:
             time += delay(self._random, 300 * _MILLISECOND)
             self._finalized_slot = final.slot
             self._finalized_time = max(time, self._finalized_time + 1)
-            self._agenda.begin(finalize(self._finalized_time, final))
+            self._schedule.begin(finalize(self._finalized_time, final))
 
     def _work(self, slot: int, begins: int) -> None:
         network = self.network
@@ -306,19 +246,12 @@ class Node:
         if not assignment or not package or package.start < begins:
             return
         if assignment[1]:
-            authors = {network.chain.author(slot + ahead) for ahead in (1, 2, 3)} - {self.index}
+            authors = {network.blockchain.author(slot + ahead) for ahead in (1, 2, 3)} - {
+                self.index
+            }
             recipients = [network.peer_ids[index] for index in sorted(authors)] + [self._peer()]
             exchange = guarantee_as_primary(self._random, package, recipients, self._peers(3))
         else:
             own = network.peer_ids[self.index]
             exchange = guarantee_as_secondary(self._random, package, own)
-        self._agenda.begin(exchange)
-
-    def _lose_sync(self, time: int) -> Exchange:
-        yield Event(time, "SyncStatusChanged", {"synced": False})
-        time += delay(self._random, SECOND)
-        yield Event(time, "SyncStatusChanged", {"synced": True})
-
-    def _drop(self, time: int) -> Exchange:
-        dropped = {"last_timestamp": time + 500, "num": self._random.randrange(1, 100)}
-        yield Event(time, "Dropped", dropped)
+        self._schedule.begin(exchange)

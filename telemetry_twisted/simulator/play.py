@@ -8,7 +8,7 @@ from heapq import merge
 from typing import Any, NamedTuple
 
 from ..jip3.values import decode_event
-from .chain import SECOND
+from .blockchain import SECOND
 from .network import Network
 from .node import Node
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from attrs import frozen
 
-from .agenda import Event
+from .schedule import Event
 
 FAILURES = (
     "connection lost",

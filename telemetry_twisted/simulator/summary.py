@@ -9,7 +9,7 @@ from typing import Any
 from attrs import define
 
 from .network import Network
-from .passage import Failure
+from .prepared import Failure
 from .tally import Tally
 
 

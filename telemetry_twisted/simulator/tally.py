@@ -8,9 +8,9 @@ from typing import TypeVar
 
 from attrs import Factory, define
 
-from .agenda import Event
 from .mistakes import Fault
-from .passage import Failure, Passage, failure_of
+from .prepared import Failure, PreparedPiece, failure_of
+from .schedule import Event
 
 _T = TypeVar("_T")
 
@@ -39,7 +39,7 @@ class Tally:
     ended: int | None = None
     _names: Counter[str] = Factory(Counter)
     _failures: Counter[Failure] = Factory(Counter)
-    _passages: Counter[Passage] = Factory(Counter)
+    _pieces: Counter[PreparedPiece] = Factory(Counter)
 
     def add_event(self, event: Event, size: int) -> None:
         """Count ``event``, sent in ``size`` bytes."""
@@ -57,26 +57,26 @@ class Tally:
         elif event.name == "FinalizedBlockChanged":
             self.finalized[event.fields["slot"]] = event.time
 
-    def add_passage(self, passage: Passage) -> None:
-        """Count a whole ``passage``."""
-        self.events += len(passage)
-        self.bytes += passage.size
-        self._passages[passage] += 1
+    def add_piece(self, piece: PreparedPiece) -> None:
+        """Count a whole ``piece``."""
+        self.events += len(piece)
+        self.bytes += piece.size
+        self._pieces[piece] += 1
 
-    def add_part(self, passage: Passage, events: int) -> None:
-        """Count the first ``events`` events of ``passage``."""
+    def add_part(self, piece: PreparedPiece, events: int) -> None:
+        """Count the first ``events`` events of ``piece``."""
         self.events += events
-        self.bytes += passage.ends[events - 1]
-        self._names.update(passage.names[:events])
-        self._failures.update(filter(None, passage.failures[:events]))
+        self.bytes += piece.ends[events - 1]
+        self._names.update(piece.names[:events])
+        self._failures.update(filter(None, piece.failures[:events]))
 
     def names(self) -> Counter[str]:
         """How many events of each type."""
-        return self._total(self._names, lambda passage: passage.counts)
+        return self._total(self._names, lambda piece: piece.counts)
 
     def failures(self) -> Counter[Failure]:
         """How many failures of each type and reason."""
-        return self._total(self._failures, lambda passage: passage.failure_counts)
+        return self._total(self._failures, lambda piece: piece.failure_counts)
 
     def absorb(self, other: Tally) -> None:
         """Count what ``other`` has counted too, without the times of blocks."""
@@ -84,13 +84,13 @@ class Tally:
         self.bytes += other.bytes
         self._names.update(other._names)
         self._failures.update(other._failures)
-        self._passages.update(other._passages)
+        self._pieces.update(other._pieces)
 
     def _total(
-        self, single: Counter[_T], of_passage: Callable[[Passage], Mapping[_T, int]]
+        self, single: Counter[_T], of_piece: Callable[[PreparedPiece], Mapping[_T, int]]
     ) -> Counter[_T]:
         total = Counter(single)
-        for passage, times in self._passages.items():
-            for key, count in of_passage(passage).items():
+        for piece, times in self._pieces.items():
+            for key, count in of_piece(piece).items():
                 total[key] += count * times
         return total

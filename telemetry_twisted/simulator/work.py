@@ -12,7 +12,7 @@ from typing import Any
 
 from attrs import frozen
 
-from .chain import SECOND, SLOT, digest, slot_hash
+from .blockchain import SECOND, SLOT, digest, slot_hash
 
 _FATES = ("duplicate", "unauthorized", "unshared", "known") + 26 * ("guaranteed",)
 

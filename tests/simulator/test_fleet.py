@@ -15,7 +15,7 @@ from twisted.internet.error import ConnectionDone, ConnectionLost
 from twisted.internet.task import Clock
 
 from telemetry_twisted.simulator import Fleet, Network, Node, Summary
-from telemetry_twisted.simulator.chain import SECOND
+from telemetry_twisted.simulator.blockchain import SECOND
 from telemetry_twisted.simulator.connection import BURST
 from telemetry_twisted.simulator.fleet import DRAIN_TIMEOUT, INTERVAL, RECONNECT_DELAY
 

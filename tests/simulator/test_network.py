@@ -13,7 +13,7 @@ import pytest
 from telemetry_twisted.jip3.table import TABLE
 from telemetry_twisted.jip3.values import decode_event
 from telemetry_twisted.simulator import Network, Node, NodeEvent, messages, play
-from telemetry_twisted.simulator.chain import EPOCH_SLOTS, SECOND, SLOT, Chain
+from telemetry_twisted.simulator.blockchain import EPOCH_SLOTS, SECOND, SLOT, Blockchain
 
 FOREVER = 1 << 62
 MANY = 24
@@ -327,18 +327,18 @@ def test_a_node_that_begins_later_takes_part_from_then_on() -> None:
     assert 11 * 50 * 0.8 < len(times) < 11 * 50 * 1.3
 
 
-def test_chain_slots_have_one_author_and_known_parents() -> None:
-    chain = Chain(seed=4, authors=30)
+def test_slots_have_one_author_and_known_parents() -> None:
+    blockchain = Blockchain(seed=4, authors=30)
     skipped = 0
     for slot in range(1_000, 1_300):
-        assert 0 <= chain.author(slot) < 30
-        block = chain.block(slot)
+        assert 0 <= blockchain.author(slot) < 30
+        block = blockchain.block(slot)
         if block is None:
             skipped += 1
             continue
-        assert block.parent == chain.head(slot - 1).hash
+        assert block.parent == blockchain.head(slot - 1).hash
         assert block.slot * SLOT < block.ready < (block.slot + 1) * SLOT
-        assert slot - 6 < chain.finalized(slot).slot < slot
+        assert slot - 6 < blockchain.finalized(slot).slot < slot
     assert 0 < skipped < 30
 
 

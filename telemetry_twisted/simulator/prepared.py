@@ -1,7 +1,7 @@
 """Traffic that is encoded once and used again by many nodes, at any time.
 
 Read messages as one little-endian number: then 1 added to a timestamp in them adds a power of 256
-to the whole, and so with every fixed-width field. A passage therefore keeps its bytes as a number,
+to the whole, and so with every fixed-width field. A piece therefore keeps its bytes as a number,
 and for each thing that changes from use to use the number that one more of it adds. To make the
 bytes for a node takes a few multiplications, for some fifty events at once, and nothing has to know
 where in the messages the fields lie.
@@ -16,25 +16,26 @@ from itertools import accumulate
 from random import Random
 from typing import NamedTuple
 
-from .agenda import Agenda, Event
-from .traffic import KINDS, Kind, Moment, Scene
+from .context import Context, Kind, Moment
+from .schedule import Event, Schedule
+from .traffic import KINDS
 
 Encode = Callable[[Event], bytes]
 """An event to the bytes of its message, length prefix included."""
 
-Play = Callable[[Moment], Sequence[Event]]
-"""The events of a passage at a moment; nothing but the moment's numbers may differ."""
+MakeEvents = Callable[[Moment], Sequence[Event]]
+"""The events of a piece at a moment; nothing but the moment's numbers may differ."""
 
 _ORIGIN = Moment(time=0, first_id=0, assurance_id=0, slot=1_000, epoch=1, head_slot=1_000, head=0)
 
 _SLOTS = 0.5
-"""How much of a validator's slot is in a deck."""
+"""How much of a validator's slot the pieces hold."""
 
 _RARE = 0.004
 """Share of the exchanges of a kind that get each of its less usual fates."""
 
 _NATURAL = 20_000
-"""Within how many microseconds the exchanges of a passage begin, before it is squeezed."""
+"""Within how many microseconds the exchanges of a piece begin, before it is squeezed."""
 
 
 class Failure(NamedTuple):
@@ -50,7 +51,7 @@ def failure_of(event: Event) -> Failure | None:
     return None if reason is None else Failure(event.name, reason)
 
 
-class Passage:
+class PreparedPiece:
     """Some events with IDs in a row, the same at any moment but for the moment's numbers.
 
     ``names`` are theirs in order, ``failures`` what each reports, ``ends`` where each ends in the
@@ -58,8 +59,8 @@ class Passage:
     ``failure_counts`` say how many of each name and failure there are.
     """
 
-    def __init__(self, play: Play, encode: Encode) -> None:
-        events = play(_ORIGIN)
+    def __init__(self, make_events: MakeEvents, encode: Encode) -> None:
+        events = make_events(_ORIGIN)
         frames = [encode(event) for event in events]
         self.names = tuple(event.name for event in events)
         self.failures = tuple(map(failure_of, events))
@@ -68,7 +69,7 @@ class Passage:
         self.span = events[-1].time - events[0].time
         self.counts: Mapping[str, int] = Counter(self.names)
         self.failure_counts: Mapping[Failure, int] = Counter(filter(None, self.failures))
-        self._play = play
+        self._make_events = make_events
         self._encode = encode
         self._origin = int.from_bytes(b"".join(frames), "little")
         self._held: tuple[int, ...] | None = None
@@ -108,24 +109,31 @@ class Passage:
 
     def _slope(self, name: str) -> int:
         one_more = _ORIGIN._replace(**{name: getattr(_ORIGIN, name) + 1})
-        moved = b"".join(map(self._encode, self._play(one_more)))
+        moved = b"".join(map(self._encode, self._make_events(one_more)))
         return int.from_bytes(moved, "little") - self._origin
 
 
-def make_deck(
-    scene: Callable[[Random, Moment], Scene], encode: Encode, *, seed: str, size: int, span: int
-) -> list[Passage]:
-    """Passages that together hold what a validator of a full network does in half a slot.
+def prepare_pieces(
+    make_context: Callable[[Random, Moment], Context],
+    encode: Encode,
+    *,
+    seed: str,
+    size: int,
+    span: int,
+) -> list[PreparedPiece]:
+    """Pieces that together hold what a validator of a full network does in half a slot.
 
-    Every fate of every kind is in the deck. A passage has ``size`` exchanges and spans at most
-    ``span`` microseconds. ``scene`` makes the scene that one plays in.
+    Every fate of every kind is among them. A piece has ``size`` exchanges and spans at most
+    ``span`` microseconds. ``make_context`` makes what the exchanges of one draw from.
     """
-    dealt = [(kind, fate) for kind in KINDS for fate in _fates(kind)]
+    chosen = [(kind, fate) for kind in KINDS for fate in _fates(kind)]
     random = Random(seed)
-    random.shuffle(dealt)
+    random.shuffle(chosen)
     return [
-        Passage(_play(scene, dealt[begin : begin + size], f"{seed}/{begin}", span), encode)
-        for begin in range(0, len(dealt), size)
+        PreparedPiece(
+            _events(make_context, chosen[begin : begin + size], f"{seed}/{begin}", span), encode
+        )
+        for begin in range(0, len(chosen), size)
     ]
 
 
@@ -136,21 +144,21 @@ def _fates(kind: Kind) -> Iterator[str]:
     yield from (usual for _ in range(max(1, round(_SLOTS * kind.per_slot))))
 
 
-def _play(
-    scene: Callable[[Random, Moment], Scene],
-    cast: Sequence[tuple[Kind, str]],
+def _events(
+    make_context: Callable[[Random, Moment], Context],
+    chosen: Sequence[tuple[Kind, str]],
     seed: str,
     span: int,
-) -> Play:
-    def play(moment: Moment) -> Sequence[Event]:
+) -> MakeEvents:
+    def make_events(moment: Moment) -> Sequence[Event]:
         random = Random(seed)
-        stage = scene(random, moment)
-        agenda = Agenda()
-        for kind, fate in cast:
-            agenda.begin(kind.begin(stage, random.randrange(_NATURAL), fate))
+        context = make_context(random, moment)
+        schedule = Schedule()
+        for kind, fate in chosen:
+            schedule.begin(kind.begin(context, random.randrange(_NATURAL), fate))
         events: list[Event] = []
-        while agenda:
-            events.append(agenda.emit(moment.first_id + len(events)))
+        while schedule:
+            events.append(schedule.emit(moment.first_id + len(events)))
         first, last = events[0].time, events[-1].time
         squeeze = min(span, last - first) / max(1, last - first)
         return [
@@ -158,4 +166,4 @@ def _play(
             for event in events
         ]
 
-    return play
+    return make_events

@@ -1,4 +1,4 @@
-"""Exchanges, and the agenda that puts the events of many of them in the order of time.
+"""Exchanges, and the schedule that puts the events of many of them in the order of time.
 
 An exchange is a story of events that refer to one another, such as a request and its answer. It is
 a generator: it yields each event and is sent the event's ID, so it can refer to it later.
@@ -28,7 +28,7 @@ Exchange = Generator[Event, int, None]
 """Yields events whose times never go back; is sent the ID of each."""
 
 
-class Agenda:
+class Schedule:
     """The exchanges that are under way at one node."""
 
     def __init__(self) -> None:

@@ -1,4 +1,4 @@
-"""The chain that all simulated nodes share: slots, blocks, epochs, finality.
+"""The blockchain that all simulated nodes share: slots, blocks, epochs, finality.
 
 Everything is a pure function of the seed and a slot, so that nodes agree on it without talking.
 Times are microseconds of the JAM Common Era.
@@ -45,14 +45,14 @@ def slot_hash(slot: int, *parts: object) -> bytes:
     """32 bytes that depend on ``parts``; the last eight also on ``slot``, in proportion to it.
 
     So a hash for one slot can be turned into that for another by adding a multiple of the slots
-    between them, which is how a :class:`~.passage.Passage` goes from slot to slot.
+    between them, which is how a :class:`~.prepared.PreparedPiece` goes from slot to slot.
     """
     return digest(*parts)[:24] + (slot * 0x9E3779B1).to_bytes(8, "little")
 
 
 @frozen
 class Block:
-    """A block of the chain.
+    """A block of the blockchain.
 
     ``hash`` and ``parent`` are header hashes, ``author`` is the index of a node, ``ready`` the time
     at which its author has made it, ``outline`` and ``accumulated`` what ``Authored`` and
@@ -68,7 +68,7 @@ class Block:
     accumulated: list[tuple[int, dict[str, Any]]]
 
 
-class Chain:
+class Blockchain:
     """The blocks of the slots, authored by ``authors`` nodes in a random order."""
 
     block: Callable[[int], Block | None]
