@@ -1,0 +1,213 @@
+"""What is found by following chains, as ingestion processes tell it: the body of ``OBSERVATIONS``.
+
+It begins with two u64, ``began`` and ``ended``: which arrivals it covers, in microseconds of Unix
+time. Then come sections, each a byte of kind, a u32 of how many bytes follow, and rows one after
+another, all little-endian. Those that would be empty are left out; the others are in this order:
+
+==  ============  ==============================================  =====================
+1   NETWORKS      ``32s``: a genesis hash; its index is its       ``networks``
+                  place; zeros where there is none
+2   OUTCOMES      ``<HBBHI``                                      :class:`OutcomeCount`
+3   LATENCIES     ``<HBHHIQ``                                     :class:`LatencyCount`
+4   CORES         ``<HBHI``                                       :class:`CoreCount`
+5   COSTS         ``<BBIHI``, then a u64 for each of the leaves   :class:`Cost`
+                  of the phase (:data:`~.observed.LEAVES`)
+6   CLOCKS        ``<Hqq``                                        :class:`Clock`
+7   SIGHTINGS     ``<HBBQQQQH``, the last the size of the         :class:`Sighting`
+                  content, which follows
+8   FETCHES       ``<BB32sIIQQQQ``                                :class:`Fetch`
+9   ASSURANCES    ``<B32s32sH``, the last how many receipts       :class:`Assurance`
+                  follow, ``<Hq`` each
+10  WITHHELD      ``<HBI``                                        :class:`WithheldCount`
+==  ============  ==============================================  =====================
+
+Their rows are those of :mod:`.observed`, and come in the order in which each was first counted.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Callable, Iterable, Iterator
+from enum import IntEnum
+from typing import Any, TypeVar
+
+from attrs import frozen
+
+from .observed import (
+    LEAVES,
+    Assurance,
+    Clock,
+    CoreCount,
+    Cost,
+    Fetch,
+    LatencyCount,
+    OutcomeCount,
+    Sighting,
+    WithheldCount,
+)
+
+
+class Section(IntEnum):
+    """The kind of a section."""
+
+    NETWORKS = 1
+    OUTCOMES = 2
+    LATENCIES = 3
+    CORES = 4
+    COSTS = 5
+    CLOCKS = 6
+    SIGHTINGS = 7
+    FETCHES = 8
+    ASSURANCES = 9
+    WITHHELD = 10
+
+
+_HEAD = struct.Struct("<QQ")
+_SECTION = struct.Struct("<BI")
+_HASH = struct.Struct("<32s")
+_OUTCOME = struct.Struct("<HBBHI")
+_LATENCY = struct.Struct("<HBHHIQ")
+_CORE = struct.Struct("<HBHI")
+_COST = struct.Struct("<BBIHI")
+_SUMS = {phase: struct.Struct(f"<{len(names)}Q") for phase, names in LEAVES.items()}
+_CLOCK = struct.Struct("<Hqq")
+_SIGHTING = struct.Struct("<HBBQQQQH")
+_FETCH = struct.Struct("<BB32sIIQQQQ")
+_ASSURANCE = struct.Struct("<B32s32sH")
+_RECEIPT = struct.Struct("<Hq")
+_WITHHELD = struct.Struct("<HBI")
+
+_Row = TypeVar("_Row")
+
+
+@frozen
+class Observations:
+    """What was found in the arrivals from ``began`` to ``ended``, in microseconds of Unix time."""
+
+    began: int
+    ended: int
+    networks: tuple[bytes, ...] = ()
+    outcomes: tuple[OutcomeCount, ...] = ()
+    latencies: tuple[LatencyCount, ...] = ()
+    cores: tuple[CoreCount, ...] = ()
+    costs: tuple[Cost, ...] = ()
+    clocks: tuple[Clock, ...] = ()
+    sightings: tuple[Sighting, ...] = ()
+    fetches: tuple[Fetch, ...] = ()
+    assurances: tuple[Assurance, ...] = ()
+    withheld: tuple[WithheldCount, ...] = ()
+
+    def encode(self) -> bytes:
+        """The body."""
+        parts = [_HEAD.pack(self.began, self.ended)]
+        for kind, rows in (
+            (Section.NETWORKS, self.networks),
+            (Section.OUTCOMES, (_OUTCOME.pack(*row) for row in self.outcomes)),
+            (Section.LATENCIES, (_LATENCY.pack(*row) for row in self.latencies)),
+            (Section.CORES, (_CORE.pack(*row) for row in self.cores)),
+            (Section.COSTS, map(_encode_cost, self.costs)),
+            (Section.CLOCKS, (_CLOCK.pack(*row) for row in self.clocks)),
+            (Section.SIGHTINGS, map(_encode_sighting, self.sightings)),
+            (Section.FETCHES, (_FETCH.pack(*row) for row in self.fetches)),
+            (Section.ASSURANCES, map(_encode_assurance, self.assurances)),
+            (Section.WITHHELD, (_WITHHELD.pack(*row) for row in self.withheld)),
+        ):
+            packed = b"".join(rows)
+            if packed:
+                parts += (_SECTION.pack(kind, len(packed)), packed)
+        return b"".join(parts)
+
+    @classmethod
+    def decode(cls, body: bytes | memoryview) -> Observations:
+        """What is in a body.
+
+        :raises ValueError: if it is not as this module says.
+        """
+        body = bytes(body)
+        found: dict[str, Any] = {}
+        try:
+            began, ended = _HEAD.unpack_from(body)
+            at = _HEAD.size
+            while at < len(body):
+                kind, size = _SECTION.unpack_from(body, at)
+                at += _SECTION.size
+                if kind not in _DECODED or at + size > len(body):
+                    raise ValueError(f"observations have a section {kind} of {size} bytes")
+                name, decode = _DECODED[kind]
+                found[name] = tuple(decode(body[at : at + size]))
+                at += size
+        except struct.error as error:
+            raise ValueError(f"observations are cut short: {error}") from error
+        return cls(began, ended, **found)
+
+
+def _encode_cost(cost: Cost) -> bytes:
+    return _COST.pack(*cost[:-1]) + _SUMS[cost.phase].pack(*cost.sums)
+
+
+def _encode_sighting(sighting: Sighting) -> bytes:
+    content = sighting.content
+    return _SIGHTING.pack(*sighting[:-1], len(content)) + content
+
+
+def _encode_assurance(assurance: Assurance) -> bytes:
+    receipts = assurance.receipts
+    head = _ASSURANCE.pack(*assurance[:-1], len(receipts))
+    return head + b"".join(_RECEIPT.pack(*receipt) for receipt in receipts)
+
+
+def _rows_of(
+    layout: struct.Struct, make: Callable[[tuple[Any, ...]], _Row]
+) -> Callable[[bytes], Iterable[_Row]]:
+    return lambda packed: map(make, layout.iter_unpack(packed))
+
+
+def _decode_costs(packed: bytes) -> Iterator[Cost]:
+    at = 0
+    while at < len(packed):
+        head = _COST.unpack_from(packed, at)
+        at += _COST.size
+        if head[1] not in _SUMS:
+            raise ValueError(f"observations have a cost of a phase {head[1]}")
+        sums = _SUMS[head[1]]
+        yield Cost._make((*head, sums.unpack_from(packed, at)))
+        at += sums.size
+
+
+def _decode_sightings(packed: bytes) -> Iterator[Sighting]:
+    at = 0
+    while at < len(packed):
+        *head, size = _SIGHTING.unpack_from(packed, at)
+        at += _SIGHTING.size
+        yield Sighting._make((*head, _cut(packed, at, size)))
+        at += size
+
+
+def _decode_assurances(packed: bytes) -> Iterator[Assurance]:
+    at = 0
+    while at < len(packed):
+        *head, number = _ASSURANCE.unpack_from(packed, at)
+        at += _ASSURANCE.size
+        size = number * _RECEIPT.size
+        yield Assurance._make((*head, tuple(_RECEIPT.iter_unpack(_cut(packed, at, size)))))
+        at += size
+
+
+def _cut(packed: bytes, at: int, size: int) -> bytes:
+    if at + size > len(packed):
+        raise ValueError("a row of observations is cut short")
+    return packed[at : at + size]
+
+
+_DECODED: dict[int, tuple[str, Callable[[bytes], Iterable[Any]]]] = {
+    Section.NETWORKS: ("networks", _rows_of(_HASH, lambda row: row[0])),
+    Section.OUTCOMES: ("outcomes", _rows_of(_OUTCOME, OutcomeCount._make)),
+    Section.LATENCIES: ("latencies", _rows_of(_LATENCY, LatencyCount._make)),
+    Section.CORES: ("cores", _rows_of(_CORE, CoreCount._make)),
+    Section.COSTS: ("costs", _decode_costs),
+    Section.CLOCKS: ("clocks", _rows_of(_CLOCK, Clock._make)),
+    Section.SIGHTINGS: ("sightings", _decode_sightings),
+    Section.FETCHES: ("fetches", _rows_of(_FETCH, Fetch._make)),
+    Section.ASSURANCES: ("assurances", _decode_assurances),
+    Section.WITHHELD: ("withheld", _rows_of(_WITHHELD, WithheldCount._make)),
+}
