@@ -13,6 +13,7 @@ from telemetry_twisted.hub.ring import Ring
 from telemetry_twisted.turns import Turns
 
 if TYPE_CHECKING:
+    from .metrics import Metrics
     from .subscriber import Subscriber
     from .tail import Tails
 
@@ -46,8 +47,8 @@ class Gauges(Protocol):
 class SubscriberContext(Protocol):
     """What all subscribers share.
 
-    ``gauges`` is None where no history is kept; ``frames`` counts events in each frame. Those who
-    wait for events do so at ``tails``. Work that takes long is done in ``turns``.
+    ``gauges`` and ``metrics`` are None where no history is kept; ``frames`` counts events in each
+    frame. Those who wait for events do so at ``tails``. Work that takes long is done in ``turns``.
     """
 
     ring: Ring
@@ -57,6 +58,7 @@ class SubscriberContext(Protocol):
     errors: InternalErrors
     figures: Figures
     gauges: Gauges | None
+    metrics: Metrics | None
     frames: Histogram
     tails: Tails
 

@@ -24,7 +24,6 @@ from collections.abc import Callable
 from functools import wraps
 from typing import Any, Concatenate, ParamSpec
 
-from twisted.internet.interfaces import IDelayedCall
 from twisted.python.failure import Failure
 
 from telemetry_twisted.hub.filter import ALL, Filter
@@ -33,7 +32,7 @@ from telemetry_twisted.transport.sender import Sender
 
 from . import requests
 from .budget import Budget
-from .context import SUBSCRIBER, Gauges, SubscriberContext
+from .context import SUBSCRIBER, SubscriberContext
 from .frames import encode, sample
 from .recent import RecentEvents
 from .refusal import BadRequest
@@ -107,7 +106,6 @@ class Subscriber:
         self._budget = Budget(context.clock)
         self.stream = Stream(context, sender, self, batch, answered)
         self._opened = context.clock.seconds()
-        self._metrics_call: IDelayedCall | None = None
         self._wants_alerts = False
         self._alerts: dict[str, Any] | None = None
 
@@ -185,22 +183,22 @@ class Subscriber:
             ) from None
 
     def _answer(self, request: requests.Request) -> None:
+        gauges, metrics = self._context.gauges, self._context.metrics
         if isinstance(request, requests.Ping):
             uptime = self._context.clock.seconds() - self._opened
             self.stream.tell("pong", {**self.counters(), "uptime_ms": int(uptime * 1000)})
-        elif self._context.gauges is None:
+        elif gauges is None or metrics is None:
             self.stream.tell("error", {"message": NO_HISTORY, "request": type(request).__name__})
         elif isinstance(request, requests.SubscribeMetrics):
-            self._stop_metrics()
             self.stream.tell("metrics_subscribed", {"interval_ms": request.interval_ms})
-            self._send_metrics(self._context.gauges, request.interval_ms / 1000)
+            metrics.begin(self, request.interval_ms / 1000)
         elif isinstance(request, requests.UnsubscribeMetrics):
-            self._stop_metrics()
+            metrics.end(self)
             self.stream.tell("metrics_unsubscribed", {"message": "No more metrics"})
         elif isinstance(request, requests.SubscribeAlerts):
             self._wants_alerts = True
             self.stream.tell("alerts_subscribed", {"message": "Alerts follow when they change"})
-            self.alerts_changed(self._context.gauges.alerts())
+            self.alerts_changed(gauges.alerts())
         elif isinstance(request, requests.UnsubscribeAlerts):
             self._wants_alerts = False
             self.stream.tell("alerts_unsubscribed", {"message": "No more alerts"})
@@ -211,18 +209,11 @@ class Subscriber:
         return {"events_received": stream.events_received, "lagged_total": stream.lagged_total}
 
     @_kept
-    def _send_metrics(self, gauges: Gauges, interval: float) -> None:
-        self._metrics_call = self._context.clock.callLater(
-            interval, self._send_metrics, gauges, interval
-        )
+    def send_metrics(self, metrics: bytes) -> None:
+        """Tell how the server is doing, in a JSON object made for all who asked for it."""
         # A client too slow for its events is not given figures to fall behind with as well.
         if self.stream.flowing:
-            self.stream.tell("metrics", gauges.metrics())
-
-    def _stop_metrics(self) -> None:
-        if self._metrics_call is not None:
-            self._metrics_call.cancel()
-            self._metrics_call = None
+            self.stream.tell_raw("metrics", metrics)
 
     @_kept
     def alerts_changed(self, alerts: dict[str, Any]) -> None:
@@ -280,6 +271,7 @@ class Subscriber:
 
     def gone(self) -> None:
         """The connection is closed."""
-        self._stop_metrics()
+        if self._context.metrics is not None:
+            self._context.metrics.end(self)
         self.stream.leave()
         self._context.closed(self)

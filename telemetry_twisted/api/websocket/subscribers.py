@@ -19,6 +19,7 @@ from telemetry_twisted.turns import Turns
 
 from .context import SUBSCRIBER, Figures, Gauges
 from .frames import encode
+from .metrics import Metrics
 from .subscriber import Subscriber
 from .tail import Tails
 
@@ -62,6 +63,7 @@ class Subscribers:
         self.ring = ring
         self.figures = figures
         self.gauges = gauges
+        self.metrics = None if gauges is None else Metrics(gauges, clock, errors)
         self.max_subscribers = max_subscribers
         self.clock = clock
         self.now = now

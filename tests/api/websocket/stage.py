@@ -14,6 +14,7 @@ from twisted.web.http import HTTPChannel
 
 from telemetry_twisted.api.websocket.context import Figures, Gauges
 from telemetry_twisted.api.websocket.frames import event_renderer
+from telemetry_twisted.api.websocket.metrics import Metrics
 from telemetry_twisted.api.websocket.subscriber import Subscriber
 from telemetry_twisted.api.websocket.tail import Tails
 from telemetry_twisted.api.websocket.transport import TURN_BYTES, SubscriberTransport
@@ -98,6 +99,7 @@ class Stage:
             self.ring.node_connected(node, handle)
         self.figures: Figures = self
         self.gauges: Gauges | None = None
+        self.metrics: Metrics | None = None
         self.members: list[Subscriber] = []
         self.gone: list[Subscriber] = []
         self.events_missed = 0
@@ -107,6 +109,12 @@ class Stage:
         self.tails = Tails(self.frames, self.clock, MemorySocket.send_to_all, turn_bytes)
         self.goodbyes: list[tuple[int, bytes]] = []
         self.published = 0
+
+    def keep_history(self) -> FakeGauges:
+        """Have those who enter be told metrics and alerts: of what is returned."""
+        self.gauges = gauges = FakeGauges()
+        self.metrics = Metrics(gauges, self.clock, self.errors)
+        return gauges
 
     def greeting(self) -> dict[str, Any]:
         return {"recent_events": self.ring.events, "total_nodes": 2, "broadcaster_stats": {}}

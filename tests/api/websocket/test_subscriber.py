@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from functools import partial
 from typing import Any
@@ -17,7 +18,7 @@ from telemetry_twisted.api.websocket.recent import RecentEvents
 from telemetry_twisted.api.websocket.subscriber import Subscriber
 from telemetry_twisted.hub.filter import ALL
 from telemetry_twisted.testing import MemoryTransport, StreamTransport
-from tests.api.websocket.stage import NODES, FakeGauges, Message, Stage, messages_in
+from tests.api.websocket.stage import NODES, Message, Stage, messages_in
 from tests.examples import examples
 
 
@@ -360,10 +361,10 @@ class FiguresTests(SynchronousTestCase):
 
     def setUp(self) -> None:
         self.stage = Stage()
-        self.gauges = self.stage.gauges = FakeGauges()
+        self.gauges = self.stage.keep_history()
 
     def test_without_history_there_are_no_metrics_and_alerts(self) -> None:
-        self.stage.gauges = None
+        self.stage.gauges = self.stage.metrics = None
         subscriber, wire = self.stage.enter()
         wire.frames()
         ask(subscriber, "SubscribeMetrics")
@@ -400,6 +401,36 @@ class FiguresTests(SynchronousTestCase):
         ask(subscriber, "SubscribeMetrics")
         subscriber.gone()
         self.assertEqual(self.stage.time.getDelayedCalls(), [])
+
+    def test_metrics_are_made_once_for_all_who_are_due(self) -> None:
+        intervals = (500, 500, 700, 1000, 10_000)
+        wires = []
+        for interval in intervals:
+            subscriber, wire = self.stage.enter()
+            ask(subscriber, "SubscribeMetrics", interval_ms=interval)
+            wires.append(wire)
+        self.assertEqual(len(self.stage.time.getDelayedCalls()), 1)
+        for wire in wires:
+            wire.frames()
+        made = itertools.count()
+        self.patch(self.gauges, "metrics", lambda: {"made": next(made)})
+        for _ in range(101):
+            self.stage.time.advance(0.1)
+        told = [len(messages_in(wire)) for wire in wires]
+        for interval, count in zip(intervals, told, strict=True):
+            self.assertLessEqual(abs(count - 10_000 / interval), 1)
+        self.assertEqual(told[0], told[1])
+        self.assertLess(next(made), 40)
+
+    def test_metrics_that_were_missed_are_not_made_up_for(self) -> None:
+        subscriber, wire = self.stage.enter()
+        ask(subscriber, "SubscribeMetrics", interval_ms=500)
+        wire.frames()
+        self.stage.time.advance(60)
+        self.stage.time.pump([0.1] * 4)
+        self.assertEqual(types_of(messages_in(wire)), ["metrics"])
+        self.stage.time.advance(0.2)
+        self.assertEqual(types_of(messages_in(wire)), ["metrics"])
 
     def test_metrics_do_not_pile_up_for_a_client_that_takes_nothing(self) -> None:
         subscriber, wire = self.stage.enter()
@@ -453,7 +484,7 @@ class MistakeTests(SynchronousTestCase):
 
     def setUp(self) -> None:
         self.stage = Stage()
-        self.stage.gauges = self.gauges = FakeGauges()
+        self.gauges = self.stage.keep_history()
 
     def assert_ended(self) -> None:
         self.assertEqual(self.stage.goodbyes, [(1011, b"the server made a mistake")])
@@ -501,9 +532,26 @@ class MistakeTests(SynchronousTestCase):
     def test_in_what_it_is_told_at_an_interval(self) -> None:
         subscriber, _ = self.stage.enter()
         ask(subscriber, "SubscribeMetrics")
-        self.patch(self.gauges, "metrics", lambda: 1 / 0)
+        other, wire = self.stage.enter()
+        ask(other, "SubscribeMetrics")
+        wire.frames()
+        self.patch(subscriber.stream, "tell_raw", lambda *_: 1 / 0)
         self.stage.time.advance(1)
         self.assert_ended()
+        self.assertEqual(types_of(messages_in(wire)), ["metrics"])
+
+    def test_in_making_what_all_are_told_at_an_interval(self) -> None:
+        """It ends nobody, and the next is told."""
+        subscriber, wire = self.stage.enter()
+        ask(subscriber, "SubscribeMetrics")
+        wire.frames()
+        patch = self.patch(self.gauges, "metrics", lambda: 1 / 0)
+        self.stage.time.advance(1)
+        patch.restore()
+        self.assertEqual(self.stage.errors.counts, {"metrics": 1})
+        self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
+        self.stage.time.advance(1)
+        self.assertEqual(types_of(messages_in(wire)), ["metrics"])
 
     def test_in_greeting_it(self) -> None:
         self.patch(self.stage, "greeting", lambda: 1 / 0)
@@ -622,7 +670,7 @@ class BoundsTests(SynchronousTestCase):
         self.assertEqual(self.stage.errors.counts, {})
 
     def test_a_client_that_reads_nothing_is_told_the_last_alerts_alone(self) -> None:
-        gauges = self.stage.gauges = FakeGauges()
+        gauges = self.stage.keep_history()
         ask(self.subscriber, "SubscribeAlerts")
         self.wire.pump()
         self.wire.received()
