@@ -53,6 +53,9 @@ HEAVY = {
 TLS = {"service_identity", "twisted.internet._sslverify"}
 """What only TLS brings; ``cryptography`` comes with Autobahn as well."""
 
+UNUSED = {"_ssl", "http.client", "urllib.request"}
+"""What Twisted brings of the standard library, and no child process needs."""
+
 DATABASES = {"psycopg2", "sqlite3", "txpostgres"}
 
 ROOMS_OF_THE_HUB = {f"telemetry_twisted.{room}" for room in ("api", "hub", "services", "simulator")}
@@ -133,7 +136,7 @@ def test_an_ingestion_process_imports_what_it_needs() -> None:
     modules = modules_of("telemetry_twisted.ingestion", ingestion_settings())
     assert "telemetry_twisted.ingestion.process" in modules
     assert not among(
-        modules, HEAVY | TLS | ROOMS_OF_THE_HUB | {"telemetry_twisted.store"} | DATABASES
+        modules, HEAVY | TLS | UNUSED | ROOMS_OF_THE_HUB | {"telemetry_twisted.store"} | DATABASES
     )
 
 
@@ -147,8 +150,8 @@ def test_an_ingestion_process_that_speaks_tls_imports_it(tmp_path: Path) -> None
 def test_the_store_process_imports_what_it_needs() -> None:
     modules = modules_of("telemetry_twisted.store")
     assert "telemetry_twisted.store.write.process" in modules
-    unneeded = HEAVY | TLS | ROOMS_OF_THE_HUB | {"telemetry_twisted.ingestion", "txpostgres"}
-    assert not among(modules, unneeded)
+    unneeded = HEAVY | TLS | UNUSED | ROOMS_OF_THE_HUB
+    assert not among(modules, unneeded | {"telemetry_twisted.ingestion", "txpostgres"})
 
 
 MAKE_SERVICE = """

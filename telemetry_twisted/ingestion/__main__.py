@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 import sys
 
+from telemetry_twisted.load_when_used import load_when_used
 from telemetry_twisted.without_openssl import leave_out_openssl
 
 from .settings import LISTEN_FD, Settings
@@ -15,6 +16,7 @@ def main() -> None:
     settings = Settings.decode(sys.argv[1])
     if settings.certificates is None:
         leave_out_openssl()
+    load_when_used("http", "cookiejar")
     # Not before: both import Twisted.
     from telemetry_twisted.transport.child import run_child
 

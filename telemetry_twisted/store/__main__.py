@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 
+from telemetry_twisted.load_when_used import load_when_used
 from telemetry_twisted.without_openssl import leave_out_openssl
 
 NICENESS = 10
@@ -14,6 +15,7 @@ def main() -> None:
     """Run until the hub says so, or is gone."""
     os.nice(NICENESS)
     leave_out_openssl()
+    load_when_used("http", "cookiejar")
     # Not before: both import Twisted.
     from telemetry_twisted.store.write.process import StoreProcess
     from telemetry_twisted.transport.child import run_child
