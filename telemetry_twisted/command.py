@@ -17,7 +17,8 @@ class Options(options.Options):
     def postOptions(self) -> None:
         """Check every value."""
         endpoints = (self["telemetry-endpoint"], self["api-endpoint"])
-        if all(text.partition(":")[0] in _WITHOUT_TLS for text in endpoints):
+        speaks_http = self["alert-webhook"] or self["alertmanager"]
+        if not speaks_http and all(text.partition(":")[0] in _WITHOUT_TLS for text in endpoints):
             leave_out_openssl()
         super().postOptions()
 

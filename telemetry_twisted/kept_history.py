@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from klein import Klein
 
@@ -21,6 +22,7 @@ from telemetry_twisted.hub.store.client import StoreClient
 from telemetry_twisted.hub.supervisor import Supervisor
 from telemetry_twisted.hub.watch import Watch
 from telemetry_twisted.interfaces import IServerReactor
+from telemetry_twisted.notify.change import Change
 from telemetry_twisted.options import MIB, Options
 from telemetry_twisted.services.history import HistoryService
 from telemetry_twisted.services.starting import CannotStart
@@ -28,7 +30,11 @@ from telemetry_twisted.store.database.opening import open_database
 from telemetry_twisted.store.read.history import History
 from telemetry_twisted.store.schema.policy import Policy
 from telemetry_twisted.store.write.process import Settings
+from telemetry_twisted.timestamps import rfc3339
 from telemetry_twisted.turns import Turns
+
+if TYPE_CHECKING:
+    from telemetry_twisted.notify.notifier import Notifier
 
 
 class KeptHistory:
@@ -45,6 +51,7 @@ class KeptHistory:
         self._book = AlertBook(_thresholds(options))
         settings = Settings(options["database"], self._policy)
         keeps_raw = self._policy.raw_seconds > 0
+        self._notifier = _notifier(options, reactor, errors)
         self.client = StoreClient(settings.encode(), keeps_raw, reactor, time.time, errors)
 
     def gauges(self, figures: HubFigures, frames: Callable[[], Histogram]) -> HubGauges:
@@ -52,7 +59,15 @@ class KeptHistory:
 
         :param frames: how many events there were in the frames that subscribers were sent.
         """
-        self._gauges = HubGauges(figures, frames, self.client, self._book, self._reactor, time.time)
+        self._gauges = HubGauges(
+            figures,
+            frames,
+            self.client,
+            self._book,
+            (lambda: ()) if self._notifier is None else self._notifier.as_json,
+            self._reactor,
+            time.time,
+        )
         return self._gauges
 
     def service(
@@ -74,20 +89,45 @@ class KeptHistory:
         history = History(database, self._policy, time.time, turns, reached)
         base = str(next(iter(self._options["public-url"]), HERE))
         history_routes(routes, history, gauges, reactor, time.time, errors, connections, base)
+
+        def alerts_changed() -> None:
+            subscribers.alerts_changed()
+            if self._notifier is not None:
+                book = self._book
+                changed = rfc3339(time.time())
+                self._notifier.alerts_changed(Change(changed, book.begun, book.ended, book.current))
+
         watch = Watch(
             self._book,
             hub,
             gauges,
             self.client,
             subscribers.lagged,
-            subscribers.alerts_changed,
+            alerts_changed,
             reactor,
             time.time,
             reached,
             turns,
         )
         process = Supervisor(reactor, self.client, time.time, errors)
-        return HistoryService(self.client, process, watch, database, reactor, failed)
+        return HistoryService(
+            self.client, process, watch, self._notifier, database, reactor, failed
+        )
+
+
+def _notifier(options: Options, reactor: IServerReactor, errors: InternalErrors) -> Notifier | None:
+    if not options["alert-webhook"] and not options["alertmanager"]:
+        return None
+    # Here, so that what speaks HTTP takes memory only where there is somebody to tell.
+    from telemetry_twisted.notify.notifier import Notifier, Receivers, server_name
+
+    receivers = Receivers(
+        options["alert-webhook"],
+        options["alert-webhook-secret"],
+        options["alertmanager"],
+        server_name(options["public-url"]),
+    )
+    return Notifier.over(receivers, reactor, time.time, errors)
 
 
 def _policy(options: Options) -> Policy:
@@ -108,6 +148,7 @@ def _thresholds(options: Options) -> Thresholds:
         not_synced=options["alert-not-synced"],
         behind=options["alert-behind"],
         finality=options["alert-finality"],
+        no_block=options["alert-no-block"],
         decode_errors=options["alert-decode-errors"],
         lagging=options["alert-lagging"],
         store=options["alert-store"],

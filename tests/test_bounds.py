@@ -14,7 +14,16 @@ from telemetry_twisted.store.schema.tables import TABLES
 SOURCE = Path(telemetry_twisted.__file__).parent
 TABLE = SOURCE.parent / "BOUNDS.md"
 DATABASE = "## The database\n"
-ROOMS = ("*", "hub/**/*", "store/**/*", "api/**/*", "services/*", "transport/*", "ingestion/*")
+ROOMS = (
+    "*",
+    "hub/**/*",
+    "store/**/*",
+    "api/**/*",
+    "services/*",
+    "transport/*",
+    "ingestion/*",
+    "notify/*",
+)
 EMPTY = (ast.List, ast.Dict, ast.Set, ast.ListComp, ast.DictComp, ast.SetComp)
 MAKERS = (
     {"list", "dict", "set", "deque", "bytearray"}

@@ -31,6 +31,7 @@ BELOW: Mapping[str, Sequence[str]] = {
     "store": ("jip3", "transport"),
     "hub": ("jip3", "transport", "ingestion.settings"),
     "api": ("jip3", "transport", "hub", "store"),
+    "notify": (),
     "services": ("jip3", "transport", "hub", "store"),
     "simulator": ("jip3",),
     "testing": ("transport",),
@@ -186,4 +187,10 @@ def test_the_hub_imports_tls_where_it_is_spoken(tmp_path: Path) -> None:
 def test_the_hub_imports_rest_where_history_is_kept(tmp_path: Path) -> None:
     modules = modules_of_hub("--database", f"sqlite:{tmp_path}/history.sqlite")
     assert among(modules, {"telemetry_twisted.api.rest", "prometheus_client"})
-    assert not among(modules, TLS | {"psycopg2", "txpostgres"})
+    assert not among(modules, TLS | {"psycopg2", "treq", "txpostgres"})
+
+
+def test_the_hub_imports_a_client_of_http_where_alerts_are_sent(tmp_path: Path) -> None:
+    database = f"sqlite:{tmp_path}/history.sqlite"
+    modules = modules_of_hub("--database", database, "--alertmanager", "http://localhost:9093")
+    assert among(modules, {"treq"})

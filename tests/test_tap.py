@@ -53,6 +53,10 @@ DEFAULTS = {
     "alert-not-synced": 60,
     "alert-behind": 5,
     "alert-finality": 60,
+    "alert-no-block": 5,
+    "alert-webhook": (),
+    "alert-webhook-secret": None,
+    "alertmanager": (),
     "alert-decode-errors": 10,
     "alert-lagging": 1,
     "alert-store": 30,
@@ -74,7 +78,11 @@ NUMBERS = {
     "api-connections-per-client": (1, 1_000_000),
     "retain-events-max": (1, 10**12),
     "retain-events-mib": (1, 10**9),
-    **{name: (0, 10**9) for name in DEFAULTS if name.startswith("alert-")},
+    **{
+        name: (0, 10**9)
+        for name, value in DEFAULTS.items()
+        if name.startswith("alert-") and isinstance(value, int)
+    },
 }
 DURATIONS = ["retain-events", "retain-10s", "retain-1m", "retain-1h"]
 
@@ -235,6 +243,51 @@ def test_a_token_file_is_read_before_anything_starts(tmp_path: Path) -> None:
     said = refusal("api-token-file", str(path))
     assert said.startswith(f"--api-token-file {path}: line 2: ")
     assert "5f0c" not in said
+
+
+def test_where_alerts_go_is_accepted() -> None:
+    urls = parse("--alert-webhook", "https://example.org/a?b=c, http://me:word@[::1]:81")[
+        "alert-webhook"
+    ]
+    assert [(url.url, url.auth, url.shown) for url in urls] == [
+        ("https://example.org/a?b=c", None, "https://example.org"),
+        ("http://[::1]:81/", ("me", "word"), "http://[::1]:81"),
+    ]
+    (alertmanager,) = parse("--alertmanager", "http://localhost:9093/behind/")["alertmanager"]
+    assert alertmanager.under("api/v2/alerts") == "http://localhost:9093/behind/api/v2/alerts"
+
+
+@pytest.mark.parametrize("name", ["alert-webhook", "alertmanager"])
+@pytest.mark.parametrize(
+    "value",
+    ["hook", "ftp://h/", "http://", "http://s3cr3t:70000/", "https://h/#s3cr3t", "http://h,"],
+)
+def test_what_is_no_url_of_a_receiver_is_refused_without_repeating_it(
+    name: str, value: str
+) -> None:
+    said = refusal(name, value)
+    assert said.startswith(f"--{name}: expected a URL such as https://example.org/alerts")
+    assert "s3cr3t" not in said
+
+
+def test_alerts_go_nowhere_from_a_server_that_raises_none() -> None:
+    for name in ("alert-webhook", "alertmanager"):
+        with pytest.raises(UsageError, match="leave out --no-database"):
+            parse("--no-database", f"--{name}", "http://localhost")
+
+
+def test_a_secret_is_read_before_anything_starts(tmp_path: Path) -> None:
+    path = tmp_path / "secret"
+    path.write_text("correct horse battery staple\nand a comment\n")
+    arguments = ("--alert-webhook", "http://localhost", "--alert-webhook-secret", str(path))
+    assert parse(*arguments)["alert-webhook-secret"] == b"correct horse battery staple"
+    with pytest.raises(UsageError, match="expected --alert-webhook as well"):
+        parse("--alert-webhook-secret", str(path))
+    path.write_text("short\n")
+    said = refusal("alert-webhook-secret", str(path))
+    assert said.endswith("its first line has 5 bytes; expected a secret of 16 to 256 bytes")
+    path.unlink()
+    assert refusal("alert-webhook-secret", str(path)).endswith("No such file or directory")
 
 
 def test_flags() -> None:

@@ -7,7 +7,7 @@ from typing import Any
 
 from attrs import frozen
 
-from telemetry_twisted.jip3.moment import SLOTS_AHEAD
+from telemetry_twisted.jip3.moment import SLOT, SLOTS_AHEAD
 from telemetry_twisted.majority import majority_slot
 from telemetry_twisted.turns import pieces
 
@@ -24,15 +24,16 @@ MARK_SECONDS = 5.0
 class Thresholds:
     """When each kind of alert begins; 0 means never.
 
-    ``node_gone``, ``not_synced`` and ``finality`` are in seconds, ``behind`` in slots,
-    ``decode_errors`` and ``lagging`` in events per minute, ``store`` in seconds of trouble. Where
-    there are alerts of nodes that are behind, there are some of nodes ahead of the clock.
+    ``node_gone``, ``not_synced`` and ``finality`` are in seconds, ``behind`` and ``no_block`` in
+    slots, ``decode_errors`` and ``lagging`` in events per minute, ``store`` in seconds of trouble.
+    Where there are alerts of nodes that are behind, there are some of nodes ahead of the clock.
     """
 
     node_gone: int = 30
     not_synced: int = 60
     behind: int = 5
     finality: int = 60
+    no_block: int = 5
     decode_errors: int = 10
     lagging: int = 1
     store: int = 30
@@ -73,6 +74,7 @@ class AlertBook:
         self._open: dict[Kind, tuple[Found, dict[str | None, str]]] = {}
         self._missed = MissedNodes()
         self._unsynced: dict[str, float] = {}
+        self._best: tuple[int, float] = (-1, 0.0)
         self._finalized: tuple[int, float] = (-1, 0.0)
         self._minute: list[tuple[float, int, dict[str, int]]] = []
 
@@ -149,6 +151,7 @@ class AlertBook:
             yield from self._behind(best, found)
         yield from self._gone(present, now, found)
         yield from self._not_synced(now, found)
+        self._no_block(best.values(), now, found)
         self._finality(finalized, now, found)
 
     def _behind(self, best: dict[str, int], found: dict[Kind, Found]) -> Iterator[None]:
@@ -177,17 +180,19 @@ class AlertBook:
                     not_synced.values[node_id] = now - since
             yield
 
-    def _finality(self, slots: list[int], now: float, found: dict[Kind, Found]) -> None:
-        newest = majority_slot(slots)
-        if newest is None:
-            self._finalized = (-1, now)
-            return
-        if newest > self._finalized[0]:
-            self._finalized = (newest, now)
-        seconds = now - self._finalized[1]
-        if 0 < self._thresholds.finality <= seconds:
+    def _no_block(self, slots: Collection[int], now: float, found: dict[Kind, Found]) -> None:
+        self._best = _newest_since(slots, now, self._best)
+        newest, since = self._best
+        missed = int((now - since) * 1_000_000) // SLOT
+        if newest >= 0 and 0 < self._thresholds.no_block < missed:
+            found[kinds.NO_BLOCK] = Found(self._thresholds.no_block, {None: missed}, str(newest))
+
+    def _finality(self, slots: Collection[int], now: float, found: dict[Kind, Found]) -> None:
+        self._finalized = _newest_since(slots, now, self._finalized)
+        newest, since = self._finalized
+        if newest >= 0 and 0 < self._thresholds.finality <= now - since:
             found[kinds.FINALITY_STALLED] = Found(
-                self._thresholds.finality, {None: seconds}, str(newest)
+                self._thresholds.finality, {None: now - since}, str(newest)
             )
 
     def _rates(self, situation: Situation, found: dict[Kind, Found]) -> Iterator[None]:
@@ -216,3 +221,13 @@ class AlertBook:
                 self._thresholds.store, {None: seconds}, situation.store_state
             )
         yield
+
+
+def _newest_since(
+    slots: Collection[int], now: float, before: tuple[int, float]
+) -> tuple[int, float]:
+    """The newest slot of most nodes and since when it is, which were ``before``; -1 for none."""
+    newest = majority_slot(slots)
+    if newest is None:
+        return -1, now
+    return (newest, now) if newest > before[0] else before

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from twisted.internet.interfaces import IReactorTime
@@ -84,6 +84,7 @@ class HubGauges:
     """What only a server that keeps history tells its subscribers (``stats``, ``metrics``).
 
     :param frames: tells how many events were in the frames that subscribers were sent.
+    :param receivers: tells how each receiver of alerts fares (:class:`.Receiver`).
     """
 
     def __init__(
@@ -92,10 +93,12 @@ class HubGauges:
         frames: Callable[[], Histogram],
         store_client: StoreClient,
         book: AlertBook,
+        receivers: Callable[[], Sequence[Mapping[str, Any]]],
         clock: IReactorTime,
         now: Now,
     ) -> None:
         self._figures = figures
+        self._receivers = receivers
         self._frames = frames
         self._store_client = store_client
         self._book = book
@@ -151,6 +154,12 @@ class HubGauges:
                 for place in errors.lately
             ),
             *(
+                f"alerts do not reach {each['receiver']} since {each['failing_since']}: "
+                f"{each['error']}; see that it runs, and --alert-webhook or --alertmanager"
+                for each in self._receivers()
+                if each["failing_since"] is not None
+            ),
+            *(
                 f"{alert['message']}, an alert since {alert['started']}; {alert['advice']}"
                 for alert in self._book.current
             ),
@@ -182,6 +191,7 @@ class HubGauges:
             "processes": [child.as_json() for child in self._figures.children],
             "internal_errors": dict(hub.errors.counts),
             "alerts": self._book.counts(),
+            "alert_receivers": list(self._receivers()),
             "ingestion": [
                 {"pid": server.condition.pid, "connections": server.connections, **server.pulse}
                 for server in self._figures.servers

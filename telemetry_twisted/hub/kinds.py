@@ -55,6 +55,12 @@ FINALITY_STALLED = Kind(
     "",
     "see whether two thirds of the validators are up and in sync",
 )
+NO_BLOCK = Kind(
+    "no_block",
+    "no block after slot {note} has been the network's best for {value} slots",
+    "",
+    "see whether authors are up and in sync",
+)
 DECODE_ERRORS = Kind(
     "decode_errors",
     "{value} events of the last minute could not be decoded",
@@ -79,6 +85,7 @@ KINDS = (
     BEHIND,
     AHEAD,
     FINALITY_STALLED,
+    NO_BLOCK,
     DECODE_ERRORS,
     SUBSCRIBER_LAGGING,
     STORE_BEHIND,

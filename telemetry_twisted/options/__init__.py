@@ -9,7 +9,7 @@ from twisted.python import usage
 from telemetry_twisted import __version__
 
 from .parameters import MIB, PARAMETERS
-from .readers import Read, database
+from .readers import Read, database, receivers
 
 __all__ = ["MIB", "Options"]
 
@@ -45,12 +45,19 @@ class Options(usage.Options):
         """
         for name, _, read, _ in PARAMETERS:
             self._read(name, read)
+        for name in ("alert-webhook", "alertmanager"):
+            if self[name] and self["no-database"]:
+                raise usage.UsageError(
+                    f"--{name}: alerts are raised where history is kept; leave out --no-database"
+                )
+        if self["alert-webhook-secret"] and not self["alert-webhook"]:
+            raise usage.UsageError("--alert-webhook-secret: expected --alert-webhook as well")
 
     def _read(self, name: str, read: Read) -> None:
         given = self[name] or ""
         try:
             self[name] = read(given)
         except ValueError as error:
-            # What was meant as a database address may hold a password.
-            shown = "" if read is database else f" {given}"
+            # What was meant as the address of a database or a receiver may hold a password.
+            shown = "" if read in (database, receivers) else f" {given}"
             raise usage.UsageError(f"--{name}{shown}: {error}") from None

@@ -19,6 +19,8 @@ from .readers import (
     networks,
     node_list,
     public_urls,
+    receivers,
+    secret_file,
     token_file,
 )
 
@@ -201,6 +203,12 @@ _ALERTS: list[Parameter] = [
         "alert-finality", "60", _COUNT, "Alert when nothing was finalized for so many seconds."
     ),
     Parameter(
+        "alert-no-block",
+        "5",
+        _COUNT,
+        "Alert when the network had no new best block for more slots.",
+    ),
+    Parameter(
         "alert-decode-errors", "10", _COUNT, "Alert at so many decode errors within a minute."
     ),
     Parameter(
@@ -208,6 +216,25 @@ _ALERTS: list[Parameter] = [
     ),
     Parameter(
         "alert-store", "30", _COUNT, "Alert when history is not written for so many seconds."
+    ),
+    Parameter(
+        "alert-webhook",
+        "",
+        receivers,
+        "POST each change of the alerts to these URLs as JSON, separated by commas.",
+    ),
+    Parameter(
+        "alert-webhook-secret",
+        "",
+        secret_file,
+        "Sign what is sent to webhooks with the first line of this file, by HMAC-SHA256.",
+    ),
+    Parameter(
+        "alertmanager",
+        "",
+        receivers,
+        "Tell these Alertmanagers which alerts hold, such as http://localhost:9093, separated by "
+        "commas.",
     ),
 ]
 

@@ -12,8 +12,12 @@ from telemetry_twisted.api.access.urls import PublicUrl
 from telemetry_twisted.hub.allowed import read_node_list
 from telemetry_twisted.jip3.codec import CodecUnavailable, load_codec
 from telemetry_twisted.networks import Networks
+from telemetry_twisted.notify.address import ReceiverUrl
 from telemetry_twisted.reading import UNITS, one_of
 from telemetry_twisted.store.database.opening import require_driver
+
+SHORTEST_SECRET, LONGEST_SECRET = 16, 256
+"""Bytes of the secret that alerts are signed with. A shorter one could be guessed."""
 
 Read = Callable[[str], Any]
 """Makes an option's value of its text; raises ValueError with what was expected."""
@@ -85,6 +89,28 @@ def networks(text: str) -> str:
     if text:
         Networks.parse(text)
     return text
+
+
+def receivers(text: str) -> tuple[ReceiverUrl, ...]:
+    """Where alerts are sent, separated by commas; nowhere if empty."""
+    return tuple(ReceiverUrl.parse(part.strip()) for part in text.split(",")) if text else ()
+
+
+def secret_file(text: str) -> bytes | None:
+    """The first line of a file, which is what alerts are signed with; None if there is no file."""
+    if not text:
+        return None
+    try:
+        with open(text, "rb") as file:
+            secret = file.read(LONGEST_SECRET + 2).partition(b"\n")[0].strip()
+    except OSError as error:
+        raise ValueError(f"cannot be read: {error.strerror}") from error
+    if not SHORTEST_SECRET <= len(secret) <= LONGEST_SECRET:
+        raise ValueError(
+            f"its first line has {len(secret)} bytes; expected a secret of {SHORTEST_SECRET} to "
+            f"{LONGEST_SECRET} bytes"
+        )
+    return secret
 
 
 def public_urls(text: str) -> tuple[PublicUrl, ...]:

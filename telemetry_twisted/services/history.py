@@ -6,7 +6,7 @@ from collections.abc import Callable
 from threading import Thread
 from typing import Any
 
-from twisted.application.service import MultiService
+from twisted.application.service import IService, MultiService
 from twisted.internet.defer import Deferred, gatherResults
 from twisted.internet.interfaces import IReactorFromThreads
 
@@ -24,6 +24,7 @@ CHECK_SECONDS = 0.5
 class HistoryService(MultiService):
     """Has history written, and alerts raised.
 
+    :param notifier: takes alerts to where they are to go, if anywhere.
     :param database: what the REST API reads from.
     :param failed: told when a database that seemed to come never can.
     """
@@ -33,6 +34,7 @@ class HistoryService(MultiService):
         store_client: StoreClient,
         supervisor: Supervisor,
         watch: Watch,
+        notifier: IService | None,
         database: Database,
         reactor: IReactorFromThreads,
         failed: Callable[[CannotStart], None],
@@ -46,7 +48,9 @@ class HistoryService(MultiService):
         self._failed = failed
         self._refusal: CannotStart | None = None
         supervisor.setServiceParent(self)
-        watch.setServiceParent(self)
+        for part in (watch, notifier):
+            if part is not None:
+                part.setServiceParent(self)
 
     def startService(self) -> None:
         """Start the store process.

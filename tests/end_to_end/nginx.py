@@ -3,16 +3,12 @@
 from __future__ import annotations
 
 import os
-import shutil
-import socket
-import subprocess
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 
-import pytest
-
-from tests.end_to_end.conftest import DEADLINE, HOST, await_true
+from tests.end_to_end.conftest import HOST
+from tests.end_to_end.program import find_program, running
 
 PATH = "/sub/telemetry"
 """Below which the API is found through it."""
@@ -50,21 +46,7 @@ http {{
 
 def nginx_program() -> str:
     """Where nginx is; the test is skipped where it is not, unless TELEMETRY_REQUIRE_NGINX is 1."""
-    program = shutil.which("nginx") or shutil.which("nginx", path="/usr/sbin:/usr/local/sbin")
-    if program is None:
-        missing = "nginx is not installed (Debian: apt-get install nginx)"
-        if os.environ.get("TELEMETRY_REQUIRE_NGINX") == "1":
-            pytest.fail(missing)
-        pytest.skip(missing)
-    return program
-
-
-def free_port() -> int:
-    """A port that is free at this moment."""
-    with socket.socket() as probe:
-        probe.bind((HOST, 0))
-        port: int = probe.getsockname()[1]
-        return port
+    return find_program("nginx", "nginx")
 
 
 @contextmanager
@@ -85,23 +67,6 @@ def nginx(directory: Path, port: int, upstream: int, timeout: int) -> Iterator[N
             timeout=timeout,
         )
     )
-    with (directory / "output").open("wb") as output:
-        process = subprocess.Popen(
-            [nginx_program(), "-c", str(configuration), "-p", str(directory)],
-            stdin=subprocess.DEVNULL,
-            stdout=output,
-            stderr=output,
-        )
-
-    def listens() -> bool:
-        assert process.poll() is None, (directory / "output").read_text()
-        with suppress(ConnectionRefusedError), socket.create_connection((HOST, port), DEADLINE):
-            return True
-        return False
-
-    try:
-        await_true(listens, "nginx listens")
+    command = [nginx_program(), "-c", str(configuration), "-p", str(directory)]
+    with running(command, directory, port):
         yield
-    finally:
-        process.terminate()
-        process.wait(DEADLINE)

@@ -19,7 +19,8 @@ from websockets.exceptions import InvalidStatus
 from websockets.sync.client import ClientConnection, connect
 
 from tests.end_to_end.conftest import DEADLINE, HOST, Server, StartServer, await_true
-from tests.end_to_end.nginx import PATH, free_port, nginx, nginx_program
+from tests.end_to_end.nginx import PATH, nginx, nginx_program
+from tests.end_to_end.program import free_port
 
 CLIENT = "127.0.0.2"
 """Where clients come from, so that they can be told from the proxy."""

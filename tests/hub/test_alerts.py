@@ -45,6 +45,7 @@ class Server:
                 "not_synced",
                 "behind",
                 "finality",
+                "no_block",
                 "decode_errors",
                 "lagging",
                 "store",
@@ -198,6 +199,21 @@ def test_another_of_a_kind_is_a_change() -> None:
     assert server.at(121, node(A, synced=True), second) == [("not_synced", B)]
     assert [alert["subject"] for alert in server.book.ended] == [A]
     assert server.book.current[0]["started"] == "1970-01-01T00:02:00.000000Z"
+
+
+def test_slots_that_go_by_without_a_block() -> None:
+    server = Server(no_block=5)
+    assert server.at(0) == []
+    assert server.at(1000, node(A)) == []
+    assert server.at(1001, node(A, best=93), node(B, best=92), node("c", best=93)) == []
+    assert server.at(1036, node(A, best=93), node(B, best=99), node("c", best=93)) == []
+    assert server.at(1037, node(A, best=93), node(B, best=99), node("c", best=93)) == [
+        ("no_block", None)
+    ]
+    assert server.book.current[0]["message"] == (
+        "no block after slot 93 has been the network's best for 6 slots"
+    )
+    assert server.at(1038, node(A, best=93), node(B, best=99), node("c", best=94)) == []
 
 
 def test_finality_that_stalls() -> None:

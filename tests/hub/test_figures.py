@@ -33,11 +33,13 @@ class ProblemTests(SynchronousTestCase):
         hub = Hub(ring, AdmissionRules(1024), self.clock, now, errors)
         figures = HubFigures(hub, [], self.condition, lambda: 0, lambda: 0)
         self.errors = errors
+        self.receivers: list[dict[str, Any]] = []
         self.gauges = HubGauges(
             figures,
             lambda: Histogram("", (1,)),
             self.client,
             AlertBook(Thresholds()),
+            lambda: self.receivers,
             self.clock,
             now,
         )

@@ -154,6 +154,7 @@ class ServerCollector(Collector):
         yield _endings(metrics.get("connections_ended", {}))
         yield _mistakes(metrics.get("internal_errors", {}))
         yield _alerts(metrics.get("alerts", {}))
+        yield _deliveries(metrics.get("alert_receivers", ()))
         yield from _losses(metrics["store"])
         yield from _children(metrics.get("processes", ()))
         yield from _processes(metrics["ingestion"])
@@ -184,6 +185,22 @@ def _alerts(alerts: Mapping[str, int]) -> Metric:
     for kind, count in alerts.items():
         gauge.add_metric([kind], count)
     return gauge
+
+
+def _deliveries(receivers: Iterable[Figures]) -> Metric:
+    counter = CounterMetricFamily(
+        PREFIX + "alert_deliveries",
+        "Attempts to tell receivers of alerts, by what became of them.",
+        labels=["kind", "receiver", "outcome"],
+    )
+    sums: dict[tuple[str, str, str], int] = {}  # two webhooks may share what is shown of them
+    for each in receivers:
+        for outcome in ("delivered", "failed", "refused"):
+            labels = each["kind"], each["receiver"], outcome
+            sums[labels] = sums.get(labels, 0) + each[outcome]
+    for labels, count in sorted(sums.items()):
+        counter.add_metric(labels, count)
+    return counter
 
 
 def _mistakes(mistakes: Mapping[str, int]) -> Metric:
