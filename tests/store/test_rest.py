@@ -104,6 +104,15 @@ class Live:
             ],
             "ingestion": [{"pid": 1, "connections": 2, "events": 12, "cpu_seconds": 0.5}],
             "store": self.store,
+            "alert_receivers": [
+                {
+                    "kind": "webhook",
+                    "receiver": "https://example.org",
+                    "delivered": 2,
+                    "failed": 1,
+                    "refused": 0,
+                }
+            ],
         }
 
 
@@ -405,7 +414,16 @@ async def test_what_prometheus_is_told_is_well_formed(base: str) -> None:
         assert not re.search("_(total|count|sum|ms|millis|kib|mib|percent)$", name)
         assert re.search("[Bb]ytes|memory", family.documentation) is None or name.count("bytes")
         labels = {label for sample in family.samples for label in sample.labels} - {"le"}
-        assert labels <= {"kind", "place", "child", "state", "process", "what"}
+        assert labels <= {
+            "kind",
+            "place",
+            "child",
+            "state",
+            "process",
+            "what",
+            "receiver",
+            "outcome",
+        }
     named = set(re.findall("telemetry_[a-z_]+", README.read_text()))
     samples = {sample.name for family in families.values() for sample in family.samples}
     assert named - {"telemetry_twisted"} <= samples | LATER
