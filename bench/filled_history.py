@@ -28,6 +28,7 @@ from telemetry_twisted.store.schema.tables import (
     SLOTS,
     SPREADS,
     STATES,
+    TOTALS,
 )
 from telemetry_twisted.store.write.raw import Waiting, make_batch
 from telemetry_twisted.store.write.transactions import write_batch
@@ -150,12 +151,15 @@ _SERIES = (
 def _fill_counts(transaction: Transaction, width: int, start: int, end: int, nodes: int) -> None:
     start = start // width * width
     transaction.execute(
-        f"INSERT INTO {COUNTS[width].name} {_SERIES} SELECT bucket, n.node, 1, "
-        f"CASE n.node WHEN 0 THEN events * {nodes} ELSE events END, "
-        "CASE n.node WHEN 0 THEN whole ELSE t.node END "
+        f"INSERT INTO {COUNTS[width].name} {_SERIES} SELECT bucket, n.node, 1, events, t.node "
         f"FROM b CROSS JOIN n JOIN templates t ON t.id = (bucket / {width} + n.node) % {TEMPLATES} "
-        "ORDER BY bucket, n.node",
+        "WHERE n.node > 0 ORDER BY bucket, n.node",
         (start, width, width, end, nodes),
+    )
+    transaction.execute(
+        f"INSERT INTO {TOTALS[width].name} {_SERIES} SELECT bucket, 1, events * {nodes}, whole "
+        f"FROM b JOIN templates t ON t.id = (bucket / {width}) % {TEMPLATES} ORDER BY bucket",
+        (start, width, width, end, 0),
     )
 
 

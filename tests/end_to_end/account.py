@@ -164,12 +164,12 @@ def account_of_history(query: Query) -> tuple[Account, list[str]]:
     for node, started in query("SELECT node, started FROM connections ORDER BY node, started"):
         assert started > 0
         account.connections[ids[node]] += 1
-    found = [_counts(query, f"counts_{width}", ids) for width in ("1h", "1m", "10s")]
+    found = [_counts(query, width, ids) for width in ("1h", "1m", "10s")]
     account.counts, whole = found[0]
     for width, (counts, together) in zip(("1m", "10s"), found[1:], strict=True):
         wrong += differences(f"counts_{width}, against counts_1h", account.counts, counts)
-        wrong += differences(f"all nodes in counts_{width}", whole, together)
-    wrong += differences("all nodes in counts_1h", account.by_type(), whole)
+        wrong += differences(f"totals_{width}, against totals_1h", whole, together)
+    wrong += differences("totals_1h", account.by_type(), whole)
     for width in ("1h", "1d", "1m"):
         failures: Counter[tuple[str, str]] = Counter()
         for kind, reason, number in query(f"SELECT type, reason, failures FROM failures_{width}"):
@@ -202,16 +202,18 @@ def account_of_history(query: Query) -> tuple[Account, list[str]]:
 
 
 def _counts(
-    query: Query, table: str, ids: Mapping[int, str]
+    query: Query, resolution: str, ids: Mapping[int, str]
 ) -> tuple[Counter[tuple[str, str]], Counter[str]]:
     """Counts by node and type, and those of all nodes together."""
     packed: defaultdict[int, list[bytes]] = defaultdict(list)
-    for node, counts in query(f"SELECT node, counts FROM {table}"):
+    for node, counts in query(f"SELECT node, counts FROM counts_{resolution}"):
         packed[node].append(bytes(counts))
-    whole = {_NAMES[kind]: number for kind, number in add_up(packed.pop(0, [])).items()}
+    rows = query(f"SELECT counts FROM totals_{resolution}")
+    together = add_up(bytes(counts) for (counts,) in rows)
+    whole = {_NAMES[kind]: number for kind, number in together.items()}
     by_node: Counter[tuple[str, str]] = Counter()
-    for node, rows in packed.items():
-        for kind, number in add_up(rows).items():
+    for node, its in packed.items():
+        for kind, number in add_up(its).items():
             by_node[ids[node], _NAMES[kind]] += number
     return by_node, Counter(whole)
 

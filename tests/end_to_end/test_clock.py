@@ -140,9 +140,7 @@ REGULAR = {"batch": 1.0, "metrics": 1.0, "stats": 5.0}
 def counted(server: Server) -> dict[int, int]:
     """Events by the ten seconds in which they came, as its database has them."""
     with closing(sqlite3.connect(server.directory / "telemetry.sqlite")) as connection:
-        rows = connection.execute(
-            "SELECT bucket, sum(events) FROM counts_10s WHERE node = 0 GROUP BY bucket"
-        )
+        rows = connection.execute("SELECT bucket, sum(events) FROM totals_10s GROUP BY bucket")
         return dict(rows.fetchall())
 
 

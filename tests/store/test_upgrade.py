@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import lzma
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any, cast
 
@@ -21,11 +22,14 @@ from twisted.internet import reactor
 from twisted.internet.defer import Deferred, gatherResults
 from twisted.internet.interfaces import IReactorTime
 
-from telemetry_twisted.store.database.interface import Database
+from telemetry_twisted.store.database import postgresql, sqlite
+from telemetry_twisted.store.database.interface import Database, Transaction
 from telemetry_twisted.store.packed import add_up
 from telemetry_twisted.store.read import blocks, counts, failures, nodes, raw, raw_search, timeline
 from telemetry_twisted.store.read.history import History
 from telemetry_twisted.store.schema.policy import Policy
+from telemetry_twisted.store.schema.table import Table
+from telemetry_twisted.store.schema.tables import COUNTS, TOTALS
 from telemetry_twisted.turns import Turns
 from tests.store.database.test_versions import schema_of
 
@@ -148,7 +152,36 @@ async def test_history_goes_on_in_it(
     assert await database.query("SELECT count(*) FROM runs") == [(2,)]
 
 
+@ensureDeferred
+async def test_totals_that_stood_among_the_counts_of_nodes_are_found(
+    database_url: str, make_database: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of every bucket and run, whatever buckets there are."""
+    told = [(600, 7), (600, 8), (1200, 7), (10_200, 9)]
+    rows = [
+        (*place, events, bytes([place[0] % 251, place[1]])) for events, place in enumerate(told)
+    ]
+    database = make_database(database_url)
+    with monkeypatch.context() as older:
+        for module in (sqlite, postgresql):
+            older.setattr(module, "NEWEST", 2)
+        await database.open()
+    for table in COUNTS.values():
+        of_nodes = [(bucket, node, run, *more) for bucket, run, *more in rows for node in (0, 1, 5)]
+        lone = (1800, 1, 7, 1, b"")  # of a bucket that all nodes together have nothing of
+        await database.transact(partial(_upsert, table=table, rows=[*of_nodes, lone]))
+    await database.open()
+    for totals in TOTALS.values():
+        columns = ", ".join(totals.columns)
+        found = await database.query(f"SELECT {columns} FROM {totals.name} ORDER BY bucket, run")
+        assert found == rows
+
+
+def _upsert(transaction: Transaction, table: Table, rows: list[tuple[Any, ...]]) -> None:
+    transaction.upsert(table, rows)
+
+
 async def totals(database: Database) -> dict[int, int]:
     """Events by type in all that is there."""
-    rows = await database.query("SELECT counts FROM counts_1h WHERE node = 0")
+    rows = await database.query("SELECT counts FROM totals_1h")
     return dict(add_up(packed for (packed,) in rows))

@@ -17,6 +17,9 @@ T = TypeVar("T")
 TRANSACTION_SECONDS = 30.0
 """How long a transaction may take before the database counts as gone."""
 
+UPGRADE_SECONDS = 3600.0
+"""How long it may take to bring the schema up to date: what is there may be read for it."""
+
 QUERY_SECONDS = 5.0
 """How long a query may take before it is given up."""
 

@@ -26,13 +26,14 @@ from telemetry_twisted.store.schema.versions import NEWEST, Dialect, changes_sin
 from .address import DatabaseAddress
 from .interface import (
     TRANSACTION_SECONDS,
+    UPGRADE_SECONDS,
     DatabaseUnavailable,
     OutcomeUnknown,
     SchemaTooNew,
     Transaction,
 )
 from .pool import Pool
-from .server import Server, mark_parameters, read_bytes
+from .server import Server, mark_parameters, read_bytes, read_version
 from .threads import Threads
 from .waiting import ended
 
@@ -89,6 +90,20 @@ class PostgresqlTransaction:
         )
 
 
+def _bring_up_to_date(transaction: Transaction) -> None:
+    transaction.execute(f"SET LOCAL statement_timeout = {int(UPGRADE_SECONDS * 1000)}")
+    transaction.query("SELECT pg_advisory_xact_lock(?)", (SCHEMA_LOCK,))
+    transaction.execute("CREATE TABLE IF NOT EXISTS schema_version (version bigint NOT NULL)")
+    found = transaction.query("SELECT version FROM schema_version")
+    version = found[0][0] if found else 0
+    if version > NEWEST:
+        raise SchemaTooNew(version, NEWEST)
+    for statement in changes_since(version, NEWEST, DIALECT):
+        transaction.execute(statement)
+    transaction.execute("DELETE FROM schema_version")
+    transaction.execute("INSERT INTO schema_version VALUES (?)", (NEWEST,))
+
+
 def _copy_line(row: Row) -> bytes:
     """``row`` in the text format of COPY."""
     return b"\t".join(map(_copy_field, row)) + b"\n"
@@ -125,35 +140,35 @@ class PostgresqlDatabase:
         self._server.check()
 
     async def open(self) -> None:
-        await self._limited(self._open)
+        if await self._limited(TRANSACTION_SECONDS, self._connect) < NEWEST:
+            await self._limited(UPGRADE_SECONDS, self._upgrade)
 
-    def _open(self) -> None:
+    def _connect(self) -> int:
+        """Connect for writing; return the version of the schema that is there."""
         self._forget_writer()
         with self._server.errors():
             connection = psycopg2.connect(**self._server.parameters(TRANSACTION_SECONDS))
             read_bytes(connection)
             self._writer = connection
             try:
-                with self._committed(connection) as transaction:
-                    self._upgrade(transaction)
+                with self._committed(connection):
+                    version = read_version(connection)
+                if version > NEWEST:
+                    raise SchemaTooNew(version, NEWEST)
             except BaseException:
                 self._forget_writer()
                 raise
+        return version
 
-    def _upgrade(self, transaction: PostgresqlTransaction) -> None:
-        transaction.query("SELECT pg_advisory_xact_lock(?)", (SCHEMA_LOCK,))
-        transaction.execute("CREATE TABLE IF NOT EXISTS schema_version (version bigint NOT NULL)")
-        found = transaction.query("SELECT version FROM schema_version")
-        version = found[0][0] if found else 0
-        if version > NEWEST:
-            raise SchemaTooNew(version, NEWEST)
-        for statement in changes_since(version, NEWEST, DIALECT):
-            transaction.execute(statement)
-        transaction.execute("DELETE FROM schema_version")
-        transaction.execute("INSERT INTO schema_version VALUES (?)", (NEWEST,))
+    def _upgrade(self) -> None:
+        try:
+            self._transact(_bring_up_to_date)
+        except BaseException:
+            self._forget_writer()
+            raise
 
     async def transact(self, work: Callable[[Transaction], T]) -> T:
-        return await self._limited(self._transact, work)
+        return await self._limited(TRANSACTION_SECONDS, self._transact, work)
 
     def _transact(self, work: Callable[[Transaction], T]) -> T:
         if self._writer is None:
@@ -182,10 +197,10 @@ class PostgresqlDatabase:
                 raise OutcomeUnknown(self._server.reason(error)) from None
             raise
 
-    async def _limited(self, work: Callable[..., T], *arguments: Any) -> T:
-        """Run ``work`` in the writing thread, for at most :data:`TRANSACTION_SECONDS`."""
+    async def _limited(self, seconds: float, work: Callable[..., T], *arguments: Any) -> T:
+        """Run ``work`` in the writing thread, for at most so many ``seconds``."""
         self._busy = True
-        timeout = self._reactor.callLater(TRANSACTION_SECONDS, self.abort)
+        timeout = self._reactor.callLater(seconds, self.abort)
         try:
             return await self._writing.run(work, *arguments)
         finally:

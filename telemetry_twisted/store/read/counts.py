@@ -11,7 +11,7 @@ from msgspec import UNSET, UnsetType
 from telemetry_twisted.jip3.table import TABLE
 from telemetry_twisted.store.packed import add_up
 from telemetry_twisted.store.schema.table import marks
-from telemetry_twisted.store.schema.tables import COUNTS, NODES, WHOLE_NETWORK
+from telemetry_twisted.store.schema.tables import COUNTS, NO_NODE, NODES, TOTALS
 from telemetry_twisted.timestamps import rfc3339
 
 from .history import History
@@ -140,7 +140,7 @@ async def _busiest(history: History, end: float) -> list[int]:
     rows = await history.query(
         f"{COUNTS[3600].select('node')} WHERE bucket = ? AND node <> ? "
         "GROUP BY node ORDER BY sum(events) DESC, node LIMIT ?",
-        (last - last % 3600, WHOLE_NETWORK, NODES_SHOWN),
+        (last - last % 3600, NO_NODE, NODES_SHOWN),
     )
     return [number for (number,) in rows]
 
@@ -148,7 +148,7 @@ async def _busiest(history: History, end: float) -> list[int]:
 async def event_types(history: History, begin: float, end: float) -> EventTypes:
     """The types of events, and how often each came over a range, of all nodes."""
     span = history.span(begin, end, MOST_BUCKETS)
-    series = await counts_by_type(history, span, [WHOLE_NETWORK], None)
+    series = await counts_by_type(history, span, None, None)
     return EventTypes(
         from_=rfc3339(begin),
         to=rfc3339(end),
@@ -172,19 +172,22 @@ async def _of_nodes(
     types: Collection[int] | None,
     nodes: Sequence[int] | None,
 ) -> tuple[Span, Counts]:
-    numbers = [WHOLE_NETWORK] if nodes is None else list(nodes)
-    span = _span(history, begin, end, numbers)
-    return span, await counts_by_type(history, span, numbers, types)
+    span = _span(history, begin, end, nodes)
+    return span, await counts_by_type(history, span, nodes, types)
 
 
-def _span(history: History, begin: float, end: float, nodes: Sequence[int]) -> Span:
-    return history.span(begin, end, min(MOST_BUCKETS, MOST_PROBES // max(len(nodes), 1)))
+def _span(history: History, begin: float, end: float, nodes: Sequence[int] | None) -> Span:
+    return history.span(begin, end, min(MOST_BUCKETS, MOST_PROBES // max(len(nodes or ()), 1)))
 
 
 async def counts_by_type(
-    history: History, span: Span, nodes: Sequence[int], types: Collection[int] | None
+    history: History,
+    span: Span,
+    nodes: Sequence[int] | None,
+    types: Collection[int] | None,
 ) -> Counts:
-    """The events of some nodes by type, or of just some ``types``, in each step of ``span``."""
+    """The events of some nodes or all together by type, or of just some ``types``, in each step of
+    ``span``."""
     steps: dict[int, list[bytes]] = {}
     for bucket, packed in await _rows(history, span, nodes):
         steps.setdefault(span.index(bucket), []).append(packed)
@@ -199,8 +202,13 @@ async def counts_by_type(
     return series
 
 
-async def _rows(history: History, span: Span, nodes: Sequence[int]) -> list[tuple[Any, ...]]:
-    """Buckets of some nodes with their packed counts."""
+async def _rows(history: History, span: Span, nodes: Sequence[int] | None) -> list[tuple[Any, ...]]:
+    """Buckets of some nodes, or of all together, with their packed counts."""
+    if nodes is None:
+        return await history.query(
+            f"{TOTALS[span.width].select('bucket', 'counts')} WHERE bucket >= ? AND bucket < ?",
+            (span.begin, span.end),
+        )
     return await history.query(
         f"{COUNTS[span.width].select('bucket', 'counts')} WHERE "
         f"bucket IN ({marks(span.buckets)}) AND node IN ({marks(nodes)})",

@@ -6,24 +6,18 @@ repeated. ``run`` is part of each such key, so servers that share a database nev
 other's rows; whoever reads adds the runs up. A server whose wall clock is set back gets another run
 for the buckets of the seconds that come again. Times are seconds of Unix time in ``bucket``, and
 microseconds everywhere else. ``node`` is the small integer that ``nodes`` gives to a node ID;
-:data:`WHOLE_NETWORK` stands for all nodes together.
+0 stands for none of them, or for all.
 """
 
 from __future__ import annotations
 
+from .counted import counted
 from .raw_tables import RAW_BATCHES, RAW_CHUNKS, RAW_POSTINGS
 from .table import AUTOMATIC, BLOB, INTEGER, TEXT, Table
 
-WHOLE_NETWORK = 0
-"""The ``node`` of rows that sum over all nodes, and of faults before a node said who it is."""
-
-
-def _counts(resolution: str) -> Table:
-    return Table(
-        f"counts_{resolution}",
-        {"bucket": INTEGER, "node": INTEGER, "run": INTEGER, "events": INTEGER, "counts": BLOB},
-        ("bucket", "node", "run"),
-    )
+NO_NODE = 0
+"""The ``node`` of faults before a node said who it is, and of what older releases counted of all
+nodes together."""
 
 
 def _failures(resolution: str) -> Table:
@@ -134,8 +128,14 @@ CONNECTIONS = Table(
 )
 """Each connection of a node. ``ended`` and ``reason`` are null while it lasts."""
 
-COUNTS = {10: _counts("10s"), 60: _counts("1m"), 3600: _counts("1h")}
-"""Events by node and type, by the width of the bucket in seconds; ``counts`` is packed."""
+COUNTS = counted("counts", "node")
+"""Events of each node by type, by the width of the bucket in seconds."""
+
+TOTALS = counted("totals", since=3)
+"""Events of all nodes together by type, by the width of the bucket in seconds."""
+
+COUNTED = (COUNTS, TOTALS)
+"""All that events are counted by."""
 
 LATEST = Table(
     "latest",
@@ -258,7 +258,7 @@ TABLES = (
     RUNS,
     NODES,
     CONNECTIONS,
-    *COUNTS.values(),
+    *(table for tables in COUNTED for table in tables.values()),
     LATEST,
     STATES,
     SLOTS,

@@ -4,7 +4,8 @@ Tables are declared as they are now (:mod:`.tables`), each of their parts with t
 brought it. A new database goes through all versions as an old one does, so the two end up alike.
 
 1. Release 1.0.0.
-2. Release 1.1.0.
+2. Before release 1.1.0.
+3. Release 1.1.0.
 """
 
 from __future__ import annotations
@@ -14,13 +15,35 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from attrs import frozen
 
 from .table import AUTOMATIC, Table
-from .tables import TABLES
+from .tables import COUNTS, NO_NODE, TABLES, TOTALS
 
-NEWEST = 2
+NEWEST = 3
 """The version that this release makes and knows."""
 
-REPAIRS = {2: ("UPDATE nodes SET first_seen = last_seen WHERE first_seen > last_seen",)}
-"""What each version puts right of what an older release wrote."""
+
+def _totals_of(counts: Table, totals: Table) -> str:
+    """The statement that gives ``totals`` what stood among the ``counts`` of nodes.
+
+    It goes from bucket to bucket by the key, for the rows are one in a thousand. They stay where
+    they are, and go with their time.
+    """
+    columns = ", ".join(totals.columns)
+    next_bucket = f"SELECT min(bucket) FROM {counts.name}"
+    return (
+        f"INSERT INTO {totals.name} ({columns}) WITH RECURSIVE buckets (bucket) AS ("
+        f"{next_bucket} UNION ALL SELECT ({next_bucket} WHERE bucket > buckets.bucket) "
+        "FROM buckets WHERE bucket IS NOT NULL) "
+        f"SELECT {', '.join(f'counts.{name}' for name in totals.columns)} "
+        f"FROM buckets JOIN {counts.name} counts ON counts.bucket = buckets.bucket "
+        f"AND counts.node = {NO_NODE}"
+    )
+
+
+REPAIRS = {
+    2: ("UPDATE nodes SET first_seen = last_seen WHERE first_seen > last_seen",),
+    3: tuple(_totals_of(COUNTS[width], totals) for width, totals in TOTALS.items()),
+}
+"""What each version puts right, or elsewhere, of what an older one wrote."""
 
 
 @frozen

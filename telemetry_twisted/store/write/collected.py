@@ -18,6 +18,7 @@ from telemetry_twisted.store.schema.tables import (
     RAW_SHARE,
     SLOTS,
     STATES,
+    TOTALS,
 )
 from telemetry_twisted.transport import records
 
@@ -53,11 +54,12 @@ class Collected:
         self._faults = {width: Faults(width) for width in FAULTS}
         self._losses = {width: Losses(width) for width in LOSSES}
         self._gaps: Changes[int, Gap] = Changes("gaps", lost, MOST_GAPS)
-        by_width = self._counts.by_width
+        by_width, totals = self._counts.by_width, self._counts.totals
         self.sections = (
             Section(self.presence.nodes, NODES, rows.node_row),
             Section(self.presence.connections, CONNECTIONS, rows.connection_row),
             *(Section(by_width[width], table, rows.count_row) for width, table in COUNTS.items()),
+            *(Section(totals[width], table, rows.total_row) for width, table in TOTALS.items()),
             Section(self.facts.latest, LATEST, rows.latest_row),
             Section(self.facts.states, STATES, rows.state_row),
             Section(self.facts.spreads, SLOTS, rows.slot_row),

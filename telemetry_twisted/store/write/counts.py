@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Hashable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any, Generic, Protocol, TypeVar
 
@@ -171,17 +171,20 @@ class Counts:
     """Events by node and type, in buckets of every width.
 
     They come every second, and are added up once before they are, with :meth:`fold`, to the buckets
-    in ``by_width``, and to those of all nodes together, whose ID is empty.
+    in ``by_width``, and to those of all nodes together, in ``totals``.
 
     :param lost: where events are counted whose node cannot be told, for there are too many.
     """
 
-    def __init__(self, widths: Iterable[int], lost: Counter[str]) -> None:
+    def __init__(self, widths: Collection[int], lost: Counter[str]) -> None:
         self.by_width: dict[int, Buckets[str, Counter[int]]] = {
             width: Buckets(width, Counter, lost=partial(_lose, lost, f"node_events_{width}s"))
             for width in widths
         }
-        self._narrowest = min(self.by_width)
+        self.totals: dict[int, Buckets[None, Counter[int]]] = {
+            width: Buckets(width, Counter) for width in widths
+        }
+        self._narrowest = min(widths)
         self._fresh: dict[int, dict[str, list[Mapping[str, int]]]] = {}
         self._number = 0
 
@@ -197,21 +200,19 @@ class Counts:
         by_node.setdefault(node_id, []).append(by_type)
 
     def fold(self) -> None:
-        """Add what has come since the last time to ``by_width``."""
+        """Add what has come since the last time to ``by_width`` and ``totals``."""
         for seconds, by_node in self._fresh.items():
             network: Counter[int] = Counter()
             for node_id, told in by_node.items():
                 counts = _sum(told)
                 network.update(counts)
                 if node_id:
-                    self._add(seconds, node_id, counts)
-            self._add(seconds, "", network)
+                    for buckets in self.by_width.values():
+                        buckets.add(seconds, node_id, counts)
+            for together in self.totals.values():
+                together.add(seconds, None, network)
         self._fresh.clear()
         self._number = 0
-
-    def _add(self, seconds: int, node_id: str, counts: Counter[int]) -> None:
-        for buckets in self.by_width.values():
-            buckets.add(seconds, node_id, counts)
 
 
 def _sum(told: Sequence[Mapping[str, int]]) -> Counter[int]:

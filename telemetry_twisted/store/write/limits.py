@@ -8,7 +8,7 @@ from telemetry_twisted.store.schema.policy import DAY, Policy
 from telemetry_twisted.store.schema.table import Table
 from telemetry_twisted.store.schema.tables import (
     CONNECTIONS,
-    COUNTS,
+    COUNTED,
     FAILURES,
     FAULTS,
     GAPS,
@@ -50,7 +50,11 @@ def limits(policy: Policy) -> list[Limit]:
     slots = max(policy.slots, LATE_SECONDS + max(SPREAD_WIDTHS))
     second = 1_000_000
     return [
-        *(Limit(COUNTS[width], "bucket", kept) for width, kept in policy.counts.items()),
+        *(
+            Limit(tables[width], "bucket", kept)
+            for tables in COUNTED
+            for width, kept in policy.counts.items()
+        ),
         Limit(STATES, "bucket", policy.states),
         Limit(RAW_SHARE, "bucket", policy.states),
         Limit(FAILURES[60], "bucket", policy.slots),

@@ -114,6 +114,11 @@ def count_row(item: tuple[Place, str, Counter[int]], keys: Keys) -> Row:
     return (bucket, node_id, keys.runs[stretch], sum(counts.values()), pack(counts))
 
 
+def total_row(item: tuple[Place, None, Counter[int]], keys: Keys) -> Row:
+    (stretch, bucket), _, counts = item
+    return (bucket, keys.runs[stretch], sum(counts.values()), pack(counts))
+
+
 def latest_row(item: tuple[tuple[str, int], tuple[int, dict[str, Any]]], _: Keys) -> Row:
     (node_id, kind), (at, fields) = item
     return (node_id, kind, at, ujson.dumps(fields))

@@ -15,7 +15,7 @@ from attrs import frozen
 from telemetry_twisted.store.database.interface import DatabaseError, DatabaseReplaced, Transaction
 from telemetry_twisted.store.schema.raw_tables import RAW_BATCHES, RAW_CHUNKS, RAW_POSTINGS
 from telemetry_twisted.store.schema.table import Row, Table, marks
-from telemetry_twisted.store.schema.tables import NODES, RUNS, WHOLE_NETWORK
+from telemetry_twisted.store.schema.tables import NO_NODE, NODES, RUNS
 
 from .careful import Careful
 from .closing import close_runs
@@ -216,8 +216,8 @@ def number_nodes(transaction: Transaction, wanted: Iterable[str], now: int) -> d
 
 
 def _numbers(transaction: Transaction, wanted: Iterable[str], now: int) -> dict[str, int]:
-    """What :func:`number_nodes` says, and the number that stands for all nodes together."""
-    return {**number_nodes(transaction, wanted, now), "": WHOLE_NETWORK}
+    """What :func:`number_nodes` says, and the one that stands for none of them."""
+    return {**number_nodes(transaction, wanted, now), "": NO_NODE}
 
 
 def _numbers_of(transaction: Transaction, node_ids: Sequence[str]) -> dict[str, int]:

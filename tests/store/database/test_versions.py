@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import closing
 from typing import Any
 
+import psycopg2
 import pytest
 from pytest_twisted import ensureDeferred
+from twisted.internet.defer import Deferred
 
 from telemetry_twisted.store.database import postgresql, sqlite
 from telemetry_twisted.store.database.interface import Database
@@ -14,7 +17,7 @@ from telemetry_twisted.store.schema.table import INTEGER, TEXT, Table
 from telemetry_twisted.store.schema.tables import LATEST, TABLES
 from telemetry_twisted.store.schema.versions import NEWEST, changes_since
 
-Make = Callable[[str], Database]
+Make = Callable[..., Any]
 
 
 async def schema_of(database: Database) -> dict[str, list[tuple[Any, ...]]]:
@@ -69,6 +72,30 @@ async def test_an_upgraded_database_is_like_a_new_one(
     for table in TABLES:
         assert await new.query(f"SELECT {', '.join(table.columns)} FROM {table.name}") == []
     assert await upgraded.query("SELECT bucket, dropped FROM raw_share") == [(1, 5)]
+
+
+@pytest.mark.end_to_end
+@ensureDeferred
+async def test_an_upgrade_may_take_longer_than_a_transaction(
+    postgresql_url: str, make_database: Make, until: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(postgresql, "TRANSACTION_SECONDS", 2.0)
+    database = make_database(postgresql_url)
+    with closing(psycopg2.connect(postgresql_url)) as other, other.cursor() as cursor:
+        other.autocommit = True  # or it sees who waits as it was at first
+        cursor.execute("SELECT pg_advisory_lock(%s)", (postgresql.SCHEMA_LOCK,))
+        opening = Deferred.fromCoroutine(database.open())
+
+        def is_waiting() -> bool:
+            cursor.execute(
+                "SELECT 1 FROM pg_stat_activity WHERE datname = current_database() "
+                "AND wait_event_type = 'Lock' AND query_start < clock_timestamp() - interval '3 s'"
+            )
+            return cursor.fetchone() is not None
+
+        await until(is_waiting)
+    await opening
+    assert (await database.query("SELECT version FROM schema_version")) == [(NEWEST,)]
 
 
 def test_all_that_is_declared_comes_with_a_version_that_is_known() -> None:

@@ -24,7 +24,7 @@ from telemetry_twisted.store.read.history import History
 from telemetry_twisted.store.read.network import network
 from telemetry_twisted.store.read.raw_search import NEWEST, Wanted
 from telemetry_twisted.store.schema.policy import DAY, Policy
-from telemetry_twisted.store.schema.tables import COUNTS, LATEST, NODES, WHOLE_NETWORK
+from telemetry_twisted.store.schema.tables import LATEST, NODES, TOTALS
 from telemetry_twisted.store.write.raw import Waiting, make_batch
 from telemetry_twisted.store.write.transactions import write_batch
 from telemetry_twisted.transport.records import Chunk, encode_runs
@@ -82,8 +82,8 @@ def write_counts(transaction: Transaction) -> None:
     """A day of counts of the whole network."""
     minutes = range(NOW - DAY, NOW, 60)
     packed = pack({kind: 100_000 + kind for kind in TABLE.events})
-    rows = [(bucket, WHOLE_NETWORK, 1, 10**7, packed) for bucket in minutes]
-    transaction.upsert(COUNTS[60], rows)
+    rows = [(bucket, 1, 10**7, packed) for bucket in minutes]
+    transaction.upsert(TOTALS[60], rows)
 
 
 def write_events(transaction: Transaction, batch: int) -> None:

@@ -119,9 +119,12 @@ def stored(connection: sqlite3.Connection) -> Truth:
     truth = Truth()
     ask = connection.execute
     ids = {0: "", **dict(ask("SELECT node, node_id FROM nodes"))}
-    for table in ("counts_10s", "counts_1m", "counts_1h"):
+    for resolution in ("10s", "1m", "1h"):
         counts: Counter[tuple[str, int]] = Counter()
-        for node, packed in ask(f"SELECT node, counts FROM {table}"):
+        for node, packed in ask(
+            f"SELECT node, counts FROM counts_{resolution} "
+            f"UNION ALL SELECT 0, counts FROM totals_{resolution}"
+        ):
             counts.update({(ids[node], kind): n for kind, n in add_up([packed]).items()})
         assert not truth.counts or counts == truth.counts
         truth.counts = counts

@@ -65,7 +65,9 @@ def by_node(connection: sqlite3.Connection) -> Counter[str]:
     """Events by node, the empty ID being all together."""
     found: Counter[str] = Counter()
     ids = {0: "", **dict(connection.execute("SELECT node, node_id FROM nodes"))}
-    for node, packed in connection.execute("SELECT node, counts FROM counts_10s"):
+    for node, packed in connection.execute(
+        "SELECT node, counts FROM counts_10s UNION ALL SELECT 0, counts FROM totals_10s"
+    ):
         found[ids[node]] += sum(add_up([packed]).values())
     return found
 

@@ -63,14 +63,14 @@ def state(clock: Clock, until: Make) -> Make:
     return wait
 
 
-async def total(database: Database, table: str = "counts_10s") -> Counter[int]:
+async def total(database: Database, table: str = "totals_10s") -> Counter[int]:
     """Counts by type over all nodes and time."""
-    rows = await database.query(f"SELECT counts FROM {table} WHERE node = 0")
+    rows = await database.query(f"SELECT counts FROM {table}")
     return Counter(add_up(packed for (packed,) in rows))
 
 
 async def assert_exact(database: Database, counts: dict[int, int]) -> None:
-    for table in ("counts_10s", "counts_1m", "counts_1h"):
+    for table in ("totals_10s", "totals_1m", "totals_1h"):
         assert await total(database, table) == counts
 
 

@@ -28,13 +28,14 @@ Make = Callable[..., Any]
 
 
 async def stored_counts(
-    database: Database, table: str
+    database: Database, resolution: str
 ) -> dict[tuple[int, str | None], Counter[int]]:
     """Counts by bucket and node ID (None for all nodes), over all runs."""
     found: dict[tuple[int, str | None], Counter[int]] = {}
     for bucket, node_id, events, packed in await database.query(
-        f"SELECT bucket, node_id, events, counts FROM {table} c "
-        "LEFT JOIN nodes n ON n.node = c.node"
+        f"SELECT bucket, node_id, events, counts FROM counts_{resolution} c "
+        "JOIN nodes n ON n.node = c.node UNION ALL "
+        f"SELECT bucket, NULL, events, counts FROM totals_{resolution}"
     ):
         counts = add_up([packed])
         assert events == sum(counts.values())
@@ -69,7 +70,7 @@ async def test_nodes_may_come_while_others_are_given_their_numbers(
     for _ in range(3):
         await commit(writer)
     assert writer.status()["last_error"] is None
-    counts = await stored_counts(database, "counts_10s")
+    counts = await stored_counts(database, "10s")
     assert counts == {(NOW, feed.node_id(slot)): {10: 1} for slot in (1, 2, 3)} | {
         (NOW, None): {10: 3}
     }
@@ -128,7 +129,7 @@ async def test_what_cannot_be_written_leaves_the_rest_as_it_is(
         await commit(writer)
         await commit(writer)
     one = feed.node_id(1)
-    assert await stored_counts(database, "counts_10s") == {
+    assert await stored_counts(database, "10s") == {
         (NOW, one): {10: 5},
         (NOW, None): {10: 5, 11: 1},
     }
@@ -156,7 +157,7 @@ async def test_a_row_that_the_database_refuses_keeps_no_other_from_being_written
     await until(lambda: writer.status()["state"] == "failed")
     clock.advance(LONGEST_DELAY)
     await commit(writer)
-    counts = await stored_counts(database, "counts_10s")
+    counts = await stored_counts(database, "10s")
     assert counts[NOW, None] == {10: 50}
     for table in ("faults_1h", "faults_1d"):
         assert await database.query(f"SELECT count(*) FROM {table}") == [(9,)]
@@ -178,7 +179,7 @@ async def test_counts_by_node_and_type(
     feed.counts({1: {10: 7}}, at=NOW + 10)
     await commit(writer)
     one, two = feed.node_id(1), feed.node_id(2)
-    assert await stored_counts(database, "counts_10s") == {
+    assert await stored_counts(database, "10s") == {
         (NOW, one): {10: 10, 11: 1},
         (NOW, two): {131: 600},
         (NOW, None): {10: 10, 11: 1, 131: 600},
@@ -186,8 +187,8 @@ async def test_counts_by_node_and_type(
         (NOW + 10, None): {10: 7},
     }
     whole = {10: 17, 11: 1, 131: 600}
-    assert (await stored_counts(database, "counts_1m"))[NOW, None] == whole
-    assert (await stored_counts(database, "counts_1h"))[NOW - NOW % 3600, None] == whole
+    assert (await stored_counts(database, "1m"))[NOW, None] == whole
+    assert (await stored_counts(database, "1h"))[NOW - NOW % 3600, None] == whole
 
 
 @ensureDeferred
@@ -200,7 +201,7 @@ async def test_counts_of_a_node_that_is_gone_are_still_its_own(
     feed.gone(1)
     feed.counts({1: {10: 5}, 9: {10: 1}})
     await commit(writer)
-    assert await stored_counts(database, "counts_10s") == {
+    assert await stored_counts(database, "10s") == {
         (NOW, feed.node_id(1)): {10: 5},
         (NOW, None): {10: 6},
     }
@@ -222,9 +223,10 @@ async def test_runs_add_up(
         feed.counts({1: {10: 5}})
         await commit(writer)
         database = make_database(database_url)
-    counts = await stored_counts(database, "counts_1m")
+    counts = await stored_counts(database, "1m")
     assert counts[NOW, feed.node_id(1)] == {10: 10}
-    assert await database.query("SELECT count(*) FROM counts_1m") == [(4,)]
+    for table in ("counts_1m", "totals_1m"):
+        assert await database.query(f"SELECT count(*) FROM {table}") == [(2,)]
 
 
 @ensureDeferred
@@ -525,9 +527,10 @@ async def test_old_history_goes(
         ((count,),) = await database.query(f"SELECT count(*) FROM {table} WHERE bucket <= {NOW}")
         return int(count)
 
-    while await rows("counts_10s") or await rows("counts_1m") or await rows("states"):
+    gone = ("counts_10s", "totals_10s", "counts_1m", "totals_1m", "states")
+    while [table for table in gone if await rows(table)]:
         await commit(writer)
-    assert await rows("counts_1h") == 2
+    assert await rows("counts_1h") == await rows("totals_1h") == 1
     assert await database.query("SELECT count(*) FROM raw_batches") == [(1,)]
     clock.advance(3600)
     while await database.query("SELECT 1 FROM raw_batches"):
@@ -580,7 +583,7 @@ async def test_stop_writes_what_was_taken(
     assert writer.status()["state"] == "stopped"
     database = make_database(database_url)
     await database.open()
-    assert (await stored_counts(database, "counts_10s"))[NOW, feed.node_id(1)] == {10: 5}
+    assert (await stored_counts(database, "10s"))[NOW, feed.node_id(1)] == {10: 5}
     assert await database.query("SELECT sum(events) FROM raw_batches") == [(1,)]
     assert await database.query("SELECT count(*) FROM runs WHERE ended IS NOT NULL") == [(1,)]
 
@@ -612,7 +615,7 @@ async def test_counts_stay_exact_when_the_clock_is_set_forward_and_back(
     await count(20)
     ahead = -60  # so that seconds come again whose buckets were let go of
     await count(20)
-    found = await stored_counts(database, "counts_10s")
+    found = await stored_counts(database, "10s")
     assert {key: counts[10] for key, counts in found.items()} == expected
     ((ended,),) = await database.query("SELECT ended FROM connections")
     assert ended is None, "the node is still connected"
