@@ -23,6 +23,7 @@ ROOMS = (
     "transport/*",
     "ingestion/*",
     "notify/*",
+    "network/*",
 )
 EMPTY = (ast.List, ast.Dict, ast.Set, ast.ListComp, ast.DictComp, ast.SetComp)
 MAKERS = (

@@ -1,0 +1,266 @@
+"""Assurances, by the block that they are anchored to and by who sends them."""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections import Counter
+from collections.abc import Sequence
+from itertools import repeat
+from typing import Any, NamedTuple
+
+from attrs import define, field
+
+from telemetry_twisted.jip3.bins import BINS, bounds
+from telemetry_twisted.jip3.observed import Sighting
+
+from .fields import TYPE, picker, unix_time
+from .going_on import GoingOn, Link
+from .opened import Opened
+from .reporters import OFF, Reporter
+
+MOST_ANCHORS = 64
+"""Anchors that are open at once, of all networks; there is one in a slot."""
+
+MOST_SENDERS = 2048
+"""Senders of one anchor that are told apart."""
+
+MOST_WAITING = 2048
+"""Receptions of a sender that wait until it is known when it began; of more the delays are told
+from the first of them."""
+
+OPEN_SECONDS, QUIET_SECONDS = 120, 30
+"""How long an anchor stays open after it was first heard of, and last."""
+
+MOST_CHAINS = 8
+"""Distributions of one node that go on at once; of more the oldest is forgotten."""
+
+DISTRIBUTING, DISTRIBUTED = 126, 129
+
+AnchorKey = tuple[int, bytes]
+"""A network's number, and the hash of a block."""
+
+_distributing = picker(DISTRIBUTING, "anchor")
+_distributed = picker(DISTRIBUTED)
+_BITFIELD = 9 + 32
+_LOWER = [bounds(bin)[0] for bin in range(1, BINS)]
+"""Where each bin begins but the first, in which is what is earlier as well."""
+
+
+@define
+class Assurance:
+    """How the assurance of one sender spreads.
+
+    ``began`` and ``ended`` are when it began and ended to distribute it, by its own clock
+    (microseconds of Unix time), whose ``offset`` was known then; ``assured`` is how many of
+    ``cores`` it assures. ``receptions`` are all that nodes told of, ``off_clock`` those of nodes
+    whose clocks are of no use. ``reported`` and ``corrected`` are how many there were in each bin
+    (:mod:`~telemetry_twisted.jip3.bins`) of delays after ``began``, or where that is not known
+    after the first reception, the latter with the offsets of clocks taken out. ``waiting`` are
+    those that are in no bin yet: the time by the receiver's clock, and its offset.
+    """
+
+    began: int | None = None
+    ended: int | None = None
+    offset: int = OFF
+    assured: int | None = None
+    cores: int | None = None
+    receptions: int = 0
+    off_clock: int = 0
+    reported: Counter[int] = field(factory=Counter)
+    corrected: Counter[int] = field(factory=Counter)
+    waiting: list[tuple[int, int]] = field(factory=list)
+
+    def receive(self, receptions: Sequence[tuple[int, int]]) -> None:
+        """Nodes have received it: the time by the clock of each, and its offset."""
+        usable = [each for each in receptions if each[1] != OFF]
+        self.receptions += len(receptions)
+        self.off_clock += len(receptions) - len(usable)
+        self.waiting += usable[: MOST_WAITING - len(self.waiting)]
+        if self.began is not None:
+            self._sort_in(self.began, self.offset)
+
+    def begin(self, time: int, offset: int) -> None:
+        """The sender says when it began."""
+        self.began, self.offset = time, offset
+        self._sort_in(time, offset)
+
+    def fold(self) -> None:
+        """Put what waits into its bins, for it will not be known when the sender began."""
+        if self.waiting:
+            moved = min(time + its for time, its in self.waiting)
+            first = min(time for time, _ in self.waiting)
+            self._sort_in(first, moved - first)
+
+    def _sort_in(self, zero: int, offset: int) -> None:
+        lower = repeat(_LOWER)
+        self.reported.update(map(bisect_right, lower, [time - zero for time, _ in self.waiting]))
+        if offset != OFF:
+            zero += offset
+            moved = [time + its - zero for time, its in self.waiting]
+            self.corrected.update(map(bisect_right, lower, moved))
+        self.waiting.clear()
+
+
+@define
+class Anchor:
+    """The assurances of an anchor, by who sends them, the bytes of its node ID."""
+
+    first: int
+    last: int
+    closed: int | None = None
+    senders: dict[bytes, Assurance] = field(factory=dict)
+
+    def over(self, now: int) -> bool:
+        """See :class:`.Thing`."""
+        return (
+            now - self.last > QUIET_SECONDS * 1_000_000
+            or now - self.first > OPEN_SECONDS * 1_000_000
+        )
+
+    def close(self, now: int) -> None:
+        """See :class:`.Thing`."""
+        self.closed = now
+        for assurance in self.senders.values():
+            assurance.fold()
+
+    def supersede(self) -> None:
+        """See :class:`.Thing`: never, for it has its name from the beginning."""
+
+
+class _Chain(NamedTuple):
+    """A distribution that goes on."""
+
+    key: AnchorKey
+    sender: bytes
+
+
+class Anchors:
+    """The anchors of the assurances that are distributed now; ``open`` is where they are.
+
+    :param lost: where is counted what cannot be taken.
+    """
+
+    def __init__(self, lost: Counter[str]) -> None:
+        self._lost = lost
+        self.open: Opened[AnchorKey, Anchor] = Opened("anchors", MOST_ANCHORS, lost)
+        self._chains: GoingOn[_Chain] = GoingOn(MOST_CHAINS)
+
+    def take(self, reporter: Reporter, sighting: Sighting) -> None:
+        """Take an event of a node.
+
+        :raises struct.error: if its content is too short.
+        """
+        content, arrival = sighting.content, sighting.arrived
+        if content[TYPE] == DISTRIBUTING:
+            timestamp, hash = _distributing(content)
+            key, sender = (reporter.network, hash), bytes.fromhex(reporter.node)
+            assurance = self._assurance(key, sender, arrival)
+            if assurance is None:
+                return
+            bits = content[_BITFIELD:]
+            assurance.assured = int.from_bytes(bits, "little").bit_count()
+            assurance.cores = reporter.cores or 8 * len(bits)
+            assurance.begin(unix_time(timestamp), reporter.offset)
+            self._chains.put(reporter.link, sighting.event_id, _Chain(key, sender))
+            return
+        (timestamp,) = _distributed(content)
+        chain = self._chains.get(reporter.link, sighting.root_id)
+        self._chains.end(reporter.link, sighting.root_id)
+        anchor = self.open.get(chain.key) if chain else None
+        if chain is None or anchor is None or anchor.closed is not None:
+            self._lost["anchor_sightings"] += 1
+            return
+        anchor.senders[chain.sender].ended = unix_time(timestamp)
+        self.open.changed(chain.key, arrival)
+
+    def receive(
+        self,
+        network: int,
+        hash: bytes,
+        sender: bytes,
+        receptions: Sequence[tuple[int, int]],
+        arrival: int,
+    ) -> None:
+        """Nodes have received an assurance: the time by the clock of each, and its offset."""
+        assurance = self._assurance((network, hash), sender, arrival)
+        if assurance is not None:
+            assurance.receive(receptions)
+
+    def _assurance(self, key: AnchorKey, sender: bytes, arrival: int) -> Assurance | None:
+        anchor = self.open.get(key)
+        if anchor is None or anchor.closed is not None:
+            if self.open.is_late(key):
+                return None
+            anchor = Anchor(arrival, arrival)
+            self.open.open(key, anchor, arrival)
+        self.open.changed(key, arrival)
+        there = anchor.senders.get(sender)
+        if there is None:
+            if len(anchor.senders) >= MOST_SENDERS:
+                self._lost["assurances"] += 1
+                return None
+            there = anchor.senders[sender] = Assurance()
+        return there
+
+    def gone(self, link: Link) -> None:
+        """The connection of a node has ended, and all that went on in it."""
+        self._chains.gone(link)
+
+    def settle(self, now: float) -> None:
+        """Let go of what is over at ``now``, in seconds."""
+        self.open.settle(now)
+        self._chains.settle(lambda chain: chain.key in self.open)
+
+    def chains_of(self, key: AnchorKey) -> list[tuple[str, int, int, bytes]]:
+        """What goes on of an anchor: node, connection, the root's ID, and sender."""
+        return [
+            (*link, root, chain.sender)
+            for link, root, chain in self._chains.items()
+            if chain.key == key
+        ]
+
+    def go_on(self, key: AnchorKey, anchor: Anchor, chains: Sequence[Sequence[Any]]) -> None:
+        """Go on with an anchor that a run before has written; nothing was taken of it since."""
+        self.open.open(key, anchor, anchor.last)
+        for node, connection, root, sender in chains:
+            self._chains.put((node, connection), root, _Chain(key, sender))
+
+
+def dump_anchor(anchor: Anchor) -> list[Any]:
+    """All that is known of an anchor, as MessagePack has it."""
+    return [
+        [
+            sender,
+            each.began,
+            each.ended,
+            each.offset,
+            each.assured,
+            each.cores,
+            each.receptions,
+            each.off_clock,
+            dict(each.reported),
+            dict(each.corrected),
+            each.waiting,
+        ]
+        for sender, each in anchor.senders.items()
+    ]
+
+
+def load_anchor(dumped: Sequence[Any], first: int, last: int) -> Anchor:
+    """What :func:`dump_anchor` dumped."""
+    anchor = Anchor(first, last)
+    for sender, began, ended, offset, assured, cores, receptions, off_clock, *rest in dumped:
+        reported, corrected, waiting = rest
+        anchor.senders[sender] = Assurance(
+            began,
+            ended,
+            offset,
+            assured,
+            cores,
+            receptions,
+            off_clock,
+            Counter(reported),
+            Counter(corrected),
+            [(time, offset) for time, offset in waiting],
+        )
+    return anchor

@@ -1,0 +1,155 @@
+"""What is understood of the networks whose nodes report: each apart from all others.
+
+A network is the nodes that share a genesis hash. Its number is part of every key here.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections import Counter
+from collections.abc import Mapping
+from typing import Protocol
+
+from telemetry_twisted.jip3.observations import Observations
+from telemetry_twisted.jip3.observed import Sighting
+
+from .anchors import DISTRIBUTED, DISTRIBUTING, Anchors
+from .clocks import Clocks
+from .fetches import Availability, Fetched
+from .fields import TYPE
+from .going_on import Link
+from .guarantees import BUILT, DISCARDED, RECEIVED, Guarantees
+from .journey import SHARE, SUBMISSION
+from .journeys import Journeys
+from .reporters import OFF, Numbers, Reporter
+from .slots import Slots
+
+
+def network_number(genesis: bytes) -> int:
+    """The number that stands for the network of a genesis hash: 63 bits of it.
+
+    Who would pass for a node of another network could as well take its whole hash.
+    """
+    return int.from_bytes(genesis[:8], "big") >> 1
+
+
+class Connected(Protocol):
+    """A node as its connection tells of it.
+
+    ``connection`` is when that began, in microseconds of Unix time; ``network`` its number.
+    """
+
+    @property
+    def node_id(self) -> str: ...
+    @property
+    def connection(self) -> int: ...
+    @property
+    def network(self) -> int: ...
+    @property
+    def cores(self) -> int | None: ...
+    @property
+    def version(self) -> int: ...
+
+
+_OF_SLOTS = frozenset((11, 12, *range(40, 48), 62))
+_OF_ANCHORS = frozenset((DISTRIBUTING, DISTRIBUTED))
+_OF_GUARANTEES = frozenset((BUILT, RECEIVED, DISCARDED))
+_OF_JOURNEYS = frozenset((SUBMISSION, SHARE))
+
+
+class Networks:
+    """Takes what was observed, and has what it adds up to in ``slots``, ``journeys``,
+    ``guarantees``, ``anchors``, ``availability`` and ``clocks``.
+
+    :param lost: where is counted, by kind, what cannot be taken or is let go of.
+    """
+
+    def __init__(self, lost: Counter[str]) -> None:
+        self._lost = lost
+        self.clocks = Clocks()
+        self.numbers = Numbers()
+        self.slots = Slots(lost)
+        self.journeys = Journeys(lost)
+        self.guarantees = Guarantees(lost)
+        self.anchors = Anchors(lost)
+        self.availability = Availability(lost)
+
+    def take(self, observed: Observations, nodes: Mapping[int, Connected]) -> None:
+        """Take what was observed; ``nodes`` are those that its handles stand for."""
+        now = observed.ended
+        for clock in observed.clocks:
+            if clock.handle in nodes:
+                node = nodes[clock.handle].node_id
+                self.clocks.hear(node, clock.least, clock.greatest, now)
+        reporters: dict[int, Reporter | None] = {}
+        for sighting in observed.sightings:
+            handle = sighting.handle
+            if handle not in reporters:
+                reporters[handle] = self._reporter(nodes.get(handle), now)
+            reporter = reporters[handle]
+            if reporter is None:
+                self._lost["sightings"] += 1
+                continue
+            try:
+                self.sight(reporter, sighting)
+            except (struct.error, ValueError, IndexError):
+                self._lost["sightings"] += 1  # what is decoded before it is told is never so
+        offsets = {handle: self._offset(node.node_id) for handle, node in nodes.items()}
+        numbers = [network_number(genesis) for genesis in observed.networks]
+        for network, anchor, sender, receipts in observed.assurances:
+            if network < len(numbers):
+                times = [(time, offsets.get(handle, OFF)) for handle, time in receipts]
+                self.anchors.receive(numbers[network], anchor, sender, times, now)
+        for network, root, erasure_root, *sums in observed.fetches:
+            if network < len(numbers):
+                key = numbers[network], erasure_root
+                self.availability.take(key, root, Fetched(*sums), now)
+
+    def sight(self, reporter: Reporter, sighting: Sighting) -> None:
+        """Take one event of a node.
+
+        :raises ValueError: if it cannot be read; likewise :class:`struct.error`, IndexError.
+        """
+        kind = sighting.content[TYPE]
+        if sighting.top_type in _OF_JOURNEYS:
+            self.journeys.take(reporter, sighting)
+        if kind in _OF_SLOTS:
+            self.slots.take(reporter, sighting)
+        elif kind in _OF_GUARANTEES:
+            self.guarantees.take(reporter, sighting)
+        elif kind in _OF_ANCHORS:
+            self.anchors.take(reporter, sighting)
+
+    def _offset(self, node: str) -> int:
+        known = self.clocks.offset(node)
+        return OFF if known is None or known.off else known.offset
+
+    def _reporter(self, node: Connected | None, now: int) -> Reporter | None:
+        if node is None:
+            return None
+        number = self.numbers.number(node.node_id, now / 1_000_000)
+        if number is None:
+            return None
+        offset = self._offset(node.node_id)
+        return Reporter(
+            number,
+            node.node_id,
+            node.connection,
+            node.network,
+            offset,
+            node.cores,
+            node.version,
+        )
+
+    def gone(self, link: Link, now: int) -> None:
+        """The connection of a node has ended ``now``, in microseconds of Unix time."""
+        self.slots.gone(link)
+        self.anchors.gone(link)
+        self.journeys.gone(link, now)
+
+    def settle(self, now: float) -> None:
+        """Let go of what is over at ``now``, in seconds of Unix time."""
+        for each in (self.slots, self.journeys, self.guarantees, self.anchors, self.availability):
+            each.settle(now)
+        self.clocks.settle(int(now * 1_000_000))
+        self.numbers.settle(now)
