@@ -25,7 +25,7 @@ class Moments:
         self._reached = never_set_back(now, clock)
         self._seconds = (-1, -1)  # of both clocks, for which the following was made
         self._shown = b""
-        self._bounds: tuple[int, ...] = ()
+        self._bounds = (0, 0, 0, 0, 0)
 
     def now(self) -> tuple[Moment, int, int]:
         """This moment, and when it is in microseconds of Unix time and of the other clock."""
@@ -33,8 +33,9 @@ class Moments:
         whole, micros = divmod(round(now * 1_000_000), 1_000_000)
         if self._seconds != (whole, int(seconds)):
             self._renew(now, whole, int(seconds))
-        moment = Moment(b"%b%06dZ" % (self._shown, micros), *self._bounds)
-        return moment, int(now * 1_000_000), int(seconds * 1_000_000)
+        arrived = int(now * 1_000_000)
+        moment = Moment(b"%b%06dZ" % (self._shown, micros), *self._bounds, arrived)
+        return moment, arrived, int(seconds * 1_000_000)
 
     @property
     def second(self) -> tuple[bytes, int, int]:
@@ -44,4 +45,4 @@ class Moments:
     def _renew(self, now: float, whole: int, second: int) -> None:
         self._seconds = (whole, second)
         self._shown = rfc3339(whole)[: -len("000000Z")].encode()
-        self._bounds = Moment.at(now, b"", self._reached(), second)[1:]
+        self._bounds = Moment.at(now, b"", self._reached(), second)[1:-1]

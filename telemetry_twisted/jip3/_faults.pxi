@@ -50,7 +50,7 @@ cdef class Buffers:
     cdef int take_moment(self, object moment) except -1:
         """What follows was read at ``moment``."""
         self.moment = None
-        received, self.minute, self.earliest, self.latest, self.newest_slot, self.second = moment
+        received, self.minute, self.earliest, self.latest, self.newest_slot, self.second, _ = moment
         self.closing = received + b'"},'
         self.moment = moment
         return 0

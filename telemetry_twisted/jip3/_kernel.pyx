@@ -171,6 +171,9 @@ cdef class Stream:
         self._lost = Lost(0, 0, UINT64_MAX, 0, False)
         return dropped
 
+    def end_chains(self):
+        pass
+
     cdef void begin_read(self, Buffers into) noexcept:
         """What follows was read at once, and is decoded into ``into``."""
         memset(self._thinning.newest, 0, sizeof(self._thinning.newest))

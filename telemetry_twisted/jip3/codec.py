@@ -7,7 +7,7 @@ parses or encodes an event again. The compiled and the Python codec give identic
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from importlib import import_module
 from typing import NamedTuple, Protocol
 
@@ -201,14 +201,50 @@ class Stream(Protocol):
     def take_dropped(self) -> Dropped | None:
         """What the ``Dropped`` decoded since the last call say; None where there were none."""
 
+    def end_chains(self) -> None:
+        """The connection is over: chains that are open are unfinished. Nothing is decoded after it.
+
+        It does nothing where no chains are followed, or twice.
+        """
+
+
+class Gatherer(Protocol):
+    """Takes what the streams of a process find by following chains (:mod:`.observations`)."""
+
+    def take(self, began: int, ended: int, second: int, networks: Sequence[bytes]) -> bytes:
+        """What was found since the last call, as the body of ``OBSERVATIONS``; empty for nothing.
+
+        Chains that were not heard of for too long when it is ``second`` (:class:`.Moment`) have
+        expired, and are among it.
+
+        :param began: where the arrivals begin that it covers, ``ended`` where they end, in
+            microseconds of Unix time.
+        :param networks: genesis hashes, at the indexes that streams were told.
+        """
+
+
+@frozen
+class Following:
+    """Have a stream follow chains: what it finds goes to ``gatherer``, which the same codec made.
+
+    ``handle`` stands for the node, ``network`` for its genesis hash.
+    """
+
+    gatherer: Gatherer
+    handle: int
+    network: int
+
 
 class Codec(Protocol):
     """A way to decode: ``name`` is ``compiled`` or ``python``."""
 
     name: str
 
-    def open(self, dialect: Dialect) -> Stream:
-        """A stream for a node that has just connected."""
+    def gatherer(self) -> Gatherer:
+        """What the streams of a process may put in what they find."""
+
+    def open(self, dialect: Dialect, following: Following | None = None) -> Stream:
+        """A stream for a node that has just connected; no chains are followed by default."""
 
 
 class CodecUnavailable(Exception):

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from . import _kernel
 from ._program import program_of
-from .codec import Dialect, Stream
+from .codec import Dialect, Following, Gatherer, Stream
+from .gathering import PythonGatherer
 from .table import NEWEST_VERSION
 
 
@@ -20,7 +21,11 @@ class CompiledCodec:
     def __init__(self) -> None:
         self._buffers = _kernel.Buffers()
 
-    def open(self, dialect: Dialect) -> Stream:
+    def gatherer(self) -> Gatherer:
+        """What streams put nothing in so far."""
+        return PythonGatherer()
+
+    def open(self, dialect: Dialect, following: Following | None = None) -> Stream:
         """A stream for a node that has just connected."""
         program = program_of(min(dialect.version, NEWEST_VERSION), dialect.byte_arrays)
         return _kernel.Stream(program, self._buffers, dialect)

@@ -35,6 +35,7 @@ class Moment(NamedTuple):
     in microseconds of the Common Era, slots up to ``newest_slot``: with the defaults, any do. What
     breaks this is told once for each value of ``minute``. ``second`` counts the seconds of a clock
     that nobody sets; with each, a node may have more facts passed on (:mod:`.thinning`).
+    ``arrived`` is the same as ``received``, in microseconds of Unix time.
     """
 
     received: bytes
@@ -43,6 +44,7 @@ class Moment(NamedTuple):
     latest: int = ANY_TIME
     newest_slot: int = ANY_SLOT
     second: int = 0
+    arrived: int = 0
 
     @classmethod
     def at(
@@ -60,6 +62,7 @@ class Moment(NamedTuple):
             max(time + TOLERANCE, 0),
             newest_slot(now if reached is None else reached),
             second,
+            int(now * 1_000_000),
         )
 
 

@@ -22,9 +22,6 @@ NO_EVENT = 2**64 - 1
 MOST_SUM = 2**63 - 1
 """The largest sum: no network has one that is larger, and no database holds it."""
 
-MOST_COUNT = 2**32 - 1
-"""The largest count of what is counted here."""
-
 
 class Outcome(IntEnum):
     """How a chain ended: well, badly, not at all (it expired, or its connection ended), or it was

@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from itertools import islice
 
+from .chains import CHAINS
 from .codec import (
     DECODE_ERROR,
     EXCERPT_BYTES,
@@ -18,9 +19,13 @@ from .codec import (
     Dropped,
     Fault,
     FaultTally,
+    Following,
     FrameTooLong,
+    Gatherer,
 )
 from .cores import CoreCount
+from .following import Follower
+from .gathering import PythonGatherer
 from .moment import ANY_SLOT, ANY_TIME, Moment
 from .state_types import STATE_TYPES
 from .thinning import MOST_FACT_BYTES, Thinning
@@ -42,16 +47,21 @@ class PythonCodec:
 
     name = "python"
 
-    def open(self, dialect: Dialect) -> PythonStream:
-        """A stream for a node that has just connected."""
-        return PythonStream(dialect)
+    def gatherer(self) -> Gatherer:
+        """What the streams of a process may put in what they find."""
+        return PythonGatherer()
+
+    def open(self, dialect: Dialect, following: Following | None = None) -> PythonStream:
+        """A stream for a node that has just connected; no chains are followed by default."""
+        return PythonStream(dialect, following)
 
 
 class PythonStream:
     """Implements :class:`.codec.Stream`."""
 
-    def __init__(self, dialect: Dialect) -> None:
+    def __init__(self, dialect: Dialect, following: Following | None = None) -> None:
         self.next_event_id = 0
+        self._follower = None if following is None else _follower(dialect, following)
         self._dialect = dialect
         self._core_count = CoreCount(dialect.cores)
         self._writers = self._make_writers()
@@ -82,6 +92,9 @@ class PythonStream:
         facts: list[bytes] = []
         newest: dict[int, bytes] = {}
         self._thinning.fill(moment.second)
+        follower = self._follower
+        if follower is not None:
+            follower.begin(moment)
         next_id, event_id, at = first_id, self.next_event_id, start
         for begin, end in self._frames(data, start):
             if len(types) == room:
@@ -117,7 +130,13 @@ class PythonStream:
                         newest[kind] = data[at:end]
                 if kind == _DROPPED:
                     self._note_dropped(_dropped(data, begin), moment)
-            event_id = (event_id + (1 if kind else _ids_used(data, begin, end))) % _EVENT_IDS
+            ids = 1 if kind else _ids_used(data, begin, end)
+            if follower is not None:
+                if event:
+                    self._follow(follower, data[begin:end], event_id, ids)
+                else:
+                    follower.pass_over(event_id, ids, known=True)
+            event_id = (event_id + ids) % _EVENT_IDS
             at = end
         self.next_event_id = event_id
         self._counts.update(types)
@@ -138,6 +157,8 @@ class PythonStream:
         at, skipped = start, 0
         for begin, end in islice(self._frames(data, start), most):
             used = _ids_used(data, begin, end)
+            if self._follower is not None:
+                self._follower.pass_over(self.next_event_id, used, known=False)
             self.next_event_id = (self.next_event_id + used) % _EVENT_IDS
             skipped += 1
             at = end
@@ -152,6 +173,19 @@ class PythonStream:
         """Implements :meth:`.codec.Stream.take_dropped`."""
         dropped, self._dropped = self._dropped, None
         return dropped
+
+    def end_chains(self) -> None:
+        """Implements :meth:`.codec.Stream.end_chains`."""
+        follower, self._follower = self._follower, None
+        if follower is not None:
+            follower.end()
+
+    def _follow(self, follower: Follower, content: bytes, event_id: int, ids: int) -> None:
+        wrong = follower.follow(content, event_id, ids)
+        if wrong is not None:
+            kind = content[8]
+            offset = CHAINS.references[kind].offset
+            self._faults.add(Fault(VIOLATION, kind, offset, wrong, content[:EXCERPT_BYTES]))
 
     def _note_dropped(self, said: tuple[int, int, int], moment: Moment) -> None:
         """Add what a ``Dropped`` says, but for times of which one is off the clock."""
@@ -181,7 +215,7 @@ class PythonStream:
 
     def _bounds(self, moment: Moment) -> tuple[int, int, int]:
         """What times and slots need no word: any do if there was one in this minute."""
-        _, minute, earliest, latest, newest_slot, _ = moment
+        _, minute, earliest, latest, newest_slot, *_ = moment
         if self._minute_of_time == minute:
             earliest, latest = 0, ANY_TIME
         return earliest, latest, ANY_SLOT if self._minute_of_slot == minute else newest_slot
@@ -232,6 +266,11 @@ class PythonStream:
             "timestamp": moment.received.decode(),
         }
         return json.dumps(message, ensure_ascii=False, separators=(",", ":"))
+
+
+def _follower(dialect: Dialect, following: Following) -> Follower:
+    assert isinstance(following.gatherer, PythonGatherer)
+    return Follower(following.gatherer, following.handle, following.network, dialect.cores)
 
 
 def _ids_used(data: bytes, begin: int, end: int) -> int:

@@ -58,7 +58,9 @@ AHEAD = (VIOLATION, 9, SLOT_AHEAD, 1)
 
 class TestMoment:
     def test_bounds(self) -> None:
-        assert moment() == Moment(RECEIVED, int(NOW // 60), TIME - DAY, TIME + DAY, SLOT + 10)
+        assert moment() == Moment(
+            RECEIVED, int(NOW // 60), TIME - DAY, TIME + DAY, SLOT + 10, 0, COMMON_ERA + TIME
+        )
 
     def test_slots_begin_with_the_common_era(self) -> None:
         era = COMMON_ERA / 1_000_000
