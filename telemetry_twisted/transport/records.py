@@ -13,6 +13,8 @@ record                direction       body
 ``GONE``              child to hub    JSON ``{connection, kind, reason}``: every connection's end
 ``FACTS``             child to hub    see :class:`Facts`
 ``COUNTS``            child to hub    JSON, every second, see :ref:`below <counts>`
+``OBSERVATIONS``      child to hub    what was found by following chains of events, see
+                                      :mod:`telemetry_twisted.jip3.observations`
 ``STATE``             child to hub    JSON ``{handle: {cores, best, finalized, synced}}`` of nodes
                                       of which something changed: the core count, null while it is
                                       unknown, and what changed
@@ -54,9 +56,9 @@ record                direction       body
 ====================  ==============  ==========================================================
 
 Each is a little-endian ``u32`` length of what follows, one byte of kind, and the body.
-The store is also given ``CHUNK``, ``FACTS``, ``COUNTS``, ``STATE`` and ``FAULTS`` as they come, and
-``DRAIN``. What it is given is numbered by its order, from 1 for the first record of a server's
-life, but for ``SETTINGS``, ``RESUME``, ``CHUNK`` and ``DRAIN``.
+The store is also given ``CHUNK``, ``FACTS``, ``COUNTS``, ``OBSERVATIONS``, ``STATE`` and ``FAULTS``
+as they come, and ``DRAIN``. What it is given is numbered by its order, from 1 for the first record
+of a server's life, but for ``SETTINGS``, ``RESUME``, ``CHUNK`` and ``DRAIN``.
 A *handle* is the small integer that stands for a connected node on the links.
 
 .. _counts:
@@ -121,7 +123,8 @@ from .reading import ChunkData
     ACTIVITY,
     RESUME,
     AUDIENCE,
-) = range(23)
+    OBSERVATIONS,
+) = range(24)
 
 PREFIX = struct.Struct("<IB")
 _CHUNK = struct.Struct("<QQQHHI")

@@ -19,6 +19,7 @@ from telemetry_twisted.errors import InternalErrors
 from telemetry_twisted.interfaces import IServerReactor
 from telemetry_twisted.jip3.encoder import encode_event, frame
 from telemetry_twisted.jip3.moment import COMMON_ERA
+from telemetry_twisted.jip3.observations import Observations
 from telemetry_twisted.jip3.table import TABLE
 from telemetry_twisted.store.database.interface import Database
 from telemetry_twisted.store.database.opening import open_database
@@ -73,6 +74,11 @@ CORES = 2
 ZERO = "0x" + 64 * "0"
 
 
+def genesis(network: int) -> str:
+    """The genesis hash of a network."""
+    return f"0x{network:064x}"
+
+
 def _body(record: bytes) -> bytes:
     return record[records.PREFIX.size :]
 
@@ -101,6 +107,7 @@ class Feed:
             "implementation_version": "0.1",
             "gp_version": "0.7.1",
             "flags": 0,
+            "genesis": genesis(0),
         }
         self._json(
             records.NODE_CONNECTED,
@@ -145,6 +152,12 @@ class Feed:
         content = frame(encode_event(event, time, fields, cores=CORES))
         received = round(at * 1_000_000)
         self.take(records.FACTS, _body(records.Facts(received, ((handle, content),)).encode()))
+
+    def observed(self, at: float = NOW, **found: Any) -> None:
+        """What was found by following chains in the second before ``at``: the fields of
+        :class:`Observations`."""
+        ended = round(at * 1_000_000)
+        self.take(records.OBSERVATIONS, Observations(ended - 1_000_000, ended, **found).encode())
 
     def state(self, handle: int, **state: object) -> None:
         """What the hub was told of a node within a second."""

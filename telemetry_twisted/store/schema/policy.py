@@ -30,3 +30,14 @@ class Policy:
     raw_bytes: int = 4 << 30
     queue_events: int = 200_000
     queue_bytes: int = 128 << 20
+
+    @property
+    def sums(self) -> Mapping[int, int]:
+        """For how long what is observed of single nodes, cores and services is kept, by width of
+        bucket: each as long as ``counts`` of the next narrower ones, and no less than it takes
+        until they are part of wider ones."""
+        return {
+            60: max(self.counts[10], DAY // 2),
+            HOUR: max(self.counts[60], 2 * DAY),
+            DAY: self.counts[HOUR],
+        }

@@ -67,6 +67,8 @@ class Table:
     def conflict(self) -> str:
         """The ``ON CONFLICT`` clause that replaces a row, the same in both databases."""
         replaced = [column for column in self.written if column not in self.key]
+        if not replaced:
+            return f"ON CONFLICT ({', '.join(self.key)}) DO NOTHING"
         action = ", ".join(f"{column} = {self._replacement(column)}" for column in replaced)
         condition = f" WHERE NOT ({self.unless})" if self.unless else ""
         return f"ON CONFLICT ({', '.join(self.key)}) DO UPDATE SET {action}{condition}"

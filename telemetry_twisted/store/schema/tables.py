@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from .counted import counted
 from .raw_tables import RAW_BATCHES, RAW_CHUNKS, RAW_POSTINGS
+from .sum_tables import SUM_TABLES
 from .table import AUTOMATIC, BLOB, INTEGER, TEXT, Table
 
 NO_NODE = 0
@@ -268,6 +269,7 @@ TABLES = (
     GAPS,
     *LOSSES.values(),
     RAW_SHARE,
+    *SUM_TABLES,
     RAW_BATCHES,
     RAW_CHUNKS,
     RAW_POSTINGS,

@@ -6,6 +6,15 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from telemetry_twisted.jip3.observations import Observations
+from telemetry_twisted.store.schema.sum_tables import (
+    MINUTE,
+    NETWORK_SUMS,
+    OF_CORES,
+    OF_NODES,
+    OF_SERVICES,
+    SUMS_OPEN,
+)
 from telemetry_twisted.store.schema.tables import (
     CONNECTIONS,
     COUNTS,
@@ -22,7 +31,7 @@ from telemetry_twisted.store.schema.tables import (
 )
 from telemetry_twisted.transport import records
 
-from . import rows
+from . import rows, sum_rows
 from .changes import Changes
 from .counts import Buckets, Counts
 from .facts import Facts
@@ -32,6 +41,7 @@ from .losses import Gap, Losses
 from .presence import Presence
 from .rows import Section
 from .share import Share
+from .sums import OpenBuckets, Sums
 
 MOST_GAPS = 1000
 """Gaps that wait to be written."""
@@ -50,6 +60,7 @@ class Collected:
         self.presence = Presence(lost)
         self.facts = Facts(lost, lines)
         self.share: Buckets[None, Share] = Buckets(SHARE_SECONDS, Share)
+        self.sums = Sums(lost)
         self._counts = Counts(COUNTS, lost)
         self._faults = {width: Faults(width) for width in FAULTS}
         self._losses = {width: Losses(width) for width in LOSSES}
@@ -77,7 +88,17 @@ class Collected:
             ),
             Section(self._gaps, GAPS, rows.gap_row),
             Section(self.share, RAW_SHARE, rows.share_row),
+            *self._sections_of_sums(),
         )
+
+    def _sections_of_sums(self) -> Iterator[Section]:
+        sums = self.sums
+        for width, table in NETWORK_SUMS.items():
+            yield Section(sums.networks[width], table, sum_rows.network_sums_row)
+        yield Section(sums.nodes, OF_NODES.tables[MINUTE], sum_rows.node_sums_row)
+        yield Section(sums.cores, OF_CORES.tables[MINUTE], sum_rows.core_sums_row)
+        yield Section(sums.services, OF_SERVICES.tables[MINUTE], sum_rows.service_sums_row)
+        yield Section(OpenBuckets(sums.by_kind), SUMS_OPEN, sum_rows.open_row)
 
     def take(self, kind: int, body: bytes | memoryview, now: float) -> None:
         """Take a record that came at ``now``; kinds that history does not keep are passed over."""
@@ -85,6 +106,8 @@ class Collected:
             self._take_facts(records.Facts.decode(body))
         elif kind == records.COUNTS:
             self._take_counts(records.decode_json(body))
+        elif kind == records.OBSERVATIONS:
+            self.sums.take(Observations.decode(body), self.presence.origin)
         elif kind == records.STATE:
             self.presence.learn_cores(records.decode_json(body))
         elif kind == records.FAULTS:
@@ -139,6 +162,7 @@ class Collected:
     def fold(self) -> None:
         """Have all that came in ``sections``."""
         self._counts.fold()
+        self.sums.fold()
         self.facts.fold()
 
     def settle(self, now: float) -> None:

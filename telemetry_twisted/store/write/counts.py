@@ -120,6 +120,17 @@ class Buckets(Generic[K, V]):
     def __len__(self) -> int:
         return len(self._open)
 
+    def waiting(self) -> set[Place]:
+        """The buckets of which something is not written."""
+        return {place for place, _ in self._dirty} | self._taken
+
+    def settled(self, stretch: int) -> int | None:
+        """Before which time nothing changes any more of the buckets of a stretch; None if nothing
+        does at all."""
+        if stretch == self._stretch:
+            return self._floor
+        return min((bucket for of, bucket in self._open if of == stretch), default=None)
+
     def take(self) -> list[tuple[Place, K, V]]:
         """What has changed since it was last taken: the bucket, the key and the whole value."""
         taken = [(place, key, self._open[place][key]) for place, key in self._dirty]
@@ -142,7 +153,7 @@ class Buckets(Generic[K, V]):
 
         Only buckets of which nothing is in the database, or may be, are merged with others.
         """
-        waiting = {place for place, _ in self._dirty} | self._taken
+        waiting = self.waiting()
         for place in sorted(self._open):
             stretch, bucket = place
             present = stretch == self._stretch

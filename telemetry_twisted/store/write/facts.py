@@ -64,12 +64,14 @@ class Origin:
     """Whose messages come under a handle of the link: the node, and how its messages are laid out.
 
     ``cores`` is None where the node did not tell; the length of what was decoded then does.
+    ``genesis`` is the hash that tells its network.
     ``reasons`` says where those of failures stand.
     """
 
     node_id: str
     cores: int | None
     version: int
+    genesis: str = ""
     reasons: Mapping[int, ReasonPlace] = field(init=False, eq=False, repr=False)
 
     @reasons.default

@@ -5,6 +5,7 @@ from __future__ import annotations
 from attrs import frozen
 
 from telemetry_twisted.store.schema.policy import DAY, Policy
+from telemetry_twisted.store.schema.sum_tables import KINDS, NETWORK_SUMS, SUMS_OPEN
 from telemetry_twisted.store.schema.table import Table
 from telemetry_twisted.store.schema.tables import (
     CONNECTIONS,
@@ -48,6 +49,7 @@ def limits(policy: Policy) -> list[Limit]:
     """How much of each table is kept that is bounded by time."""
     # Windows are made from slots for as long as these may change.
     slots = max(policy.slots, LATE_SECONDS + max(SPREAD_WIDTHS))
+    sums = policy.sums
     second = 1_000_000
     return [
         *(
@@ -55,6 +57,13 @@ def limits(policy: Policy) -> list[Limit]:
             for tables in COUNTED
             for width, kept in policy.counts.items()
         ),
+        *(Limit(table, "bucket", policy.counts[width]) for width, table in NETWORK_SUMS.items()),
+        *(
+            Limit(table, "bucket", sums[width])
+            for kind in KINDS
+            for width, table in kind.tables.items()
+        ),
+        Limit(SUMS_OPEN, "bucket", max(sums.values())),
         Limit(STATES, "bucket", policy.states),
         Limit(RAW_SHARE, "bucket", policy.states),
         Limit(FAILURES[60], "bucket", policy.slots),

@@ -14,12 +14,14 @@ from telemetry_twisted.store import reports
 from telemetry_twisted.store.database.interface import Database, Transaction
 from telemetry_twisted.store.histogram import Histogram
 from telemetry_twisted.store.schema.policy import DAY, Policy
+from telemetry_twisted.store.schema.sum_tables import KINDS, WIDER
 from telemetry_twisted.store.schema.table import marks
 from telemetry_twisted.store.schema.tables import CONNECTIONS, LATEST, NODES, SLOTS, SPREADS
 
 from .closing import close_runs
 from .limits import SPREAD_WIDTHS, Limit, first_window, limits
 from .spread import OPEN_SECONDS
+from .widening import Settled, widen
 
 DEAD_SECONDS = 120
 """A run that wrote nothing for so long has been killed: a living one writes every few seconds."""
@@ -37,6 +39,9 @@ BATCHES_AT_ONCE = 20
 
 MOST_NODES = 100_000
 """Nodes that are kept: of more, those that have been gone for longest are forgotten."""
+
+MOST_NETWORKS = 1000
+"""Networks that are kept: of more, those that have not been heard of for longest are forgotten."""
 
 MOST_RUNS = 10_000
 """Runs that are kept."""
@@ -61,14 +66,19 @@ class Maintenance:
         self._due: deque[Step] = deque()
         self._with_reports = 0
 
-    async def step(self, now: float, own_run: int) -> bool:
+    async def step(
+        self, now: float, own_run: int, settled: Callable[[int], Settled] | None = None
+    ) -> bool:
         """Do a little of what is due; return whether the round is over.
 
         :param now: in seconds of Unix time.
         :param own_run: the run of this server, which is alive.
+        :param settled: tells what this process changes no more of a kind of sums, by its number.
         """
         if not self._due:
             self._due.extend(self._round(int(now), own_run))
+            if settled is not None:
+                self._due.extend(_widening(int(now), settled))
         if not await self._database.transact(self._due[0]):
             self._due.popleft()
         return not self._due
@@ -83,6 +93,7 @@ class Maintenance:
             yield partial(_delete_step, limit=limit, now=now)
         longest = max((policy.yearly, policy.states, policy.slots, *policy.counts.values()))
         yield partial(_forget_nodes, now=micros, gone=micros - longest * 1_000_000)
+        yield partial(_forget_networks, seen=micros - longest * 1_000_000)
         yield partial(_forget_runs, ended=micros - longest * 1_000_000)
         yield partial(
             trim_raw,
@@ -99,6 +110,14 @@ class Maintenance:
             yield partial(
                 _let_go_of_reports, begin=day * 1_000_000, end=min(day + DAY, end) * 1_000_000
             )
+
+
+def _widening(now: int, settled: Callable[[int], Settled]) -> Iterator[Step]:
+    """Buckets of observations that change no more become part of wider ones."""
+    for kind in KINDS:
+        known = settled(kind.number)
+        for width in WIDER:
+            yield partial(widen, kind=kind, width=width, settled=known, now=now)
 
 
 def _delete_step(transaction: Transaction, limit: Limit, now: int) -> bool:
@@ -147,6 +166,17 @@ def _forget_nodes(transaction: Transaction, now: int, gone: int) -> bool:
     for table in (LATEST, CONNECTIONS, NODES):
         transaction.execute(f"DELETE FROM {table.name} WHERE node IN ({marks(found)})", found)
     return True
+
+
+def _forget_networks(transaction: Transaction, seen: int) -> None:
+    """Delete networks that have not been seen since ``seen``, and of too many those that have not
+    been for longest. The newest stays, for SQLite would give its number to another."""
+    transaction.execute(
+        "DELETE FROM networks WHERE network < (SELECT max(network) FROM networks) AND "
+        "(last_seen < ? OR network NOT IN "
+        "(SELECT network FROM networks ORDER BY last_seen DESC, network LIMIT ?))",
+        (seen, MOST_NETWORKS),
+    )
 
 
 def _forget_runs(transaction: Transaction, ended: int) -> None:

@@ -34,6 +34,7 @@ from .raw import RawQueue, Waiting
 from .rows import Keys, Section
 from .share import Share
 from .transactions import Begun, Commit, RawCommit
+from .widening import Settled
 
 ROW = "row of history"
 """The place of mistakes with single rows (:class:`.InternalErrors`)."""
@@ -221,6 +222,12 @@ class Pending:
     def settle(self, now: float) -> None:
         """Let go of what is written and changes no more at ``now``."""
         self._collected.settle(now)
+
+    def settled(self, kind: int, keys: Keys) -> Settled:
+        """What changes no more of what is observed, of a kind of sums by its number."""
+        buckets = self._collected.sums.by_kind[kind]
+        runs = {run: buckets.settled(stretch) for stretch, run in enumerate(keys.runs)}
+        return Settled(keys.server, runs)
 
     def _rows(self, section: Section, items: list[Any], keys: Keys) -> list[Row]:
         """The rows of what was taken; what cannot be made a row of is left out and counted."""

@@ -88,7 +88,9 @@ class Presence:
         before = self._connected.get(handle)
         if before is not None and before[1] != connection:
             self._end(handle, connection.started, END_LOST)
-        self._origins[handle] = Origin(connection.node_id, node.cores, node.version)
+        self._origins[handle] = Origin(
+            connection.node_id, node.cores, node.version, clean(node.info.get("genesis", ""))
+        )
         self._connected[handle] = node, connection
         self._change(node, connection)
 

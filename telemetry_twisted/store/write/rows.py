@@ -1,7 +1,8 @@
 """How what is gathered becomes rows of the tables.
 
-In the column ``node`` such rows have the ID of a node; :func:`numbered` puts its number there, in
-the transaction that writes them. They hold nothing that changes afterwards.
+In the column ``node`` such rows have the ID of a node, in ``network`` a genesis hash;
+:func:`numbered` puts their numbers there, in the transaction that writes them. They hold nothing
+that changes afterwards.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from .losses import Gap, Loss
 from .presence import Connection, Node
 from .share import Share
 from .spread import Reports, Slot
+from .sum_values import ByNode
 from .text import clean
 
 
@@ -53,37 +55,64 @@ class Section:
     row: Callable[[Any, Keys], Row]
 
 
+@frozen
+class Numbers:
+    """The numbers that the database has given: by node ID, the empty one among them, and by genesis
+    hash."""
+
+    nodes: Mapping[str, int]
+    networks: Mapping[str, int]
+
+
 def node_ids(rows: Iterable[tuple[Table, Sequence[Row]]]) -> set[str]:
     """The IDs of all nodes in rows by table, but for the empty one."""
     found: set[str] = set()
     for table, made in rows:
-        column = _node_column(table)
-        if column is not None:
+        if (column := _column(table, "node")) is not None:
             found.update(str(row[column]) for row in made)
-        elif table is SLOTS:
-            found.update(node for row in made for node, _ in _reports(row).by_node)
+        if (column := _packed_column(table)) is not None:
+            found.update(node for row in made for node, _ in _by_node(row, column).by_node)
     return found - {""}
 
 
-def numbered(table: Table, rows: Sequence[Row], numbers: Mapping[str, int]) -> Sequence[Row]:
-    """``rows`` with the numbers of their nodes, the empty ID among them."""
-    column = _node_column(table)
-    if column is not None:
-        return [(*row[:column], numbers[str(row[column])], *row[column + 1 :]) for row in rows]
-    if table is SLOTS:
-        return [(*row[:-1], _reports(row).pack(numbers)) for row in rows]
+def genesis_hashes(rows: Iterable[tuple[Table, Sequence[Row]]]) -> set[str]:
+    """The genesis hashes of all networks in rows by table."""
+    found: set[str] = set()
+    for table, made in rows:
+        if (column := _column(table, "network")) is not None:
+            found.update(str(row[column]) for row in made)
+    return found
+
+
+def numbered(table: Table, rows: Sequence[Row], numbers: Numbers) -> Sequence[Row]:
+    """``rows`` with the numbers of their nodes and networks."""
+    for name, given in (("node", numbers.nodes), ("network", numbers.networks)):
+        if (column := _column(table, name)) is not None:
+            rows = [(*row[:column], given[str(row[column])], *row[column + 1 :]) for row in rows]
+    if (column := _packed_column(table)) is not None:
+        rows = [
+            (*row[:column], _by_node(row, column).pack(numbers.nodes), *row[column + 1 :])
+            for row in rows
+        ]
     return rows
 
 
-def _node_column(table: Table) -> int | None:
+def _column(table: Table, name: str) -> int | None:
     written = table.written
-    return written.index("node") if "node" in written else None
+    return written.index(name) if name in written else None
 
 
-def _reports(row: Row) -> Reports:
-    reports = row[-1]
-    assert isinstance(reports, Reports)
-    return reports
+def _packed_column(table: Table) -> int | None:
+    """Which column of rows of ``table`` is packed by the numbers of nodes, if one is."""
+    if table is SLOTS:
+        return _column(table, "reports")
+    return _column(table, "guarantors")
+
+
+def _by_node(row: Row, column: int) -> Reports | ByNode:
+    told = row[column]
+    assert isinstance(told, (Reports, ByNode))
+    return told
 
 
 def node_row(item: tuple[str, Node], _: Keys) -> Row:

@@ -7,13 +7,14 @@ after that is what holds.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import TypeVar
 
 from attrs import frozen
 
 from telemetry_twisted.store.database.interface import DatabaseError, DatabaseReplaced, Transaction
 from telemetry_twisted.store.schema.raw_tables import RAW_BATCHES, RAW_CHUNKS, RAW_POSTINGS
+from telemetry_twisted.store.schema.sum_tables import NETWORKS
 from telemetry_twisted.store.schema.table import Row, Table, marks
 from telemetry_twisted.store.schema.tables import NO_NODE, NODES, RUNS
 
@@ -22,7 +23,7 @@ from .closing import close_runs
 from .limits import LATE_SECONDS
 from .presence import END_LOST
 from .raw import Batch, Waiting, make_batch
-from .rows import Keys, node_ids, numbered
+from .rows import Keys, Numbers, genesis_hashes, node_ids, numbered
 from .spread import OPEN_SECONDS, Slot, reporters, unpack_slot
 
 T = TypeVar("T")
@@ -160,7 +161,10 @@ def write_commit(
     for table, rows in commit.rows:
         if table is NODES:
             upsert(table, rows)
-    numbers = _numbers(transaction, node_ids(commit.rows), now)
+    numbers = Numbers(
+        _numbers(transaction, node_ids(commit.rows), now),
+        number_networks(transaction, genesis_hashes(commit.rows), now),
+    )
     for table, rows in commit.rows:
         if table is not NODES:
             upsert(table, numbered(table, rows, numbers))
@@ -212,6 +216,22 @@ def number_nodes(transaction: Transaction, wanted: Iterable[str], now: int) -> d
                 [value for node_id in new for value in (node_id, now, now)],
             )
             numbers.update(_numbers_of(transaction, new))
+    return numbers
+
+
+def number_networks(transaction: Transaction, wanted: Collection[str], now: int) -> dict[str, int]:
+    """The number of each network by its genesis hash, given to it at ``now`` (microseconds) if it
+    has none yet; it was seen then."""
+    if not wanted:
+        return {}
+    transaction.upsert(NETWORKS, [(genesis, now, now) for genesis in sorted(wanted)])
+    numbers: dict[str, int] = {}
+    for some in _in_pieces(sorted(wanted)):
+        numbers.update(
+            transaction.query(
+                f"{NETWORKS.select('genesis', 'network')} WHERE genesis IN ({marks(some)})", some
+            )
+        )
     return numbers
 
 

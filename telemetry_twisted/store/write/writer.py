@@ -203,7 +203,8 @@ class Writer:
         elif self._pending.raw_events >= (1 if self._raw_due else RAW_EVENTS_AT_ONCE):
             await self._write_raw()
         elif now >= self._next_maintenance and not self._stopping:
-            if await self._maintenance.step(self._time(), self._runs[0]):
+            settled = partial(self._pending.settled, keys=self._keys())
+            if await self._maintenance.step(self._time(), self._runs[0], settled):
                 self._next_maintenance = now + MAINTENANCE_SECONDS
         else:
             self._raw_due = False

@@ -39,6 +39,8 @@ FAILURES = {
     Answer.FULL: DatabaseFull("there is no room"),
 }
 WRITES = (Answer.WRITTEN, Answer.UNHEARD)
+MAINTENANCE = ("maintenance", "widening")
+"""The modules of what is done now and then."""
 
 
 @define(eq=False)
@@ -72,7 +74,7 @@ class AnsweringDatabase:
 
     async def transact(self, work: Callable[[Transaction], T]) -> T:
         assert self.asked is None, "one transaction at a time"
-        maintains = isinstance(work, partial) and work.func.__module__.endswith("maintenance")
+        maintains = isinstance(work, partial) and work.func.__module__.endswith(MAINTENANCE)
         if maintains or self.at_once:
             return self._run(work)
         self.asked = Asked(work, Deferred())

@@ -27,6 +27,8 @@ from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 
 from telemetry_twisted.errors import InternalErrors
+from telemetry_twisted.jip3.observations import Observations
+from telemetry_twisted.jip3.observed import LEAVES, NO_CORE, Cost
 from telemetry_twisted.store.packed import add_up
 from telemetry_twisted.store.schema.policy import Policy
 from telemetry_twisted.store.write.listener import Listener
@@ -34,13 +36,17 @@ from telemetry_twisted.store.write.presence import END_LOST
 from telemetry_twisted.store.write.transactions import write_commit
 from telemetry_twisted.store.write.writer import COMMIT_SECONDS, LONGEST_DELAY, Writer
 from telemetry_twisted.transport import records
-from tests.store.conftest import NOW, Feed
+from tests.store.conftest import NOW, Feed, genesis
 
 from .answers import Answer, AnsweringDatabase, empty_database
+from .sums_truth import Told, add_observations, clocks_in, sums_in
 
 HANDLES = st.integers(1, 4)
 SLOTS = st.integers(100, 103)
-COMING = ("connect", "leave", "count", "report", "report", "fail", "fault", "share", "chunk")
+COMING = (
+    *("connect", "leave", "count", "report", "report", "fail", "fault", "share", "chunk"),
+    *("observe", "observe"),
+)
 BLOCKS = st.sampled_from(["a", "b"])
 
 
@@ -57,6 +63,8 @@ class Truth:
     shares: Counter[str] = field(factory=Counter)
     dropped: Counter[str] = field(factory=Counter)
     gaps: dict[int, int] = field(factory=dict)
+    sums: Told = field(factory=Counter)
+    clocks: dict[str, tuple[int, int]] = field(factory=dict)
 
     def node_at(self, handle: int) -> str:
         """Whose handle it is; handles stay with their nodes here."""
@@ -80,6 +88,14 @@ class Truth:
         if kind == records.FACTS:
             for handle, content in records.Facts.decode(body).messages:
                 self._fact(self.node_at(handle), content)
+            return
+        if kind == records.OBSERVATIONS:
+            observed = Observations.decode(body)
+            add_observations(self.sums, observed, lambda h: (self.node_at(h), genesis(h % 2)))
+            for handle, least, greatest in observed.clocks:
+                before = self.clocks.get(self.node_at(handle), (least, greatest))
+                bounds = min(before[0], least), max(before[1], greatest)
+                self.clocks[self.node_at(handle)] = bounds
             return
         value = ujson.loads(body)
         if kind == records.NODE_CONNECTED:
@@ -141,6 +157,11 @@ def stored(connection: sqlite3.Connection) -> Truth:
     for name in ("seen", "offered", "dropped"):
         ((total,),) = ask(f"SELECT sum({name}) FROM raw_share")
         truth.shares[name] += total or 0
+
+    def rows(sql: str) -> list[tuple[Any, ...]]:
+        return ask(sql).fetchall()
+
+    truth.sums, truth.clocks = sums_in(rows), clocks_in(rows)
     return truth
 
 
@@ -151,6 +172,26 @@ def slots_of(connection: sqlite3.Connection) -> dict[int, dict[str, int]]:
     assert len(found) == len(rows)
     assert all(sum(found[slot].values()) == nodes for slot, nodes, _ in rows)
     return found
+
+
+def observation(handle: int, number: int) -> dict[str, Any]:
+    """Something of each kind that is observed of a node, as :class:`Observations` has it."""
+    leaves = {phase: range(1, len(names) + 1) for phase, names in LEAVES.items()}
+    return {
+        "networks": (bytes.fromhex(genesis(handle % 2)[2:]),),
+        "outcomes": ((handle, 90, number % 4, 5, 2), (handle, 43, number % 4, NO_CORE, 1)),
+        "latencies": (
+            (handle, 16, 5, number, 3, 3000),
+            (handle, 6, NO_CORE, number, 1, number),
+        ),
+        "cores": ((handle, 105, 5, 1), (handle, 94, number, 2)),
+        "costs": tuple(
+            Cost(0, phase, number, NO_CORE if phase == 2 else 5, 1, tuple(sums))
+            for phase, sums in leaves.items()
+        ),
+        "clocks": ((handle, -number, number * 2),),
+        "withheld": ((handle, 1, 1),),
+    }
 
 
 class HubLink(Listener):
@@ -262,10 +303,12 @@ class ExactlyOnce(RuleBasedStateMachine):
                 feed.gone(handle, self._stamp())
                 del self.connected[handle]
             if what != "leave":
-                feed.connect(handle, self._stamp())
+                feed.connect(handle, self._stamp(), genesis=genesis(handle % 2))
                 self.connected[handle] = ujson.loads(self.log[-1][1])
         elif what == "count":
             feed.counts({handle: {10: 1, 11: slot}}, now)
+        elif what == "observe":
+            feed.observed(now, **observation(handle, slot))
         elif what == "report":
             feed.fact(handle, "BestBlockChanged", now, slot=slot, hash="0x" + 64 * block)
         elif what == "fail":
@@ -281,7 +324,7 @@ class ExactlyOnce(RuleBasedStateMachine):
             del self.connected[handle]
         else:
             unlogged = Feed(lambda _, body: self.connected.update({handle: ujson.loads(body)}))
-            unlogged.connect(handle, self._stamp())
+            unlogged.connect(handle, self._stamp(), genesis=genesis(handle % 2))
         gap = {"began": began, "ended": int(self._stamp() * 1_000_000), "lost": {"records": 5}}
         nodes = list(self.connected.values())
         # The gap has a number of its own: with it, all before ``first`` is taken.
@@ -318,7 +361,7 @@ class ExactlyOnce(RuleBasedStateMachine):
         asked = self.database.asked
         return asked is not None and getattr(asked.work, "func", None) is write_commit
 
-    @rule(seconds=st.sampled_from([0.1, COMMIT_SECONDS, 20]))
+    @rule(seconds=st.sampled_from([0.1, COMMIT_SECONDS, 20, 90]))
     def time_goes_on(self, seconds: float) -> None:
         self.clock.advance(seconds)
 
@@ -359,6 +402,8 @@ class ExactlyOnce(RuleBasedStateMachine):
         assert found.dropped == expected.dropped
         assert found.gaps == expected.gaps
         assert found.shares == expected.shares
+        assert found.sums == expected.sums
+        assert found.clocks == expected.clocks
         assert slots_of(self.connection) == {
             slot: Counter(by_node.values()) for slot, by_node in expected.slots.items()
         }
