@@ -12,7 +12,7 @@ cdef extern from "<sys/socket.h>" nogil:
 cdef extern from "<sys/epoll.h>" nogil:
     enum:
         EPOLL_CLOEXEC, EPOLL_CTL_ADD, EPOLL_CTL_MOD, EPOLL_CTL_DEL,
-        EPOLLIN, EPOLLRDHUP, EPOLLET
+        EPOLLIN, EPOLLPRI, EPOLLRDHUP, EPOLLET
     ctypedef union epoll_data_t:
         void* ptr
         int fd

@@ -20,8 +20,8 @@ from libc.string cimport memcpy
 
 from telemetry_twisted.ingestion._chunks cimport ChunkWriter
 from telemetry_twisted.ingestion._epoll cimport (
-    EPOLL_CLOEXEC, EPOLL_CTL_ADD, EPOLL_CTL_DEL, EPOLL_CTL_MOD, EPOLLET, EPOLLIN, EPOLLRDHUP,
-    MSG_DONTWAIT, MSG_NOSIGNAL, close, epoll_create1, epoll_ctl, epoll_event, epoll_wait, recv, send,
+    EPOLL_CLOEXEC, EPOLL_CTL_ADD, EPOLL_CTL_DEL, EPOLL_CTL_MOD, EPOLLET, EPOLLIN, EPOLLPRI,
+    EPOLLRDHUP, MSG_DONTWAIT, MSG_NOSIGNAL, close, epoll_create1, epoll_ctl, epoll_event, epoll_wait, recv, send,
 )
 from telemetry_twisted.jip3._kernel cimport (
     LENGTH_BYTES, Buffer, Buffers, Counted, Frames, Stream, append, faults_of, read_from,
@@ -59,7 +59,7 @@ include "_telling.pxi"
 cdef int control(int epoll, int operation, Connection connection) noexcept:
     """``epoll_ctl`` for the socket of ``connection``; negative if it fails (``errno``)."""
     cdef epoll_event event
-    event.events = EPOLLIN | EPOLLRDHUP | EPOLLET
+    event.events = EPOLLIN | EPOLLPRI | EPOLLRDHUP | EPOLLET
     event.data.ptr = <void*> connection
     return epoll_ctl(epoll, operation, connection.descriptor, &event)
 
@@ -221,7 +221,8 @@ cdef class NodePool:
         if size > 0:
             connection.heard = now
             begun = connection.begun.size
-            # Where the end has been seen already, nothing else will tell of it.
+            # Where the end has been seen already, nothing else will tell of it, nor of what is
+            # behind an urgent mark of TCP's, where a read stops.
             connection.again = size == READ_BYTES or ready.events & ~<uint32_t> EPOLLIN
             if not self._take(connection, size, now):
                 connection.ended = NO_MEMORY

@@ -195,11 +195,15 @@ class NodeProtocol(Protocol):
         """Have the socket read by ``pool`` from now on."""
         rest = self._held.take()
         try:
-            pool.join(self, self._transport.fileno(), source, rest, self._rate_limit)
+            pool.join(self, source, rest, self._rate_limit)
         except OSError:
             self.failed(Failure())
         else:
             self._pooled = True
+
+    def fileno(self) -> int:
+        """Implements :meth:`.Pooled.fileno`."""
+        return self._transport.fileno()
 
     def reading_ended(self, why: Exception | None) -> None:
         """Implements :meth:`.Pooled.reading_ended`."""

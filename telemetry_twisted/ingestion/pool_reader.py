@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import fcntl
+import select
+import sys
+import termios
 from typing import Protocol
 
 from twisted.internet.interfaces import IDelayedCall, IReadDescriptor
@@ -23,6 +27,9 @@ class Pooled(Protocol):
     """A connection whose socket the pool reads, with the number that it has in this process."""
 
     connection: int
+
+    def fileno(self) -> int:
+        """The descriptor of its socket."""
 
     def reading_ended(self, why: Exception | None) -> None:
         """It is in the pool no more (:class:`.pool.Ended`)."""
@@ -60,8 +67,8 @@ class PoolReader:
         self._resting: IDelayedCall | None = None
         self.go_on()
 
-    def join(self, member: Pooled, descriptor: int, source: Source, rest: bytes, rate: int) -> None:
-        """Have the pool read from ``member``, whose socket is ``descriptor``.
+    def join(self, member: Pooled, source: Source, rest: bytes, rate: int) -> None:
+        """Have the pool read from ``member``.
 
         The other parameters are those of :meth:`.pool.NodePool.add`.
 
@@ -69,7 +76,7 @@ class PoolReader:
         """
         self._pool.add(
             member.connection,
-            descriptor,
+            member.fileno(),
             source.stream,
             source.handle,
             rest,
@@ -89,6 +96,21 @@ class PoolReader:
         if not self.reading or member.connection not in self._members:
             return 0.0
         return self._reactor.seconds() - self._pool.heard(member.connection)
+
+    def look_for_ends(self) -> None:
+        """While nodes are not read, let go of those that have left, and have said nothing more."""
+        if self.reading or self._stopped:
+            return
+        members = {member.fileno(): member for member in self._members.values()}
+        ends = select.poll()
+        for descriptor in members:
+            ends.register(descriptor, select.POLLRDHUP)
+        for descriptor, _ in ends.poll(0):
+            if not unread_bytes(descriptor):
+                member = members[descriptor]
+                self.leave(member)
+                with self._errors.kept_at(POOL):
+                    member.reading_ended(None)
 
     def rest(self, seconds: float) -> None:
         """Rest for so long between turns; with 0, read on at once."""
@@ -165,3 +187,9 @@ class PoolReader:
 
     def logPrefix(self) -> str:
         return "pool"
+
+
+def unread_bytes(descriptor: int) -> int:
+    """How many bytes have come to a socket and were not read."""
+    unread = fcntl.ioctl(descriptor, termios.FIONREAD, bytes(4))
+    return int.from_bytes(unread, sys.byteorder)

@@ -217,6 +217,8 @@ class IngestionProcess:
         self._tell_history([node.source for node in nodes if node.source is not None])
         self._pace.second_over(self._assembler.events)
         self._keep_pace()
+        if self._pool is not None:
+            self._pool.look_for_ends()
         usage = resource.getrusage(resource.RUSAGE_SELF)
         pulse = {
             "codec": self._codec.name,

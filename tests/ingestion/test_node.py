@@ -269,6 +269,11 @@ class Bench:
         self.gate.resumeProducing()
         read_pool(self.clock)
 
+    def look_for_ends(self) -> None:
+        """Do what is done once a second."""
+        if self.reader is not None:
+            self.reader.look_for_ends()
+
     def end_turn(self) -> None:
         self.clock.advance(0)
 
@@ -308,6 +313,36 @@ class NodeCases:
         bench.receive(hello())
         bench.clock.advance(100)
         assert not bench.transport.aborted
+
+    def test_one_that_leaves_while_the_gate_is_closed(self) -> None:
+        bench = self.bench()
+        bench.receive(hello())
+        bench.admit()
+        bench.receive(best_block(1))
+        bench.gate.pauseProducing()
+        bench.look_for_ends()
+        assert not bench.endings
+        bench.hang_up()
+        bench.look_for_ends()
+        assert bench.endings == [LEFT]
+        bench.look_for_ends()
+        bench.open_gate()
+        assert bench.endings == [LEFT]
+        bench.end_turn()
+        assert bench.collector.slots == [1]
+
+    def test_one_that_says_something_before_it_leaves_while_the_gate_is_closed(self) -> None:
+        bench = self.bench()
+        bench.receive(hello())
+        bench.admit()
+        bench.gate.pauseProducing()
+        bench.receive(best_block(1) + best_block(2)[:5])
+        bench.hang_up()
+        bench.look_for_ends()
+        bench.open_gate()
+        assert bench.endings == [LEFT]
+        bench.end_turn()
+        assert bench.collector.slots == [1]
 
     def test_information_that_cannot_be_decoded(self) -> None:
         bench = self.bench()

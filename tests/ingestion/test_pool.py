@@ -95,6 +95,13 @@ class Connection:
         return numbers, broken, False
 
 
+def tcp_pair() -> tuple[socket.socket, socket.socket]:
+    """Two sockets that are connected by TCP."""
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        one = socket.create_connection(listening.getsockname())
+        return one, listening.accept()[0]
+
+
 class PoolScene:
     """A pool with a writer, and what came out of it."""
 
@@ -110,9 +117,11 @@ class PoolScene:
         self.now = 0.0
         self.events = 0
 
-    def connect(self, rest: bytes = b"", rate: int = 0, spent: int = 0) -> Connection:
+    def connect(
+        self, rest: bytes = b"", rate: int = 0, spent: int = 0, tcp: bool = False
+    ) -> Connection:
         number = len(self.connections)
-        node_end, server_end = socket.socketpair()
+        node_end, server_end = tcp_pair() if tcp else socket.socketpair()
         node_end.setblocking(False)
         server_end.setblocking(False)
         stream = self.codec.open(
@@ -335,6 +344,23 @@ def test_the_end_of_a_stream_and_a_reset_are_told_apart(scene: PoolScene) -> Non
     assert (ended.came, reset.came) == ([1], [1])
     assert sorted(scene.pool.take_changed()) == [(0, 0), (1, 0)]
     assert scene.pool.take_changed() == []
+
+
+def test_what_is_behind_an_urgent_mark_is_read_at_once(scene: PoolScene) -> None:
+    """TCP's urgent byte is not one of the stream, but a read ends where it was."""
+    connection = scene.connect(tcp=True)
+    connection.node_end.send(best_block(1)[:20])
+    connection.node_end.send(b"!", socket.MSG_OOB)
+    connection.node_end.send(best_block(1)[20:] + best_block(2))
+    scene.turns()
+    assert connection.came == [1, 2]
+    connection.node_end.send(best_block(3) + b"!", socket.MSG_OOB)
+    scene.turns()
+    assert connection.came == [1, 2, 3]
+    assert not scene.readable
+    connection.node_end.close()
+    scene.turns()
+    assert connection.why == "NoneType"
 
 
 def test_one_that_floods_does_not_keep_others_waiting() -> None:

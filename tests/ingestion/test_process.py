@@ -179,6 +179,17 @@ class IngestionProcessTests(ProcessTestCase):
         self.tell(records.CHALLENGE, connection=99)
         self.assertEqual(self.seen(records.ACTIVITY), [])
 
+    def test_a_node_that_leaves_while_nothing_is_read_is_told_as_gone(self) -> None:
+        self.tell(records.PERMIT, count=1)
+        self.connect()
+        (node,) = self.reactor.adopted
+        send(self.reactor, node, hello())
+        self.tell(records.ADMIT, connection=1, handle=0, after_id=0)
+        self.process._gate.pauseProducing()
+        hang_up(self.reactor, node)
+        self.reactor.advance(REPORT_SECONDS)
+        self.assertEqual([gone["kind"] for gone in self.seen(records.GONE)], ["left"])
+
     def test_a_node_introduces_itself_is_dismissed_and_is_told_as_gone(self) -> None:
         self.tell(records.PERMIT, count=1)
         self.connect()

@@ -42,8 +42,12 @@ class Member:
 
     connection = 1
 
-    def __init__(self) -> None:
+    def __init__(self, connected: socket.socket) -> None:
         self.ended: list[Exception | None] = []
+        self._connected = connected
+
+    def fileno(self) -> int:
+        return self._connected.fileno()
 
     def reading_ended(self, why: Exception | None) -> None:
         self.ended.append(why)
@@ -98,13 +102,13 @@ class Scene:
         self.reader = PoolReader(pool, self.assembler, reactor, self.errors, unattended)
         self.node, self.server_end = socket.socketpair()
         self.server_end.setblocking(False)
-        self.member = Member()
+        self.member = Member(self.server_end)
         stream = codec.open(Dialect(NODE_ID, 2, fact_types=FACT_TYPES))
         ledger = FaultLedger(NODE_ID, FaultReports(self.link, self.reactor, self.errors))
         intake = Intake(writer, stream, 7, 0, 0, 0.0)
         source = Source(1, 7, stream, ledger, intake)
         self.assembler.add(source)
-        self.reader.join(self.member, self.server_end.fileno(), source, b"", 0)
+        self.reader.join(self.member, source, b"", 0)
         self.data = bytearray()
         self.records: list[tuple[int, bytes]] = []
 
