@@ -8,9 +8,10 @@ from .schedule import Event, Exchange
 
 
 def fetch_shard(context: Context, time: int, fails: str | None) -> Asked:
+    report = context.report()
     question = {
-        "guarantor": context.peer(),
-        "erasure_root": context.report().erasure_root,
+        "guarantor": context.guarantor(report),
+        "erasure_root": report.erasure_root,
         "shard": context.shard(),
     }
     return SHARD.ask(context.random, time, question, fails=fails)

@@ -21,6 +21,9 @@ SECOND = 1_000_000
 SLOT = 6 * SECOND
 """A slot, in microseconds."""
 
+ASSURED = 2 * SECOND
+"""Microseconds of a slot after which all nodes distribute assurances of the block before it."""
+
 EPOCH_SLOTS = 600
 """Slots in an epoch."""
 
@@ -82,6 +85,11 @@ class Blockchain:
     def author(self, slot: int) -> int:
         """The index of the node whose turn ``slot`` is."""
         return int.from_bytes(digest(self.seed, "author", slot)[:8], "little") % self.authors
+
+    def blocks(self, slot: int) -> list[Block]:
+        """The blocks of ``slot``: one as a rule."""
+        block = self.block(slot)
+        return [block] if block else []
 
     def head(self, slot: int) -> Block:
         """The newest block at or before ``slot``."""

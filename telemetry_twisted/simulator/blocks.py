@@ -9,30 +9,35 @@ from collections.abc import Sequence
 from random import Random
 
 from .blockchain import Block
+from .chains import FAILURE, SUCCESS, Chain
 from .requests import BLOCK, delay
 from .schedule import Event, Exchange
 
 
 def author(random: Random, time: int, block: Block, peers: Sequence[bytes]) -> Exchange:
     """Author ``block`` from ``time`` on, announce it to ``peers`` and make it the best one."""
-    authoring_id = yield Event(time, "Authoring", {"slot": block.slot, "parent": block.parent})
+    chain = Chain("Authoring", block=block.hash)
+    begins = {"slot": block.slot, "parent": block.parent}
+    authoring_id = yield Event(time, "Authoring", begins, chain)
     authoring = {"authoring_id": authoring_id}
     time = max(time + 1, block.ready)
-    yield Event(time, "Authored", {**authoring, "outline": block.outline})
+    yield Event(time, "Authored", {**authoring, "outline": block.outline}, chain)
     for peer in peers:
         time += delay(random, 500)
         yield _announced(time, block, peer, "Local")
     time += delay(random, 60_000)
-    yield _executed(time, authoring_id, block)
+    yield _executed(time, authoring_id, block, chain)
     yield _best(time + delay(random, 500), block)
 
 
 def fail_to_author(random: Random, time: int, slot: int, parent: bytes) -> Exchange:
     """Begin to author the block of ``slot`` and fail."""
-    authoring_id = yield Event(time, "Authoring", {"slot": slot, "parent": parent})
+    chain = Chain("Authoring")
+    authoring_id = yield Event(time, "Authoring", {"slot": slot, "parent": parent}, chain)
     reason = "no slot left to author in: the parent was executed too late"
     time += delay(random, 200_000)
-    yield Event(time, "AuthoringFailed", {"authoring_id": authoring_id, "reason": reason})
+    failed = {"authoring_id": authoring_id, "reason": reason}
+    yield Event(time, "AuthoringFailed", failed, chain, FAILURE)
 
 
 def import_block(
@@ -67,19 +72,20 @@ def import_block(
         step = (done - time) // (8 if attempt else 4)
         time += step
         importing = {"slot": block.slot, "outline": block.outline}
-        importing_id = yield Event(time, "Importing", importing)
+        chain = Chain("Importing", block=block.hash)
+        importing_id = yield Event(time, "Importing", importing, chain)
         time += step
         if attempt == "verification":
             failure = {"importing_id": importing_id, "reason": "parent state is not available yet"}
-            yield Event(time, "BlockVerificationFailed", failure)
+            yield Event(time, "BlockVerificationFailed", failure, chain, FAILURE)
             continue
-        yield Event(time, "BlockVerified", {"importing_id": importing_id})
+        yield Event(time, "BlockVerified", {"importing_id": importing_id}, chain)
         time += step
         if attempt == "execution":
             failure = {"authoring_or_importing_id": importing_id, "reason": "service ID collision"}
-            yield Event(time, "BlockExecutionFailed", failure)
+            yield Event(time, "BlockExecutionFailed", failure, chain, FAILURE)
             continue
-        yield _executed(done, importing_id, block)
+        yield _executed(done, importing_id, block, chain)
     time = done
     yield _best(time, block)
     for peer in peers:
@@ -104,9 +110,9 @@ def _announced(time: int, block: Block, peer: bytes, announcer: str) -> Event:
     return Event(time, "BlockAnnounced", fields)
 
 
-def _executed(time: int, block_id: int, block: Block) -> Event:
+def _executed(time: int, block_id: int, block: Block, chain: Chain) -> Event:
     fields = {"authoring_or_importing_id": block_id, "accumulate_costs": block.accumulated}
-    return Event(time, "BlockExecuted", fields)
+    return Event(time, "BlockExecuted", fields, chain, SUCCESS)
 
 
 def _best(time: int, block: Block) -> Event:

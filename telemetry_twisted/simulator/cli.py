@@ -22,6 +22,7 @@ from .network import Network
 from .options import make_parser
 from .progress import Progress
 from .summary import Summary
+from .telling import tell_account
 
 _SPARE_FILES = 64
 
@@ -61,9 +62,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
         flood=options.profile == "flood",
         reconnect=options.reconnect,
         times=options.times,
-        keeps_times=options.json,
+        keeps_times=options.json or options.account is not None,
+        keeps_records=options.account is not None,
     )
     summary = run(reactor, fleet)
+    if options.account is not None:
+        with options.account as file:
+            json.dump(tell_account(network, summary.tallies), file, separators=(",", ":"))
     if options.json:
         print(json.dumps(summary.as_json()))
     elif summary.connected:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from ipaddress import IPv4Address
 from itertools import count
 from random import Random
@@ -12,7 +12,7 @@ from attrs import define, field
 
 from .requests import FAILURES, delay
 from .schedule import Exchange
-from .work import Report
+from .work import Report, guarantors_of
 
 
 class Moment(NamedTuple):
@@ -20,8 +20,10 @@ class Moment(NamedTuple):
 
     ``time`` is its begin in microseconds, ``first_id`` the ID of its first event,
     ``assurance_id`` that of the node's last ``DistributingAssurance``; ``slot`` and ``epoch`` are
-    the time's own; ``head_slot`` and ``head`` tell of the newest block before this slot, its hash
-    as a little-endian number.
+    the time's own; ``head_slot`` and ``head`` tell of the newest block before this slot, ``anchor``
+    of the one that all nodes distribute assurances of by now: hashes, as little-endian numbers.
+    ``rotation`` says how often guarantors had moved on when the reports of the slot before were
+    made; nothing in the messages is in proportion to it.
     """
 
     time: int
@@ -31,6 +33,8 @@ class Moment(NamedTuple):
     epoch: int
     head_slot: int
     head: int
+    anchor: int
+    rotation: int
 
 
 @define
@@ -49,6 +53,11 @@ class Context:
     validators: int
     version: int
     _audits: Iterator[int] = field(factory=count, init=False)
+    _peer_ids: Mapping[int, bytes] = field(init=False)
+
+    @_peer_ids.default
+    def _by_index(self) -> Mapping[int, bytes]:
+        return dict(self.peers)
 
     def audit_id(self) -> int:
         """An ID for an audit; no event says that one begins, so it is that of an event before."""
@@ -62,6 +71,15 @@ class Context:
         """A report of the slot before."""
         return Report(self.seed, self.random.randrange(self.cores), self.moment.slot - 1)
 
+    def guarantors(self, report: Report) -> list[int]:
+        """The validators that made a report of the slot before, by index."""
+        return sorted(guarantors_of(report.core, self.moment.rotation, self.validators))
+
+    def guarantor(self, report: Report) -> bytes:
+        """The ID of one of them that is met."""
+        met = (self._peer_ids.get(index) for index in self.guarantors(report))
+        return next(filter(None, met))
+
     def shard(self) -> int:
         """The index of some shard."""
         return self.random.randrange(self.validators)
@@ -69,6 +87,10 @@ class Context:
     def head(self) -> bytes:
         """The hash of the newest block."""
         return self.moment.head.to_bytes(32, "little")
+
+    def anchor(self) -> bytes:
+        """The hash of the block that validators distribute assurances of."""
+        return self.moment.anchor.to_bytes(32, "little")
 
     def reason(self) -> str:
         """A reason for which a stream fails."""

@@ -23,10 +23,12 @@ from twisted.internet.error import ConnectError, ConnectingCancelledError
 from twisted.internet.interfaces import IDelayedCall, IReactorTime, IStreamClientEndpoint
 from twisted.internet.task import LoopingCall, deferLater
 
+from .accounting import Accounting
 from .blockchain import SECOND
 from .connection import NodeConnection
 from .network import Network
 from .node import Node
+from .records import Records
 from .schedule import NEVER
 from .summary import Summary
 from .tally import Tally
@@ -52,7 +54,8 @@ class Fleet:
     In a ``flood`` nodes send as fast as they can, otherwise as their events fall due. With
     ``reconnect`` a node whose connection is lost or refused tries again until the run ends, and
     begins anew with event ID 0 (JIP-3, Event IDs). Each connects ``times`` times, and again once
-    what it sends each time was sent. ``keeps_times`` is for the tallies.
+    what it sends each time was sent. ``keeps_times`` is for the tallies, which keep sums of what
+    events mean with it; and with ``keeps_records`` what they tell of single things as well.
 
     ``trouble`` says why a connection was refused first. ``refused`` counts attempts that failed,
     ``lost`` connections that ended before everything was sent.
@@ -65,6 +68,7 @@ class Fleet:
     reconnect: bool = False
     times: int = 1
     keeps_times: bool = True
+    keeps_records: bool = False
 
     trouble: str | None = field(default=None, init=False)
     refused: int = field(default=0, init=False)
@@ -155,6 +159,10 @@ class Fleet:
     async def _send(self, index: int, node: Node) -> bool:
         """Send what ``node`` has; whether all of it was."""
         node.tally.keeps_times = self.keeps_times
+        if self.keeps_records:
+            node.tally.accounting = Accounting(Records())
+        elif self.keeps_times:
+            node.tally.accounting = Accounting()
         connection = NodeConnection(node, self._horizon)
         try:
             await connectProtocol(self.endpoint, connection)

@@ -18,14 +18,11 @@ from attrs.validators import ge, gt, in_, le, optional
 from .. import __version__
 from ..jip3.encoder import encode_event, encode_node_information, frame
 from ..jip3.table import TABLE
-from .blockchain import EPOCH_SLOTS, SECOND, SLOT, Blockchain, digest
+from .blockchain import ASSURED, EPOCH_SLOTS, SECOND, SLOT, Blockchain, digest
 from .context import Context, Moment, peer_address
 from .prepared import PreparedPiece, prepare_pieces
 from .schedule import Event
-from .work import Package, Report, make_package
-
-GUARANTORS = 3
-"""Validators that work on one core."""
+from .work import GUARANTORS, Package, Report, guarantors_of, make_package
 
 MAX_NODES = 65_000
 """Most nodes; the index of a validator is 16 bits."""
@@ -88,11 +85,13 @@ class Network:
     peer_ids: Sequence[bytes] = field(init=False, repr=False)
     """The Ed25519 keys of the validators."""
 
+    index_of: Mapping[bytes, int] = field(init=False, repr=False)
+    """The index of each of those keys."""
+
     package: Callable[[int, int], Package | None] = field(init=False, repr=False)
     """The work package of a slot and a core, if there is one."""
 
-    moment: Callable[[int], Moment] = field(init=False, repr=False)
-    """The moment at the begin of a slot, its ``time`` and IDs 0."""
+    _moment: Callable[[int, bool], Moment] = field(init=False, repr=False)
 
     pieces: Callable[[int], Sequence[PreparedPiece]] = field(init=False, repr=False)
     """The prepared pieces of the nodes with even (0) and odd (1) indices; none meets itself."""
@@ -109,17 +108,25 @@ class Network:
     def _make_peer_ids(self) -> Sequence[bytes]:
         return [digest(self.seed, "peer", index) for index in range(self.validators)]
 
+    @index_of.default
+    def _make_index(self) -> Mapping[bytes, int]:
+        return {peer_id: index for index, peer_id in enumerate(self.peer_ids)}
+
     @package.default
     def _cache_packages(self) -> Callable[[int, int], Package | None]:
         return lru_cache(maxsize=4 * self.cores)(self._package)
 
-    @moment.default
-    def _cache_moments(self) -> Callable[[int], Moment]:
-        return lru_cache(maxsize=64)(self._moment)
+    @_moment.default
+    def _cache_moments(self) -> Callable[[int, bool], Moment]:
+        return lru_cache(maxsize=64)(self._make_moment)
 
     @pieces.default
     def _cache_pieces(self) -> Callable[[int], Sequence[PreparedPiece]]:
         return lru_cache(maxsize=None)(self._prepare)
+
+    def clock_offset(self, index: int) -> int:
+        """By how many microseconds the clock of node ``index`` is ahead."""
+        return 0
 
     def node_id(self, index: int) -> str:
         """The ID of node ``index`` as the server shows it."""
@@ -152,6 +159,11 @@ class Network:
         }
         return frame(encode_node_information(information, layout=layout, version=self.version))
 
+    def moment(self, time: int) -> Moment:
+        """The moment that ``time`` belongs to, its own ``time`` and IDs 0."""
+        slot, since = divmod(time, SLOT)
+        return self._moment(slot, since >= ASSURED)
+
     def assignment(self, index: int, slot: int) -> tuple[int, bool] | None:
         """The core that validator ``index`` works on in ``slot``, and whether as the primary."""
         core, place = divmod((index + slot // _ROTATION) % self.validators, GUARANTORS)
@@ -161,15 +173,15 @@ class Network:
         load = min(1.0, max(0.0, self.rate - _IDLE_RATE) / (_BUSY_RATE - _IDLE_RATE))
         if int.from_bytes(digest(self.seed, "load", slot, core)[:4], "little") >= load * 2**32:
             return None
-        first = GUARANTORS * core - slot // _ROTATION
-        guarantors = [
-            (first + (slot + place) % GUARANTORS) % self.validators for place in range(GUARANTORS)
-        ]
+        of_core = guarantors_of(core, slot // _ROTATION, self.validators)
+        turn = slot % GUARANTORS
+        guarantors = of_core[turn:] + of_core[:turn]
         anchor = self.blockchain.head(slot - 1).hash
         return make_package(Report(self.seed, core, slot), anchor, guarantors, self.peer_ids)
 
-    def _moment(self, slot: int) -> Moment:
+    def _make_moment(self, slot: int, assured: bool) -> Moment:
         head = self.blockchain.head(slot - 1)
+        anchor = head if assured else self.blockchain.head(slot - 2)
         return Moment(
             time=0,
             first_id=0,
@@ -178,6 +190,8 @@ class Network:
             epoch=slot // EPOCH_SLOTS,
             head_slot=head.slot,
             head=int.from_bytes(head.hash, "little"),
+            anchor=int.from_bytes(anchor.hash, "little"),
+            rotation=(slot - 1) // _ROTATION,
         )
 
     def _prepare(self, parity: int) -> Sequence[PreparedPiece]:
@@ -198,7 +212,7 @@ class Network:
         return prepare_pieces(
             context,
             self.encode,
-            seed=f"{self.seed}/deck/{parity}",
+            seed=f"{self.seed}/pieces/{parity}",
             size=exchanges,
             span=int(min(_PIECE_SPAN, 0.4 * SECOND * exchanges / self.rate)),
         )

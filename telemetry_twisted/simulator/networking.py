@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from .chains import FAILURE, SUCCESS, Chain
 from .context import Context, peer_address
 from .schedule import Event, Exchange
 
@@ -13,9 +14,10 @@ def connect(context: Context, time: int, fate: str) -> Exchange:
     address = peer_address(index)
     if outwards:
         details = {"peer_id": peer_id, "peer_address": address}
-        connecting = Event(time, "ConnectingOut", {"to": details})
+        connecting = Event(time, "ConnectingOut", {"to": details}, Chain("ConnectingOut"))
     else:
-        connecting = Event(time, "ConnectingIn", {"from": address})
+        connecting = Event(time, "ConnectingIn", {"from": address}, Chain("ConnectingIn"))
+    chain = connecting.chain
     connecting_id = {"connecting_id": (yield connecting)}
     time = context.after(time)
     if fate.endswith("failed"):
@@ -23,12 +25,13 @@ def connect(context: Context, time: int, fate: str) -> Exchange:
         reason = context.random.choice(
             ("handshake failed", "timed out", "certificate is not valid")
         )
-        yield Event(time, name, {**connecting_id, "reason": reason})
+        yield Event(time, name, {**connecting_id, "reason": reason}, chain, FAILURE)
         return
     if outwards:
-        yield Event(time, "ConnectedOut", connecting_id)
+        yield Event(time, "ConnectedOut", connecting_id, chain, SUCCESS)
     else:
-        yield Event(time, "ConnectedIn", {**connecting_id, "peer_id": peer_id})
+        connected = {**connecting_id, "peer_id": peer_id}
+        yield Event(time, "ConnectedIn", connected, chain, SUCCESS)
     side = "Local" if outwards else "Remote"
     time = context.after(time)
     opened = {"peer": peer_id, "opener": side}

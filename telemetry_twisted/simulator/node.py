@@ -119,36 +119,36 @@ class Node:
             self._enter_slot()
 
     def _take_event(self) -> bytes:
-        event = self._schedule.emit(self._next_id)
+        event_id = self._next_id
+        event = self._schedule.emit(event_id)
         self._next_id += event.fields["num"] if event.name == "Dropped" else 1
         self.now = event.time
         if event.name in MISTAKES:
-            return self._take_mistake(event)
+            return self._take_mistake(event, event_id)
         message = self.network.encode(event)
-        self.tally.add_event(event, len(message))
+        self.tally.add_event(event, len(message), event_id)
         return message
 
-    def _take_mistake(self, event: Event) -> bytes:
+    def _take_mistake(self, event: Event, event_id: int) -> bytes:
         mistake = MISTAKES[event.name]
         meant = event._replace(name=mistake.event)
         message = mistake.encode(self.network.encode(meant))
         self.tally.faults[mistake.fault] += 1
         if mistake.is_delivered:
-            self.tally.add_event(meant, len(message))
+            self.tally.add_event(meant, len(message), event_id)
         return message
 
     def _take_piece(self, time: int) -> bytes:
         piece = self._piece
-        messages = piece.at(
-            self.network.moment(time // SLOT)._replace(
-                time=time, first_id=self._next_id, assurance_id=self._assurance_id or 0
-            )
+        moment = self.network.moment(time)._replace(
+            time=time, first_id=self._next_id, assurance_id=self._assurance_id or 0
         )
+        messages = piece.at(moment)
         left = self._limit - self.tally.events
         if left < len(piece):
-            self.tally.add_part(piece, left)
+            self.tally.add_part(piece, moment, left)
             return messages[: piece.ends[left - 1]]
-        self.tally.add_piece(piece)
+        self.tally.add_piece(piece, time)
         self._next_id += len(piece)
         self.now = time + piece.span
         self._choose_piece()
@@ -164,7 +164,7 @@ class Node:
             return NEVER
         return self.begins + int((self.tally.events + self._lead) * self._period)
 
-    def _distributing(self, assurance_id: int) -> None:
+    def _distributing(self, assurance_id: int | None) -> None:
         self._assurance_id = assurance_id
 
     def _generate_tickets(self, time: int) -> Exchange:

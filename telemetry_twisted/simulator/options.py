@@ -159,7 +159,17 @@ def make_parser() -> argparse.ArgumentParser:
         help="print the summary as JSON: counts by event type and by node, failures by type and "
         "reason, and for each slot the times at which nodes reported the block as best and as "
         "final, in microseconds of the JAM Common Era; then the same for each connection, with "
-        "what it said it dropped, what was wrong in it, and whether the server has read all of it",
+        "what it said it dropped, what was wrong in it, and whether the server has read all of it; "
+        "and how chains of events ended, how long they took, and what they cost",
+    )
+    parser.add_argument(
+        "--account",
+        type=argparse.FileType("w"),
+        metavar="FILE",
+        help="write to FILE, as JSON, what all of it means, to hold a server to: each work "
+        "package, block, guarantee and assurance, and for each connection how its chains of "
+        "events ended, how long they took to the microsecond, and what they cost "
+        "(telemetry_twisted.simulator.account reads it, and says what is in it)",
     )
     return parser
 

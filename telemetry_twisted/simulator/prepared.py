@@ -18,6 +18,7 @@ from typing import NamedTuple
 
 from .context import Context, Kind, Moment
 from .schedule import Event, Schedule
+from .sums import Sums
 from .traffic import KINDS
 
 Encode = Callable[[Event], bytes]
@@ -26,7 +27,17 @@ Encode = Callable[[Event], bytes]
 MakeEvents = Callable[[Moment], Sequence[Event]]
 """The events of a piece at a moment; nothing but the moment's numbers may differ."""
 
-_ORIGIN = Moment(time=0, first_id=0, assurance_id=0, slot=1_000, epoch=1, head_slot=1_000, head=0)
+_ORIGIN = Moment(
+    time=0,
+    first_id=0,
+    assurance_id=0,
+    slot=1_000,
+    epoch=1,
+    head_slot=1_000,
+    head=0,
+    anchor=0,
+    rotation=0,
+)
 
 _SLOTS = 0.5
 """How much of a validator's slot the pieces hold."""
@@ -56,7 +67,7 @@ class PreparedPiece:
 
     ``names`` are theirs in order, ``failures`` what each reports, ``ends`` where each ends in the
     ``size`` bytes, ``span`` the microseconds from the first to the last; ``counts`` and
-    ``failure_counts`` say how many of each name and failure there are.
+    ``failure_counts`` say how many of each name and failure there are, ``sums`` what it adds up to.
     """
 
     def __init__(self, make_events: MakeEvents, encode: Encode) -> None:
@@ -69,14 +80,22 @@ class PreparedPiece:
         self.span = events[-1].time - events[0].time
         self.counts: Mapping[str, int] = Counter(self.names)
         self.failure_counts: Mapping[Failure, int] = Counter(filter(None, self.failures))
+        self.sums = Sums()
+        for event in events:
+            self.sums.add(event)
         self._make_events = make_events
         self._encode = encode
-        self._origin = int.from_bytes(b"".join(frames), "little")
+        self._unmoved = int.from_bytes(b"".join(frames), "little")
+        self._rotation, self._origin = _ORIGIN.rotation, self._unmoved
         self._held: tuple[int, ...] | None = None
         self._base = 0
 
     def __len__(self) -> int:
         return len(self.names)
+
+    def events(self, moment: Moment) -> Sequence[Event]:
+        """The events at ``moment``."""
+        return self._make_events(moment)
 
     def at(self, moment: Moment) -> bytes:
         """The messages at ``moment``, length prefixes included."""
@@ -92,25 +111,35 @@ class PreparedPiece:
             + slopes.assurance_id * assurance_id
         ).to_bytes(self.size, "little")
 
-    def _at_slot(self, slot: int, epoch: int, head_slot: int, head: int) -> int:
+    def _at_slot(
+        self, slot: int, epoch: int, head_slot: int, head: int, anchor: int, rotation: int
+    ) -> int:
         slopes = self._slopes
+        if rotation != self._rotation:
+            self._rotation = rotation
+            self._origin = self._number(_ORIGIN._replace(rotation=rotation))
         return (
             self._origin
             + slopes.slot * (slot - _ORIGIN.slot)
             + slopes.epoch * (epoch - _ORIGIN.epoch)
             + slopes.head_slot * (head_slot - _ORIGIN.head_slot)
             + slopes.head * head
+            + slopes.anchor * anchor
         )
 
     @cached_property
     def _slopes(self) -> Moment:
         """What one more of each adds to the bytes as a number."""
-        return Moment(*map(self._slope, Moment._fields))
+        of_all = {name: self._slope(name) for name in Moment._fields if name != "rotation"}
+        return Moment(**of_all, rotation=0)
 
     def _slope(self, name: str) -> int:
         one_more = _ORIGIN._replace(**{name: getattr(_ORIGIN, name) + 1})
-        moved = b"".join(map(self._encode, self._make_events(one_more)))
-        return int.from_bytes(moved, "little") - self._origin
+        return self._number(one_more) - self._unmoved
+
+    def _number(self, moment: Moment) -> int:
+        frames = b"".join(map(self._encode, self._make_events(moment)))
+        return int.from_bytes(frames, "little")
 
 
 def prepare_pieces(

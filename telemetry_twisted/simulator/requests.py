@@ -8,6 +8,7 @@ from typing import Any
 
 from attrs import frozen
 
+from .chains import FAILURE, SUCCESS, Chain
 from .schedule import Event
 
 FAILURES = (
@@ -52,11 +53,12 @@ class Request:
         answer: Mapping[str, Any] = NOTHING,
         fails: str | None = None,
         mean: int = 3_000,
+        parent: Chain | None = None,
     ) -> Asked:
-        """Ask a peer."""
+        """Ask a peer, on behalf of the chain ``parent`` if there is one."""
         first = Event(time, f"Sending{self.name}Request", question)
         then = Event(0, f"{self.name}RequestSent", NOTHING)
-        return self._events(random, first, then, answer, fails, mean)
+        return self._events(random, first, then, answer, fails, mean, parent)
 
     def serve(
         self,
@@ -82,19 +84,22 @@ class Request:
         answer: Mapping[str, Any],
         fails: str | None,
         mean: int,
+        parent: Chain | None = None,
     ) -> Asked:
         time = first.time
-        request_id = yield first
+        chain = Chain(first.name, parent)
+        request_id = yield first._replace(chain=chain)
         time += delay(random, mean)
         if fails != "early":
-            yield Event(time, then.name, {"request_id": request_id, **then.fields})
+            yield Event(time, then.name, {"request_id": request_id, **then.fields}, chain)
             time += delay(random, mean)
         if fails:
             reason = random.choice(FAILURES)
-            failed = f"{self.name}RequestFailed"
-            yield Event(time, failed, {"request_id": request_id, "reason": reason})
+            failed = {"request_id": request_id, "reason": reason}
+            yield Event(time, f"{self.name}RequestFailed", failed, chain, FAILURE)
         else:
-            yield Event(time, self.transferred, {"request_id": request_id, **answer})
+            answered = {"request_id": request_id, **answer}
+            yield Event(time, self.transferred, answered, chain, SUCCESS)
         return time
 
 

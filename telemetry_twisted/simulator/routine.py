@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from random import Random
 
-from .blockchain import EPOCH_SLOTS, SECOND, SLOT, digest
+from .blockchain import ASSURED, EPOCH_SLOTS, SECOND, SLOT, digest
+from .chains import FAILURE, SUCCESS, Chain
 from .context import peer_address
 from .network import Network
 from .requests import delay
@@ -32,9 +33,11 @@ def open_up(network: Network, time: int, choose: Choose) -> Exchange:
         peer_id = network.peer_ids[index]
         details = {"peer_id": peer_id, "peer_address": peer_address(index)}
         time += step
-        connecting_id = yield Event(time, "ConnectingOut", {"to": details})
+        chain = Chain("ConnectingOut")
+        connecting_id = yield Event(time, "ConnectingOut", {"to": details}, chain)
         time += step
-        yield Event(time, "ConnectedOut", {"connecting_id": connecting_id})
+        connected = {"connecting_id": connecting_id}
+        yield Event(time, "ConnectedOut", connected, chain, SUCCESS)
         time += step
         opened = {"peer": peer_id, "opener": "Local"}
         yield Event(time, "BlockAnnouncementStreamOpened", opened)
@@ -72,14 +75,16 @@ def generate_tickets(
     """Node ``index`` generates tickets for the epoch after ``time`` and sends them out."""
     epoch = time // SLOT // EPOCH_SLOTS + 1
     time += random.randrange(OPENING)
-    generating = {"generating_id": (yield Event(time, "GeneratingTickets", {"epoch": epoch}))}
+    chain = Chain("GeneratingTickets")
+    generating_id = yield Event(time, "GeneratingTickets", {"epoch": epoch}, chain)
+    generating = {"generating_id": generating_id}
     time += delay(random, 50 * _MILLISECOND)
     if random.random() < 0.05:
         failure = {**generating, "reason": "ring proof failed"}
-        yield Event(time, "TicketGenerationFailed", failure)
+        yield Event(time, "TicketGenerationFailed", failure, chain, FAILURE)
         return
     ids = [digest(network.seed, "ticket", index, epoch, n) for n in range(2)]
-    yield Event(time, "TicketsGenerated", {**generating, "ids": ids})
+    yield Event(time, "TicketsGenerated", {**generating, "ids": ids}, chain, SUCCESS)
     for attempt, ticket in enumerate(ids):
         time += delay(random, SECOND)
         to = {"peer": network.peer_ids[choose()], "sender": "Local", "from_proxy": False}
@@ -88,21 +93,27 @@ def generate_tickets(
 
 
 def distribute_assurances(
-    random: Random, network: Network, time: int, distributing: Callable[[int], None]
+    random: Random, network: Network, time: int, distributing: Callable[[int | None], None]
 ) -> Exchange:
-    """Distribute an assurance in every slot; ``distributing`` is told the ID of each."""
+    """Distribute an assurance once for each block; ``distributing`` is told the ID of the one that
+    goes on, None when it ends."""
     time += OPENING
+    slot = time // SLOT
     while True:
-        slot = time // SLOT
-        statement = {
-            "anchor": network.blockchain.head(slot - 1).hash,
-            "bitfield": random.randbytes((network.cores + 7) // 8),
-        }
-        assurance_id = yield Event(time, "DistributingAssurance", {"statement": statement})
+        anchor = network.blockchain.head(slot - 1)
+        chain = Chain("DistributingAssurance")
+        bitfield = random.randbytes((network.cores + 7) // 8)
+        statement = {"anchor": anchor.hash, "bitfield": bitfield}
+        begins = Event(time, "DistributingAssurance", {"statement": statement}, chain)
+        assurance_id = yield begins
         distributing(assurance_id)
-        time = (slot + 1) * SLOT + random.randrange(200 * _MILLISECOND, 2 * SECOND)
+        slot += 1
+        while network.blockchain.head(slot - 1) is anchor:
+            slot += 1
+        time = slot * SLOT + random.randrange(200 * _MILLISECOND, ASSURED)
         distributed = {"distributing_id": assurance_id}
-        yield Event(time - _MILLISECOND, "AssuranceDistributed", distributed)
+        yield Event(time - _MILLISECOND, "AssuranceDistributed", distributed, chain, SUCCESS)
+        distributing(None)
 
 
 def lose_sync(random: Random, time: int) -> Exchange:

@@ -12,16 +12,23 @@ from heapq import heappop, heappush
 from itertools import count
 from typing import Any, NamedTuple
 
+from .chains import Chain
+
 NEVER = 1 << 62
 """A time after every other, in microseconds."""
 
 
 class Event(NamedTuple):
-    """Something to report at ``time``, with the fields of the table's event ``name``."""
+    """Something to report at ``time``, with the fields of the table's event ``name``.
+
+    ``chain`` is the chain that it belongs to, if any; ``ends`` says how it ends that, if it does.
+    """
 
     time: int
     name: str
     fields: Mapping[str, Any]
+    chain: Chain | None = None
+    ends: str | None = None
 
 
 Exchange = Generator[Event, int, None]

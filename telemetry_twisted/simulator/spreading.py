@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from .blockchain import digest
+from .chains import FAILURE, SUCCESS, Chain
 from .context import Context
 from .schedule import Event, Exchange
 
@@ -18,26 +19,29 @@ def send_assurance(context: Context, time: int, fate: str) -> Exchange:
 def receive_assurance(context: Context, time: int, fate: str) -> Exchange:
     sender = {"sender": context.peer()}
     if fate == "done":
-        yield Event(time, "AssuranceReceived", {**sender, "anchor": context.head()})
+        yield Event(time, "AssuranceReceived", {**sender, "anchor": context.anchor()})
     else:
         yield Event(time, "AssuranceReceiveFailed", {**sender, "reason": context.reason()})
 
 
 def receive_guarantee(context: Context, time: int, fate: str) -> Exchange:
-    receiving_id = yield Event(time, "ReceivingGuarantee", {"sender": context.peer()})
+    report = context.report()
+    chain = Chain("ReceivingGuarantee")
+    sender = {"sender": context.guarantor(report)}
+    receiving_id = yield Event(time, "ReceivingGuarantee", sender, chain)
     receiving = {"receiving_id": receiving_id}
     time = context.after(time)
     if fate == "failed":
-        yield Event(time, "GuaranteeReceiveFailed", {**receiving, "reason": context.reason()})
+        failed = {**receiving, "reason": context.reason()}
+        yield Event(time, "GuaranteeReceiveFailed", failed, chain, FAILURE)
         return
-    report = context.report()
-    first = 3 * context.random.randrange(max(1, context.validators // 3 - 1))
     outline = {
         "work_report_hash": report.hash,
         "slot": report.slot,
-        "guarantors": [first, first + 1, first + 2],
+        "guarantors": context.guarantors(report),
     }
-    yield Event(time, "GuaranteeReceived", {**receiving, "outline": outline})
+    received = {**receiving, "outline": outline}
+    yield Event(time, "GuaranteeReceived", received, chain, SUCCESS)
     if fate != "done":
         yield Event(
             context.after(time, 4_000), "GuaranteeDiscarded", {"outline": outline, "reason": fate}

@@ -8,9 +8,12 @@ from typing import Any
 
 from attrs import define
 
+from .accounting import Accounting
 from .network import Network
 from .prepared import Failure
+from .sums import Sums
 from .tally import Tally
+from .telling import tell_sums
 
 
 @define
@@ -59,6 +62,12 @@ class Summary:
         """For each slot, when nodes reported ``FinalizedBlockChanged``; microseconds, in order."""
         return _by_slot(tally.finalized for _, tally in self.tallies)
 
+    def sums(self) -> Sums:
+        """What the events of all nodes add up to, of those that kept an account."""
+        return Accounting.sums_of(
+            tally.accounting for _, tally in self.tallies if tally.accounting is not None
+        )
+
     def as_json(self) -> dict[str, Any]:
         """All of it as JSON, times in microseconds of the JAM Common Era."""
         best, finalized = self.best(), self.finalized()
@@ -84,6 +93,7 @@ class Summary:
                 }
                 for slot in sorted({*best, *finalized})
             },
+            **tell_sums(self.sums()),
             "sent": [self._sent(index, tally) for index, tally in self.tallies],
         }
 
@@ -107,6 +117,7 @@ class Summary:
         """What was sent on one connection."""
         return {
             "node_id": self.network.node_id(index),
+            "clock_offset": self.network.clock_offset(index),
             "whole": tally.is_whole,
             "ended": tally.ended,
             "counts": dict(sorted(tally.names().items())),

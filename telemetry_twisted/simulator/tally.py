@@ -8,6 +8,8 @@ from typing import TypeVar
 
 from attrs import Factory, define
 
+from .accounting import Accounting
+from .context import Moment
 from .mistakes import Fault
 from .prepared import Failure, PreparedPiece, failure_of
 from .schedule import Event
@@ -25,7 +27,8 @@ class Tally:
     to be. ``dropped`` sums what the node said that it dropped, ``faults`` counts what it got wrong;
     messages that are no events for that are not among ``events``. ``is_whole`` says that the
     connection ended in peace, after the server had read all of it, ``ended`` when it ended, in
-    microseconds of the Common Era, None while it lasts.
+    microseconds of the Common Era, None while it lasts. ``accounting`` keeps the account of what
+    the events mean, if it is wanted.
     """
 
     keeps_times: bool = True
@@ -37,12 +40,15 @@ class Tally:
     faults: Counter[Fault] = Factory(Counter)
     is_whole: bool = False
     ended: int | None = None
+    accounting: Accounting | None = None
     _names: Counter[str] = Factory(Counter)
     _failures: Counter[Failure] = Factory(Counter)
     _pieces: Counter[PreparedPiece] = Factory(Counter)
 
-    def add_event(self, event: Event, size: int) -> None:
+    def add_event(self, event: Event, size: int, event_id: int) -> None:
         """Count ``event``, sent in ``size`` bytes."""
+        if self.accounting is not None:
+            self.accounting.add(event, event_id)
         self.events += 1
         self.bytes += size
         self._names[event.name] += 1
@@ -57,14 +63,18 @@ class Tally:
         elif event.name == "FinalizedBlockChanged":
             self.finalized[event.fields["slot"]] = event.time
 
-    def add_piece(self, piece: PreparedPiece) -> None:
-        """Count a whole ``piece``."""
+    def add_piece(self, piece: PreparedPiece, time: int) -> None:
+        """Count a whole ``piece``, used at ``time``."""
+        if self.accounting is not None:
+            self.accounting.add_piece(piece, time)
         self.events += len(piece)
         self.bytes += piece.size
         self._pieces[piece] += 1
 
-    def add_part(self, piece: PreparedPiece, events: int) -> None:
-        """Count the first ``events`` events of ``piece``."""
+    def add_part(self, piece: PreparedPiece, moment: Moment, events: int) -> None:
+        """Count the first ``events`` events of ``piece`` at ``moment``."""
+        if self.accounting is not None:
+            self.accounting.add_part(piece.events(moment)[:events], moment.first_id)
         self.events += events
         self.bytes += piece.ends[events - 1]
         self._names.update(piece.names[:events])

@@ -17,6 +17,10 @@ from .blockchain import SECOND, SLOT, digest, slot_hash
 _FATES = ("duplicate", "unauthorized", "unshared", "known") + 26 * ("guaranteed",)
 
 
+GUARANTORS = 3
+"""Validators that work on one core."""
+
+
 @frozen
 class Report:
     """The hashes around the work package of ``core`` in ``slot``."""
@@ -75,6 +79,15 @@ class Package:
     def imports(self) -> int:
         """How many segments it imports."""
         return sum(len(item["imports"]) for item in self.outline["work_items"])
+
+
+def guarantors_of(core: int, rotation: int, validators: int) -> list[int]:
+    """The indices of the validators that work on ``core`` after ``rotation`` moves.
+
+    They are the primary in turn: the first in slot 0, the second in slot 1.
+    """
+    first = GUARANTORS * core - rotation
+    return [(first + place) % validators for place in range(GUARANTORS)]
 
 
 def make_package(

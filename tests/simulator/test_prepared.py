@@ -28,6 +28,8 @@ moments = st.builds(
     epoch=st.integers(0, 2**32 - 2),
     head_slot=st.integers(0, 2**32 - 1),
     head=st.integers(0, 2**256 - 1),
+    anchor=st.integers(0, 2**256 - 1),
+    rotation=st.integers(0, 2**28),
 )
 
 
@@ -88,7 +90,7 @@ def test_stamping_does_not_depend_on_what_was_stamped_before(one: Moment, other:
 
 
 def test_counts_and_ends_describe_the_events() -> None:
-    events = EXAMPLE.events(Moment(0, 0, 0, 1_000, 1, 1_000, 0))
+    events = EXAMPLE.events(Moment(0, 0, 0, 1_000, 1, 1_000, 0, 0, 0))
     sizes = [len(NETWORK.encode(event)) for event in events]
     assert list(PIECE.names) == [event.name for event in events]
     assert PIECE.ends == tuple(sum(sizes[: n + 1]) for n in range(len(sizes)))
