@@ -14,6 +14,9 @@ from telemetry_twisted.store.schema.table import Row, Table
 
 T = TypeVar("T")
 
+Condition = tuple[str, Sequence[int]]
+"""SQL that holds for some rows, and its parameters."""
+
 TRANSACTION_SECONDS = 30.0
 """How long a transaction may take before the database counts as gone."""
 
@@ -98,6 +101,10 @@ class Readable(Protocol):
 
         :raises DatabaseError: the query failed, or took longer than :data:`QUERY_SECONDS`.
         """
+
+    def over(self, table: Table, buckets: range) -> Condition:
+        """What holds for the rows of ``table`` in all its ``buckets`` from the first to the last of
+        them, told so that those of a few nodes are found soonest."""
 
 
 class Database(Readable, Protocol):

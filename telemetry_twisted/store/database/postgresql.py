@@ -20,13 +20,14 @@ from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 
 from telemetry_twisted.interfaces import IServerReactor
-from telemetry_twisted.store.schema.table import AUTOMATIC, BLOB, INTEGER, TEXT, Row, Table
+from telemetry_twisted.store.schema.table import AUTOMATIC, BLOB, INTEGER, TEXT, Row, Table, marks
 from telemetry_twisted.store.schema.versions import NEWEST, Dialect, changes_since
 
 from .address import DatabaseAddress
 from .interface import (
     TRANSACTION_SECONDS,
     UPGRADE_SECONDS,
+    Condition,
     DatabaseUnavailable,
     OutcomeUnknown,
     SchemaTooNew,
@@ -50,6 +51,7 @@ DIALECT = Dialect(
         AUTOMATIC: "bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY",
     },
     lambda _: " WITH (fillfactor = 80)",
+    series=True,
 )
 
 
@@ -216,6 +218,11 @@ class PostgresqlDatabase:
 
     async def query(self, sql: str, parameters: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
         return await self._pool.query(sql, parameters)
+
+    def over(self, table: Table, buckets: range) -> Condition:
+        if table.series:
+            return "bucket >= ? AND bucket < ?", (buckets.start, buckets.stop)
+        return f"bucket IN ({marks(buckets)})", buckets
 
     async def close(self) -> None:
         if self._closed:

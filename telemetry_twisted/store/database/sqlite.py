@@ -16,12 +16,13 @@ from twisted.logger import Logger
 
 from telemetry_twisted.interfaces import IServerReactor
 from telemetry_twisted.store.schema.raw_tables import RAW_CHUNKS
-from telemetry_twisted.store.schema.table import AUTOMATIC, BLOB, INTEGER, TEXT, Row, Table
+from telemetry_twisted.store.schema.table import AUTOMATIC, BLOB, INTEGER, TEXT, Row, Table, marks
 from telemetry_twisted.store.schema.versions import NEWEST, Dialect, changes_since
 
 from .address import DatabaseAddress
 from .interface import (
     QUERY_SECONDS,
+    Condition,
     DatabaseError,
     DatabaseFull,
     DatabaseReplaced,
@@ -57,7 +58,9 @@ def _options(table: Table) -> str:
 
 
 DIALECT = Dialect(
-    {INTEGER: "INTEGER", TEXT: "TEXT", BLOB: "BLOB", AUTOMATIC: "INTEGER PRIMARY KEY"}, _options
+    {INTEGER: "INTEGER", TEXT: "TEXT", BLOB: "BLOB", AUTOMATIC: "INTEGER PRIMARY KEY"},
+    _options,
+    series=False,
 )
 
 
@@ -198,6 +201,9 @@ class SqliteDatabase:
                 PROGRESS_INSTRUCTIONS,
             )
             return connection.execute(sql, parameters).fetchall()
+
+    def over(self, table: Table, buckets: range) -> Condition:
+        return f"bucket IN ({marks(buckets)})", buckets
 
     def abort(self) -> None:
         if self._writer is not None:

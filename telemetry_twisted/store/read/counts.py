@@ -112,10 +112,11 @@ async def by_node(history: History, begin: float, end: float, nodes: Sequence[in
     if not shown:
         return _chart(span, [])
     series = {number: [0] * len(span.times) for number in shown}
+    table = COUNTS[span.width]
+    there, buckets = history.over(table, span)
     rows = await history.query(
-        f"{COUNTS[span.width].select('bucket', 'node', 'events')} WHERE "
-        f"bucket IN ({marks(span.buckets)}) AND node IN ({marks(shown)})",
-        (*span.buckets, *shown),
+        f"{table.select('bucket', 'node', 'events')} WHERE {there} AND node IN ({marks(shown)})",
+        (*buckets, *shown),
     )
     async for bucket, number, events in history.turns.steps(rows):
         series[number][span.index(bucket)] += events
@@ -209,10 +210,11 @@ async def _rows(history: History, span: Span, nodes: Sequence[int] | None) -> li
             f"{TOTALS[span.width].select('bucket', 'counts')} WHERE bucket >= ? AND bucket < ?",
             (span.begin, span.end),
         )
+    table = COUNTS[span.width]
+    there, buckets = history.over(table, span)
     return await history.query(
-        f"{COUNTS[span.width].select('bucket', 'counts')} WHERE "
-        f"bucket IN ({marks(span.buckets)}) AND node IN ({marks(nodes)})",
-        (*span.buckets, *nodes),
+        f"{table.select('bucket', 'counts')} WHERE {there} AND node IN ({marks(nodes)})",
+        (*buckets, *nodes),
     )
 
 

@@ -12,8 +12,9 @@ from collections.abc import Sequence
 from typing import Any
 
 from telemetry_twisted.clock import Now
-from telemetry_twisted.store.database.interface import Readable
+from telemetry_twisted.store.database.interface import Condition, Readable
 from telemetry_twisted.store.schema.policy import Policy
+from telemetry_twisted.store.schema.table import Table
 from telemetry_twisted.turns import Turns
 
 from .ranges import Span, span_of
@@ -37,7 +38,7 @@ class History:
         reached: Now | None = None,
     ) -> None:
         self._database = database
-        self._policy = policy
+        self.policy = policy
         self.now = now
         self.reached = reached or now
         self.turns = turns
@@ -54,9 +55,13 @@ class History:
         await self.turns.taken()
         return rows
 
+    def over(self, table: Table, span: Span) -> Condition:
+        """What holds for the rows of ``table`` in the buckets of ``span``."""
+        return self._database.over(table, span.buckets)
+
     def span(self, begin: float, end: float, most_buckets: int) -> Span:
         """The buckets of counts that answer a question about a range of time."""
-        return span_of(begin, end, self.now(), self._policy.counts, most_buckets)
+        return span_of(begin, end, self.now(), self.policy.counts, most_buckets)
 
 
 def total(column: str) -> str:

@@ -74,11 +74,13 @@ async def timeline(
 async def _states(history: History, span: Span, number: int) -> list[State]:
     """The last state of each step. A node says something of it every 2 s when all is well."""
     now = int(history.now()) // 10 * 10 + 10
+    kept = now - history.policy.states
     ends = [min(start + span.step, now) for start in span.times]
     buckets = [
         bucket
         for start, end in zip(span.times, ends, strict=True)
         for bucket in range(max(start, end - STATE_SECONDS), end, 10)
+        if bucket >= kept
     ]
     if not buckets:
         return []

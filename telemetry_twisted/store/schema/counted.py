@@ -7,6 +7,12 @@ from .table import BLOB, INTEGER, Table
 RESOLUTIONS = {10: "10s", 60: "1m", 3600: "1h"}
 """What the buckets are called that are so many seconds wide."""
 
+LONG = 60
+"""From which width on buckets are kept for long: those of one node are soon on disk then."""
+
+SERIES_SINCE = 3
+"""The version of the schema that brought indexes for them."""
+
 
 def counted(name: str, *by: str, since: int = 1) -> dict[int, Table]:
     """Tables of events by type, counted ``by`` something, by the width of their buckets in seconds.
@@ -31,6 +37,7 @@ def counted(name: str, *by: str, since: int = 1) -> dict[int, Table]:
                 "counts": BLOB,
             },
             ("bucket", *by, "run"),
+            series={(*by, "bucket"): max(since, SERIES_SINCE)} if by and width >= LONG else {},
             since=since,
         )
         for width, resolution in RESOLUTIONS.items()

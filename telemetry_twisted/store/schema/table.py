@@ -28,7 +28,9 @@ class Table:
     When a row is written whose key is there already, all other columns are replaced, except that
     those in ``least`` and ``greatest`` keep what is less or greater, and only where ``unless`` (SQL
     over the table's name and ``excluded``) does not hold. ``indexes`` are further ones: the columns
-    of each, and the version of the schema that brought it. ``since`` is the version that brought
+    of each, and the version of the schema that brought it. ``series`` are such by which rows of one
+    kind are found over long ranges of time, in a database that keeps rows as they came, and not by
+    their key. ``since`` is the version that brought
     the table, and ``later`` says which of its columns, the last ones, came with which version after
     that; they are null in older rows.
     """
@@ -40,6 +42,7 @@ class Table:
     greatest: frozenset[str] = field(default=frozenset())
     unless: str = ""
     indexes: Mapping[tuple[str, ...], int] = field(factory=dict)
+    series: Mapping[tuple[str, ...], int] = field(factory=dict)
     since: int = 1
     later: Mapping[str, int] = field(factory=dict)
 

@@ -48,11 +48,12 @@ REPAIRS = {
 
 @frozen
 class Dialect:
-    """How a database wants its tables declared: the type of each kind of column, and what follows
-    the columns of a table."""
+    """How a database wants its tables declared: the type of each kind of column, what follows
+    the columns of a table, and whether it keeps rows as they came, so that it needs ``series``."""
 
     types: Mapping[str, str]
     options: Callable[[Table], str]
+    series: bool
 
 
 def changes_since(
@@ -86,7 +87,8 @@ def _changes_in(step: int, table: Table, dialect: Dialect) -> Iterator[str]:
     else:
         for column in columns:
             yield f"ALTER TABLE {table.name} ADD COLUMN {column}"
-    for index, since in table.indexes.items():
+    indexes = {**table.indexes, **(table.series if dialect.series else {})}
+    for index, since in indexes.items():
         if since == step:
             name = "_".join((table.name, *index))
             yield f"CREATE INDEX {name} ON {table.name} ({', '.join(index)})"

@@ -5,14 +5,17 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import pytest
 from pytest_twisted import ensureDeferred
 
 from telemetry_twisted.jip3.table import TABLE
 from telemetry_twisted.store.database.interface import Database
+from telemetry_twisted.store.packed import pack
 from telemetry_twisted.store.read import counts
 from telemetry_twisted.store.read.history import History
 from telemetry_twisted.store.read.nodes import node_number
 from telemetry_twisted.store.schema.policy import HOUR
+from telemetry_twisted.store.schema.tables import COUNTS
 from tests.store.conftest import NOW
 
 Make = Callable[..., Any]
@@ -54,3 +57,29 @@ async def test_counts_over_time(
     assert {row.event_type: row.count for row in types.event_types if row.count} == {
         10: 7, 11: 1, 131: 600,
     }  # fmt: skip
+
+
+@pytest.mark.parametrize(("width", "steps"), [(10, 60), (60, 720), (3600, 300)])
+@ensureDeferred
+async def test_counts_of_a_node_over_a_range_are_its_own_and_of_that_range(
+    database: Database, history: History, width: int, steps: int
+) -> None:
+    end = NOW // 7200 * 7200
+    begin = end - width * steps
+    there = [begin - width, *range(begin, end, 7 * width), end - width, end]
+    rows = {
+        (bucket, node, run): (bucket, node, run, 3 * node, pack({10: node, 11: 2 * node}))
+        for bucket in there
+        for node in (1, 2, 3)
+        for run in (1, 2)
+    }
+    await database.open()
+    await database.transact(lambda t: t.upsert(COUNTS[width], [*rows.values()]))
+    inside = len({bucket for bucket in there if begin <= bucket < end})
+    found = await counts.by_type(history, begin, end, None, [2])
+    assert [(row.event_type, row.total) for row in found.series] == [
+        (10, 2 * 2 * inside),
+        (11, 2 * 4 * inside),
+    ]
+    both = await counts.by_group(history, begin, end, {10}, [1, 3])
+    assert [row.total for row in both.series] == [2 * 4 * inside]
