@@ -17,6 +17,7 @@ DATABASE = "## The database\n"
 ROOMS = (
     "*",
     "hub/**/*",
+    *(f"jip3/{name}" for name in ("gathering", "open_chains", "past_kinds", "sights")),
     "store/**/*",
     "api/**/*",
     "services/*",

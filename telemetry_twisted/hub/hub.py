@@ -43,7 +43,7 @@ class History(Protocol):
         """Events."""
 
     def record(self, kind: int, body: bytes) -> None:
-        """A ``COUNTS``, ``FACTS``, ``STATE`` or ``FAULTS`` record (:mod:`.records`)."""
+        """A ``COUNTS``, ``FACTS``, ``STATE``, ``FAULTS`` or ``OBSERVATIONS`` record."""
 
 
 class Hub:

@@ -23,6 +23,11 @@ from .permits import Permits
 from .silence import Patience
 from .uncounted import Uncounted
 
+REPORTS = frozenset(
+    {records.COUNTS, records.FACTS, records.STATE, records.FAULTS, records.OBSERVATIONS}
+)
+"""Records in which a process reports of its nodes."""
+
 
 class IngestionSink(Protocol):
     """Where an ingestion process's records go."""
@@ -37,7 +42,7 @@ class IngestionSink(Protocol):
         """The chunks of one read have all been handed over."""
 
     def report_received(self, kind: int, body: bytes) -> None:
-        """What the process reports of its nodes: ``COUNTS``, ``FACTS``, ``STATE``, ``FAULTS``."""
+        """What the process reports of its nodes: one of :data:`REPORTS`."""
 
     def connection_ended(self, kind: str, reason: str) -> None:
         """The connection of a node has ended, admitted or not."""
@@ -172,7 +177,7 @@ class IngestionServer:
         self._sink.chunk_received(chunk, self._last_id)
 
     def record_received(self, kind: int, body: bytes) -> None:
-        if kind in (records.COUNTS, records.FACTS, records.STATE, records.FAULTS):
+        if kind in REPORTS:
             self._report_received(kind, body)
         elif kind == records.PULSE:
             self._pulse_received(records.decode_json(body))

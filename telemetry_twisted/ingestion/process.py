@@ -6,6 +6,7 @@ import os
 import resource
 import socket
 import time
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from twisted.internet.defer import Deferred
@@ -32,6 +33,7 @@ from .gate import Gate
 from .history import NODE, HistoryReports
 from .intake import Intake
 from .node import MISTAKE, Ending, NodeProtocol
+from .observing import ObservationReports
 from .pace import Pace
 from .pool import NodePool
 from .pool_reader import PoolReader
@@ -89,6 +91,11 @@ class IngestionProcess:
         self._gate = Gate(self._pool)
         self._faults = FaultReports(link, self._reactor, self._errors)
         self._history = HistoryReports(link, self._assembler, self._now, self._errors)
+        self._observations = (
+            ObservationReports(link, self._codec, self._reactor, self._now)
+            if settings.history
+            else None
+        )
         link.register_producer(self._gate)
         networks = settings.networks
         self._connections = Connections(
@@ -185,7 +192,10 @@ class IngestionProcess:
             FACT_TYPES if self._settings.history else frozenset(),
             information.layout is not None and information.cores is not None,
         )
-        stream = self._codec.open(dialect)
+        following = None
+        if self._observations is not None:
+            following = self._observations.following(node.connection, handle, information.genesis)
+        stream = self._codec.open(dialect, following)
         limit = self._settings.rate_limit
         intake = Intake(self._writer, stream, handle, limit, 0, self._reactor.seconds())
         source = Source(node.connection, handle, stream, faults, intake)
@@ -198,6 +208,10 @@ class IngestionProcess:
         # Whatever goes wrong with what it leaves, the hub is told that it is gone.
         with self._errors.kept_at(NODE):
             self._tell_history([] if node.source is None else [node.source])
+        with self._errors.kept_at(NODE):
+            self._tell_observations([node])
+        if self._observations is not None:
+            self._observations.ended(node.connection)
         if node.source is not None:
             with self._errors.kept_at(NODE):
                 self._faults.node_ended(node.source.faults)
@@ -215,6 +229,7 @@ class IngestionProcess:
         nodes = self._connections.nodes.values()
         self._faults.send()
         self._tell_history([node.source for node in nodes if node.source is not None])
+        self._tell_observations([])
         self._pace.second_over(self._assembler.events)
         self._keep_pace()
         if self._pool is not None:
@@ -241,6 +256,14 @@ class IngestionProcess:
             self._assembler.end_turn()
             self._assembler.take_changed()
 
+    def _tell_observations(self, ended: Iterable[NodeProtocol]) -> None:
+        """Send what has been found by following chains, those of nodes that ``ended`` included."""
+        for node in ended:
+            if node.source is not None:
+                node.source.stream.end_chains()
+        if self._observations is not None:
+            self._observations.send()
+
     def drain(self) -> None:
         """Read no more, send what was read, and let go of the link."""
         if self._draining:
@@ -255,6 +278,7 @@ class IngestionProcess:
         self._assembler.end_turn()
         if self._reports.running:
             self._reports.stop()
+            self._tell_observations(self._connections.nodes.values())
             self._report()
         self._link.close()
 

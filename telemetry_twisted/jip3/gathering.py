@@ -49,6 +49,7 @@ class PythonGatherer:
 
     def __init__(self) -> None:
         self._followers: dict[Follower, None] = {}
+        self._second = 0
         self._clear()
 
     def _clear(self) -> None:
@@ -75,8 +76,10 @@ class PythonGatherer:
 
     def take(self, began: int, ended: int, second: int, networks: Sequence[bytes]) -> bytes:
         """Implements :meth:`.codec.Gatherer.take`."""
-        for follower in self._followers:
-            follower.expire(second)
+        if second != self._second:
+            self._second = second
+            for follower in self._followers:
+                follower.expire(second)
         for follower in self._followers:
             self._read_clock(follower)
             follower.rows = 0

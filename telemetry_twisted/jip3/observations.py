@@ -141,6 +141,18 @@ class Observations:
         return cls(began, ended, **found)
 
 
+def chains_in(body: bytes | memoryview) -> int:
+    """How many chains a body says have ended; nothing else in it is looked at."""
+    at = _HEAD.size
+    while at < len(body):
+        kind, size = _SECTION.unpack_from(body, at)
+        at += _SECTION.size
+        if kind == Section.OUTCOMES:
+            return sum(times for *_, times in _OUTCOME.iter_unpack(body[at : at + size]))
+        at += size
+    return 0
+
+
 def _encode_cost(cost: Cost) -> bytes:
     return _COST.pack(*cost[:-1]) + _SUMS[cost.phase].pack(*cost.sums)
 

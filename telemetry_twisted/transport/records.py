@@ -13,7 +13,8 @@ record                direction       body
 ``GONE``              child to hub    JSON ``{connection, kind, reason}``: every connection's end
 ``FACTS``             child to hub    see :class:`Facts`
 ``COUNTS``            child to hub    JSON, every second, see :ref:`below <counts>`
-``OBSERVATIONS``      child to hub    what was found by following chains of events, see
+``OBSERVATIONS``      child to hub    what was found by following chains of events, every second and
+                                      before each ``GONE`` of a node, if anything was: see
                                       :mod:`telemetry_twisted.jip3.observations`
 ``STATE``             child to hub    JSON ``{handle: {cores, best, finalized, synced}}`` of nodes
                                       of which something changed: the core count, null while it is
@@ -81,7 +82,8 @@ count. So what came after the last one of a process that died can be counted by 
 makes a ``COUNTS`` record of it and hands it on before it says that the nodes of the process are
 gone: history counts what the hub received, to the event. What dies with a process is what it had
 read and not passed on: the events of one turn and those that wait in its end of the link, faults of
-a tenth of a second, and of a second what its nodes said they dropped and what was rate-limited.
+a tenth of a second, and of a second what its nodes said they dropped, what was rate-limited, and
+what was observed; and the chains that were open, which have no outcome then.
 """
 
 from __future__ import annotations

@@ -98,7 +98,14 @@ def test_a_state_that_waits_is_told_when_its_node_goes_and_not_again() -> None:
     send(seconds.scene.reactor, first, best_block(1))
     hang_up(seconds.scene.reactor, first)
     kinds = [kind for kind, _ in seconds.scene.there.sent]
-    assert kinds == [records.CHUNK, records.FACTS, records.COUNTS, records.STATE, records.GONE]
+    assert kinds == [
+        records.CHUNK,
+        records.FACTS,
+        records.COUNTS,
+        records.STATE,
+        records.OBSERVATIONS,
+        records.GONE,
+    ]
     (fact,) = Facts.decode(seconds.scene.there.sent[1][1]).messages
     assert fact == (0, best_block(1)[4:])
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import socket
+import time
 from typing import Any, cast
 
 from twisted.internet.testing import MemoryReactorClock
@@ -63,6 +64,7 @@ class ProcessTestCase(SynchronousTestCase):
     history = False
     codec = "python"
     pooled = True
+    now = staticmethod(time.time)
 
     def setUp(self) -> None:
         self.reactor = Reactor()
@@ -76,7 +78,7 @@ class ProcessTestCase(SynchronousTestCase):
             self.patch(process, "build_pool", lambda *_: None)
         self.errors = InternalErrors(self.reactor)
         self.process = IngestionProcess(
-            cast(Any, self.reactor), settings, self.listening, self.errors
+            cast(Any, self.reactor), settings, self.listening, self.errors, self.now
         )
         self.hub = HubEnd()
         self.process.link_made(self.hub)

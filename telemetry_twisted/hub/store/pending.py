@@ -16,8 +16,11 @@ PENDING_BYTES = 64 << 20
 """How much is kept for the store at most. It is kept until it is committed, however long that
 takes; what goes beyond is at risk if the store process has taken it, and a gap if not."""
 
-FACTS_PART = 2
-"""One part in so many of that may be facts, so that what is counted outlasts them."""
+DETAILS = frozenset({records.FACTS, records.OBSERVATIONS})
+"""Records that are large for what they tell."""
+
+DETAILS_PART = 2
+"""One part in so many of that may be details, so that what is counted outlasts them."""
 
 AT_ONCE_BYTES = 256 << 10
 """How much is let go of at once to end a gap: what is in it is added up, which takes time."""
@@ -55,7 +58,7 @@ class Pending:
         self._lost = lost
         self._unsaid = unsaid
         self._most = most_bytes
-        self._facts_bytes = 0
+        self._details_bytes = 0
         self._sent: deque[Record] = deque()
         self._waiting: deque[Record] = deque()
         self._resumed = 0
@@ -124,12 +127,12 @@ class Pending:
         """Keep a record, or count it as lost; returns whether it is kept."""
         whole = records.encode_record(kind, body)
         record = Record(0, kind, whole, self._microseconds(), connection)
-        facts = kind == records.FACTS
-        while self._is_full(record.size, facts):
+        details = kind in DETAILS
+        while self._is_full(record.size, details):
             if not self._let_go():
-                self._begin_gap(of_all=self._is_full(record.size, facts=False))
+                self._begin_gap(of_all=self._is_full(record.size, details=False))
                 break
-        if self._gap_of_all or (facts and self._gap is not None):
+        if self._gap_of_all or (details and self._gap is not None):
             self._count_lost(tally_of(kind, body))
             if kind == records.SAMPLED:
                 self._unsaid(Sampled.of(body))
@@ -145,11 +148,11 @@ class Pending:
 
     def _weigh(self, record: Record, sign: int) -> None:
         self.bytes += sign * record.size
-        if record.kind == records.FACTS:
-            self._facts_bytes += sign * record.size
+        if record.kind in DETAILS:
+            self._details_bytes += sign * record.size
 
-    def _is_full(self, more: int, facts: bool) -> bool:
-        if facts and self._facts_bytes + more > self._most // FACTS_PART:
+    def _is_full(self, more: int, details: bool) -> bool:
+        if details and self._details_bytes + more > self._most // DETAILS_PART:
             return True
         return self.bytes + more > self._most
 
@@ -185,7 +188,7 @@ class Pending:
                     connection.number = self.last
 
     def _half_is_free(self) -> bool:
-        if self._facts_bytes > self._most // FACTS_PART // 2:
+        if self._details_bytes > self._most // DETAILS_PART // 2:
             return False
         return not self._gap_of_all or self.bytes <= self._most // 2
 

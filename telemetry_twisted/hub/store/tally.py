@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from attrs import asdict, astuple, define, field
 
+from telemetry_twisted.jip3.observations import chains_in
 from telemetry_twisted.transport import records
 
 
@@ -12,8 +13,9 @@ class Tally:
     """Some records, and what they hold that would have become part of history.
 
     ``events`` are those that ``COUNTS`` count, ``facts`` the messages in ``FACTS``, ``faults``
-    those that ``FAULTS`` count, and ``connections`` those of nodes of which history has nothing,
-    since both their beginning and their end are in such records.
+    those that ``FAULTS`` count, ``chains`` those whose ends ``OBSERVATIONS`` tell, and
+    ``connections`` those of nodes of which history has nothing, since both their beginning and
+    their end are in such records.
     """
 
     records: int = 0
@@ -21,6 +23,7 @@ class Tally:
     facts: int = 0
     faults: int = 0
     connections: int = 0
+    chains: int = 0
 
     def __bool__(self) -> bool:
         return any(astuple(self))
@@ -32,6 +35,7 @@ class Tally:
         self.facts += other.facts
         self.faults += other.faults
         self.connections += other.connections
+        self.chains += other.chains
 
     def as_json(self) -> dict[str, int]:
         """By name."""
@@ -40,7 +44,7 @@ class Tally:
     def __str__(self) -> str:
         return (
             f"{self.records} records ({self.events} events counted, {self.facts} facts, "
-            f"{self.faults} faults, {self.connections} connections)"
+            f"{self.faults} faults, {self.connections} connections, {self.chains} chains)"
         )
 
 
@@ -54,6 +58,8 @@ def tally_of(kind: int, body: bytes | memoryview) -> Tally:
         tally.facts = sum(1 for _ in records.Facts.decode(body).messages)
     elif kind == records.FAULTS:
         tally.faults = sum(fault["count"] for fault in records.decode_json(body))
+    elif kind == records.OBSERVATIONS:
+        tally.chains = chains_in(body)
     return tally
 
 

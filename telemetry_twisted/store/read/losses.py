@@ -52,7 +52,8 @@ class Losses(Range):
 
 class Gap(Answer):
     """A time in which a server could not hand on what arrived, and how much of it history lacks:
-    records of its link, and the events, facts, faults and connections that they told of."""
+    records of its link, and the events, facts, faults, connections and ended chains that they told
+    of."""
 
     began: Time
     ended: Time
@@ -62,6 +63,7 @@ class Gap(Answer):
     facts: int
     faults: int
     connections: int
+    chains: int
 
 
 class Gaps(Range):
@@ -122,7 +124,7 @@ def _named(
 
 async def gaps(history: History, begin: float, end: float, offset: int, limit: int) -> Gaps:
     """The gaps that reach into a range of time, the newest first."""
-    lacking = ("records", "events", "facts", "faults", "connections")
+    lacking = ("records", "events", "facts", "faults", "connections", "chains")
     rows = await history.query(
         f"{GAPS.select('began', 'ended', 'server', *lacking)} WHERE began < ? AND ended >= ? "
         "ORDER BY began DESC, server LIMIT ? OFFSET ?",
@@ -132,7 +134,7 @@ async def gaps(history: History, begin: float, end: float, offset: int, limit: i
         from_=rfc3339(begin),
         to=rfc3339(end),
         gaps=[
-            Gap(micros(began), micros(ended), server, *lost)
+            Gap(micros(began), micros(ended), server, *(count or 0 for count in lost))
             for began, ended, server, *lost in rows[:limit]
         ],
         next=offset + limit if len(rows) > limit else None,

@@ -233,9 +233,11 @@ GAPS = Table(
         "facts": INTEGER,
         "faults": INTEGER,
         "connections": INTEGER,
+        "chains": INTEGER,
     },
     ("began", "server"),
     since=2,
+    later={"chains": 3},
 )
 """When records of a server's history were given up, and what was in them."""
 

@@ -16,6 +16,8 @@ from telemetry_twisted.hub.store import raw as raw_module
 from telemetry_twisted.hub.store.client import StoreClient
 from telemetry_twisted.hub.store.pending import Pending
 from telemetry_twisted.hub.store.tally import Tally
+from telemetry_twisted.jip3.observations import Observations
+from telemetry_twisted.jip3.observed import NO_CORE, Outcome, OutcomeCount
 from telemetry_twisted.transport import records
 from tests.examples import examples
 
@@ -104,6 +106,12 @@ class StoreMachine(RuleBasedStateMachine):
         frames = (b"\x0a\0\0\0" + b"x" * 10) * count
         body = records.Facts(1, ((0, frames),)).encode()[records.PREFIX.size :]
         self.report(records.FACTS, body, Tally(records=1, facts=count))
+
+    @rule(count=st.integers(1, 20))
+    def observations(self, count: int) -> None:
+        outcomes = (OutcomeCount(0, 43, Outcome.SUCCESS, NO_CORE, count),) * 3
+        body = Observations(1, 2, outcomes=outcomes).encode()
+        self.report(records.OBSERVATIONS, body, Tally(records=1, chains=3 * count))
 
     @rule(count=st.integers(1, 20))
     def faults(self, count: int) -> None:
@@ -228,7 +236,7 @@ class StoreMachine(RuleBasedStateMachine):
         known = Tally(**self.client.losses.total)
         known.add(self.pending.remains())
         known.add(self.database.tallies[self.pending.position])
-        for what in ("records", "events", "facts", "faults"):
+        for what in ("records", "events", "facts", "faults", "chains"):
             assert getattr(known, what) == getattr(self.arrived, what), what
         raw = self.client.raw
         assert raw.given + raw.withheld + raw.waiting == self.seen

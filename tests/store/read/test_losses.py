@@ -44,8 +44,8 @@ async def write(database: Database) -> None:
         lambda t: t.upsert(
             GAPS,
             [
-                (micros, "one", micros + 9_000_000, 5, 4, 3, 2, 1),
-                (micros - 60_000_000, "two", micros - 50_000_000, 1, 0, 0, 0, 0),
+                (micros, "one", micros + 9_000_000, 5, 4, 3, 2, 1, 6),
+                (micros - 60_000_000, "two", micros - 50_000_000, 1, 0, 0, 0, 0, None),
             ],
         )
     )
@@ -84,7 +84,7 @@ async def test_losses_of_the_last_day_stand_with_the_node(
 async def test_gaps_the_newest_first(database: Database, history: History) -> None:
     await write(database)
     shown = await losses.gaps(history, NOW - HOUR, NOW + 60, 0, 10)
-    assert shown.gaps[0] == losses.Gap(AT, LATER, "one", 5, 4, 3, 2, 1)
+    assert shown.gaps[0] == losses.Gap(AT, LATER, "one", 5, 4, 3, 2, 1, 6)
     assert [gap.server for gap in shown.gaps] == ["one", "two"]
     part = await losses.gaps(history, NOW - 55, NOW - 52, 0, 10)
     assert [gap.server for gap in part.gaps] == ["two"]
