@@ -32,7 +32,7 @@ from telemetry_twisted.jip3 import _kernel
 from telemetry_twisted.jip3.compiled import CompiledCodec
 from telemetry_twisted.jip3.python import PythonCodec
 
-from . import kernel, pool
+from . import chained, kernel, pool
 
 
 def main() -> None:
@@ -40,12 +40,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
     parser.add_argument("seconds", type=float, help="how long to run")
     parser.add_argument("--seed", type=int, default=3)
-    parser.add_argument("--only", choices=("kernel", "pool"), help="this alone, in place of both")
+    parser.add_argument("--only", choices=("kernel", "pool", "chains"), help="this alone")
     parser.add_argument("--first", type=int, default=0, help="number of the first round")
     parser.add_argument("--every", type=int, default=20_000, help="rounds between two reports")
     options = parser.parse_args()
     shared, python, tally = CompiledCodec(), PythonCodec(), kernel.Tally()
-    pool_rounds = pool_bytes = 0
+    pool_rounds = pool_bytes = chain_rounds = found_bytes = 0
     sanitized = "libasan" in os.environ.get("LD_PRELOAD", "")
     print(
         f"kernel {os.path.relpath(_kernel.__file__)}, Python {platform.python_version()}, "
@@ -60,18 +60,22 @@ def main() -> None:
             print(f"from round {number:,} on", file=sys.stderr, flush=True)
         try:
             random = Random(f"{options.seed}/{number}")
-            if options.only != "pool":
+            if options.only in (None, "kernel"):
                 kernel.fuzz(random, shared, python, tally)
                 tally.rounds += 1
-            if options.only != "kernel":
+            if options.only in (None, "pool"):
                 pool_bytes += pool.fuzz(random)
                 pool_rounds += 1
+            if options.only == "chains" or (options.only is None and number % 10 == 0):
+                found_bytes += chained.fuzz(random)
+                chain_rounds += 1
         except BaseException:
             print(f"in round {number}:", file=sys.stderr)
             raise
     print(
         f"{time.monotonic() - began:.0f} s, {tally}",
         f"{pool_rounds:,} rounds of the pool ({pool_bytes:,} bytes)",
+        f"{chain_rounds:,} rounds of chains ({found_bytes:,} bytes of observations)",
         "no difference, no error",
         sep="\n",
     )

@@ -13,6 +13,7 @@ from telemetry_twisted.jip3.table import (
     CoreBitfield,
     CoreBytes,
     Enum,
+    EventType,
     Fields,
     Hash32,
     ImportSpec,
@@ -70,8 +71,11 @@ class Messages:
     def valid(self) -> bytes:
         """A message as it should be; the more there is to an event, the more often it comes."""
         (event,) = self._random.choices(self._events, self._weights)
-        head = self._time() + bytes([event.discriminator])
-        return head + self._fields(event.fields)
+        return self.of(event)
+
+    def of(self, event: EventType) -> bytes:
+        """A message that tells of such an event, as it should be."""
+        return self._time() + bytes([event.discriminator]) + self._fields(event.fields)
 
     def mutated(self) -> bytes:
         """A message that was changed in up to four places."""

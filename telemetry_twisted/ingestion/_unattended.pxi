@@ -72,6 +72,7 @@ cdef class Unattended:
         writer.into.moment = None
         writer.into.closing = closing
         writer._received = time.tv_sec * 1_000_000 + time.tv_nsec // 1000
+        writer.into.arrived = writer._received
         writer._read = monotonic.tv_sec * 1_000_000 + monotonic.tv_nsec // 1000
         now[0] = seconds_of(&monotonic)
         return True

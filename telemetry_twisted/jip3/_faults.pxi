@@ -17,6 +17,10 @@ cdef tuple REASONS = (
     values.TIME_OFF_CLOCK,
     values.UNIX_TIME,
     values.SLOT_AHEAD,
+    open_chains.YET_TO_COME,
+    open_chains.WRONG_TYPE,
+    open_chains.HAS_ENDED,
+    open_chains.NO_SUCH,
 )
 
 cdef object new_tuple = tuple.__new__   # skips the Python code in __new__ of a named tuple
@@ -50,7 +54,10 @@ cdef class Buffers:
     cdef int take_moment(self, object moment) except -1:
         """What follows was read at ``moment``."""
         self.moment = None
-        received, self.minute, self.earliest, self.latest, self.newest_slot, self.second, _ = moment
+        (
+            received, self.minute, self.earliest, self.latest, self.newest_slot, self.second,
+            self.arrived,
+        ) = moment
         self.closing = received + b'"},'
         self.moment = moment
         return 0

@@ -12,6 +12,7 @@ cdef enum:
     STATES = 4              # as many as there are state_types
     ALLOWANCES = 5          # one for each of them, and one for failures
     TYPES = 256             # discriminators
+    SEEDS = 10              # of hashes: enough for keys of 80 bytes
     NO_DISCRIMINATOR = 256  # where a message is too short to have one
 
 
@@ -42,7 +43,7 @@ cdef enum Reason:
     FINE, CUT_SHORT, UNKNOWN_DISCRIMINATOR, BAD_BOOL, BAD_OPTION, BAD_ENUM, COUNT_TOO_LARGE,
     CORE_COUNT_UNKNOWN, CORE_COUNT_MISFIT,
     STRING_TOO_LONG, INVALID_UTF8, TRAILING_BYTES, TIME_OFF_CLOCK, UNIX_TIME, SLOT_AHEAD,
-    OUT_OF_MEMORY
+    YET_TO_COME, WRONG_TYPE, HAS_ENDED, NO_SUCH, OUT_OF_MEMORY
 
 
 cdef struct Finding:        # what is wrong with a message
@@ -99,11 +100,121 @@ cdef class Buffers:
     cdef uint64_t latest
     cdef uint32_t newest_slot
     cdef int64_t second
+    cdef uint64_t arrived
 
     cdef int take_moment(self, object moment) except -1
     cdef Reason add_up(self, Content content, size_t size) noexcept
     cdef void forget_faults(self) noexcept
     cdef list take_faults(self)
+
+
+cdef struct Rows:                   # that are added up by their keys
+    Buffer rows                     # packed, each begins with its key
+    Buffer places                   # by hash, uint32_t: the number of a row from 1 on, 0 for none
+    uint64_t mask                   # of a key of up to eight bytes as a number; 0 if it has more
+    uint32_t key_size
+    uint32_t row_size
+    uint32_t count
+    uint32_t most
+    const uint64_t* seeds           # so that nobody can choose keys that hash alike
+
+
+cdef class Gatherer:
+    cdef uint64_t[SEEDS] _seeds
+    cdef dict _followers            # as keys
+    cdef Rows _outcomes
+    cdef Rows _latencies
+    cdef Rows _cores
+    cdef Rows _costs
+    cdef Buffer _clocks
+    cdef Buffer _sightings
+    cdef Rows _fetches
+    cdef Rows _assurances
+    cdef Buffer _receipts           # NumberedReceipt
+    cdef Rows _withheld
+
+    cdef void _begin(self, Rows* rows, uint32_t key_size, uint32_t row_size) noexcept
+    cdef void _forget(self) noexcept
+    cdef bytes _packed_costs(self)
+    cdef bytes _packed_assurances(self)
+
+
+cdef enum:
+    STAGES = 5                      # as _roles.MOST_STAGES
+    MOST_LINKS = 2                  # as open_chains.MOST_LINKS
+    NEW_HASHES = 16                 # as sights.NEW_HASHES
+    ORDERS = 2
+
+
+cdef enum:                          # the orders of chains
+    SHORT, LONG                     # by the patience that is had with them
+
+
+cdef struct Chain:                  # that is open, or what can be referred to in its stead
+    uint64_t id
+    uint64_t top_id
+    uint64_t[STAGES] times          # from the second on, an erasure root if it fetches
+    uint64_t touched
+    int64_t second
+    uint16_t of                     # the number of the chain in whose stead it is, or NOWHERE
+    uint16_t[MOST_LINKS] links      # what is in its stead
+    uint16_t older                  # in its order
+    uint16_t newer                  # in its order; what is free after it if it is
+    uint16_t core
+    uint16_t services               # their number in the follower, or NOWHERE
+    uint8_t root                    # types
+    uint8_t top
+    uint8_t seen                    # a bit for each stage, from 1 on, whose time is kept
+    uint8_t order
+    uint8_t services_known
+    uint8_t fetches                 # whether it has an erasure root
+
+
+cdef struct Order:                  # of chains, by when they were touched
+    uint16_t oldest
+    uint16_t newest
+
+
+cdef struct Chains:
+    Buffer chains                   # found by their numbers, from 1 on
+    Buffer places                   # by hash of their IDs, uint16_t: a number, or NOWHERE
+    uint64_t seed
+    uint32_t count
+    uint16_t free                   # the first one that is, or NOWHERE
+    Order[ORDERS] orders
+
+
+cdef struct Kinds:
+    Buffer ring
+    uint64_t next                   # ID
+    uint32_t count
+
+
+cdef class Follower:
+    cdef Gatherer gatherer
+    cdef uint16_t handle
+    cdef uint8_t network
+    cdef uint8_t hashes_known
+    cdef uint8_t next_hash
+    cdef bint clock_known
+    cdef uint32_t cores
+    cdef uint32_t rows              # that were made for it since they were taken
+    cdef uint32_t links
+    cdef uint16_t free_services     # the first that are, or NOWHERE
+    cdef Chains open
+    cdef Kinds past
+    cdef Buffer services
+    cdef uint64_t touches
+    cdef int64_t least              # arrival after an event's time, if that is known
+    cdef int64_t greatest
+    cdef int64_t sights_left
+    cdef int64_t sights_filled      # the second in which they were
+    cdef uint64_t arrived           # what is followed: as in Buffers
+    cdef int64_t second
+    cdef uint64_t earliest
+    cdef uint64_t latest
+    cdef uint32_t newest_slot
+    cdef uint8_t[NEW_HASHES][32] hashes
 
 
 cdef class Stream:
@@ -123,6 +234,7 @@ cdef class Stream:
     cdef uint32_t[TYPES] _counts        # of events by discriminator
     cdef Lost _lost                     # what the node said it dropped
     cdef Thinning _thinning
+    cdef Follower _follower             # None where no chains are followed
 
     cdef void begin_read(self, Buffers into) noexcept
     cdef bint decode_into(self, Buffers into, Frames* frames, size_t most) noexcept

@@ -1,14 +1,27 @@
+from collections.abc import Sequence
+
 from ._program import Program
-from .codec import Decoded, Dialect, Dropped
+from .codec import Decoded, Dialect, Dropped, Following
 from .moment import Moment
 
 class Buffers: ...
+
+class Gatherer:
+    @property
+    def followers(self) -> list[object]: ...
+    def take(self, began: int, ended: int, second: int, networks: Sequence[bytes]) -> bytes: ...
 
 class Stream:
     next_event_id: int
     @property
     def cores(self) -> int | None: ...
-    def __init__(self, program: Program, buffers: Buffers, dialect: Dialect) -> None: ...
+    def __init__(
+        self,
+        program: Program,
+        buffers: Buffers,
+        dialect: Dialect,
+        following: Following | None = None,
+    ) -> None: ...
     def decode(
         self, data: bytes, start: int, room: int, first_id: int, id_step: int, moment: Moment
     ) -> Decoded: ...

@@ -4,7 +4,8 @@
 It is a small machine. ``_program.py`` turns the table into ops: JSON text to copy, then one value
 to read and show. ``_machine.pxi`` carries them out, ``_text.pxi`` shows the values. ``values.py``
 says what is read in which order, what is an error and what a violation; ``codec.py`` says what a
-stream does. ``_kernel.pxd`` is what other compiled modules may use. What keeps it safe:
+stream does. ``_following.pxi`` follows chains as ``following.py`` says, and a gatherer keeps what
+is found. ``_kernel.pxd`` is what other compiled modules may use. What keeps it safe:
 
 - nothing is read before it is known to lie inside the message;
 - room is made before anything is written, for the most that will be;
@@ -13,6 +14,7 @@ stream does. ``_kernel.pxd`` is what other compiled modules may use. What keeps 
 - while frames are decoded, no Python object is touched: faults become objects afterwards.
 """
 
+import os
 import sys
 
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize
@@ -21,9 +23,10 @@ from cython cimport final, no_gc_clear
 from libc.stdint cimport SIZE_MAX, UINT32_MAX, UINT64_MAX
 from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 from libc.stdlib cimport free, realloc
-from libc.string cimport memcpy, memset
+from libc.string cimport memcmp, memcpy, memset
 
-from telemetry_twisted.jip3 import moment, table, thinning, values
+from telemetry_twisted.jip3 import _roles, costs, following, gathering, moment, observed
+from telemetry_twisted.jip3 import open_chains, past_kinds, sights, table, thinning, values
 from telemetry_twisted.jip3.codec import DECODE_ERROR, MOST_DROPPED, VIOLATION
 from telemetry_twisted.jip3.codec import Decoded, Dropped, Fault, FrameTooLong
 
@@ -37,38 +40,18 @@ include "_machine.pxi"
 include "_facts.pxi"
 include "_faults.pxi"
 include "_frames.pxi"
-
-
-cdef int64_t MAX_CORES = table.MAX_CORES
-
-
-cdef void learn_cores(Stream stream, Machine* m, int64_t size) noexcept:
-    """See :mod:`telemetry_twisted.jip3.cores`: what the length of the message tells."""
-    cdef Trait trait = m.traits[m.content[8]]
-    cdef int64_t dependent = size - trait.beside_cores
-    if trait.core_bits == 8 and 1 <= dependent <= MAX_CORES:
-        if m.bitfield_bytes == UNKNOWN_SIZE or m.bitfield_bytes == (dependent + 7) // 8:
-            stream._core_bytes = m.core_bytes = dependent
-            stream._bitfield_bytes = m.bitfield_bytes = (dependent + 7) // 8
-    elif trait.core_bits == 1 and 1 <= dependent <= MAX_CORES // 8:
-        if m.bitfield_bytes == UNKNOWN_SIZE:
-            stream._bitfield_bytes = m.bitfield_bytes = dependent
-
-
-cdef inline Reason note(
-    Stream stream, Buffers into, Content content, size_t size, uint32_t length
-) noexcept:
-    """Note the type and ``length`` of an event that was written, and its message as a fact."""
-    cdef uint8_t type = content[8]
-    if not append(&into.types, &type, 1) or not append(&into.lengths, &length, sizeof(length)):
-        return OUT_OF_MEMORY
-    if stream._fact_types[type >> 3] & 1 << (type & 7) and size <= MOST_FACT_BYTES:
-        if passes(&stream._thinning, content, type):
-            if not append(&into.facts, content - LENGTH_BYTES, LENGTH_BYTES + size):
-                return OUT_OF_MEMORY
-    if type == DROPPED:
-        note_dropped(&stream._lost, content, into.earliest, into.latest)
-    return FINE
+include "_cores.pxi"
+include "_noting.pxi"
+include "_observed.pxi"
+include "_rows.pxi"
+include "_roles.pxi"
+include "_kinds.pxi"
+include "_open_chains.pxi"
+include "_services.pxi"
+include "_gathering.pxi"
+include "_entering.pxi"
+include "_observing.pxi"
+include "_following.pxi"
 
 
 @final
@@ -80,7 +63,9 @@ cdef class Stream:
     it takes, and :meth:`end_read` while what was decoded is still where it was.
     """
 
-    def __cinit__(self, program not None, Buffers buffers not None, dialect not None):
+    def __cinit__(
+        self, program not None, Buffers buffers not None, dialect not None, following=None
+    ):
         cdef uint8_t discriminator
         self._buffers = buffers
         self._ops = program.ops
@@ -98,6 +83,10 @@ cdef class Stream:
         begin_thinning(&self._thinning)
         for discriminator in dialect.fact_types:
             self._fact_types[discriminator >> 3] |= 1 << (discriminator & 7)
+        if following is not None:
+            self._follower = Follower(
+                following.gatherer, following.handle, following.network, dialect.cores
+            )
 
     @property
     def cores(self):
@@ -172,13 +161,17 @@ cdef class Stream:
         return dropped
 
     def end_chains(self):
-        pass
+        if self._follower is not None:
+            end_following(self._follower)
+            self._follower = None
 
     cdef void begin_read(self, Buffers into) noexcept:
         """What follows was read at once, and is decoded into ``into``."""
         memset(self._thinning.newest, 0, sizeof(self._thinning.newest))
         if self._thinning.second != into.second:
             fill_allowances(&self._thinning, into.second)
+        if self._follower is not None:
+            begin_following(self._follower, into)
 
     cdef bint decode_into(self, Buffers into, Frames* frames, size_t most) noexcept:
         """Append what whole frames give to ``into``, a comma after each event, up to ``most``.
@@ -189,7 +182,10 @@ cdef class Stream:
         cdef size_t full = into.types.size + most
         cdef size_t written, noted
         cdef int64_t size
+        cdef uint64_t ids
         cdef Reason reason
+        cdef Follower follower = self._follower
+        cdef Event event
         cdef Machine m
         m.ops = <const Op*> PyBytes_AS_STRING(self._ops)
         m.texts = PyBytes_AS_STRING(self._texts)
@@ -211,6 +207,7 @@ cdef class Stream:
         m.closing_size = len(into.closing)
         m.events = &into.events
         m.findings = &into.findings
+        memset(&event, 0, sizeof(event))
         into.findings.size = 0
         reason = FINE
         while into.types.size < full:
@@ -230,6 +227,8 @@ cdef class Stream:
                 into.events.size = written
                 into.findings.size = 0
                 reason = find(&m, m.at, reason)
+            if follower is not None and reason == FINE and into.types.size > noted:
+                reason = judge(follower, &m, self.next_event_id, &event)
             if reason == FINE and into.findings.size > 0:
                 reason = into.add_up(m.content, size)
             if reason == OUT_OF_MEMORY:
@@ -237,8 +236,14 @@ cdef class Stream:
                 into.types.size = noted
                 into.lengths.size = sizeof(uint32_t) * noted
                 break
+            ids = ids_used(m.content, size)
+            if follower is not None:
+                if into.types.size > noted:
+                    follow(follower, &m, &event, ids)
+                else:
+                    note_kinds(&follower.past, self.next_event_id, ids, NO_SUCH_EVENT)
             frames.next_id += frames.id_step * (into.types.size - noted)
-            self.next_event_id += ids_used(m.content, size)
+            self.next_event_id += ids
             frames.at = m.end
         if m.earliest != into.earliest or m.latest != into.latest:
             self._minute_of_time = into.minute
@@ -265,11 +270,15 @@ cdef class Stream:
         """Pass over at most ``most`` whole frames; how many there were."""
         cdef size_t skipped = 0
         cdef int64_t size
+        cdef uint64_t ids
         while skipped < most:
             size = frame_size(frames.at, frames.end, self.most)
             if size < 0:
                 break
-            self.next_event_id += ids_used(frames.at + LENGTH_BYTES, size)
+            ids = ids_used(frames.at + LENGTH_BYTES, size)
+            if self._follower is not None:
+                note_kinds(&self._follower.past, self.next_event_id, ids, UNTOLD)
+            self.next_event_id += ids
             skipped += 1
             frames.at += LENGTH_BYTES + size
         return skipped

@@ -5,7 +5,6 @@ from __future__ import annotations
 from . import _kernel
 from ._program import program_of
 from .codec import Dialect, Following, Gatherer, Stream
-from .gathering import PythonGatherer
 from .table import NEWEST_VERSION
 
 
@@ -23,9 +22,9 @@ class CompiledCodec:
 
     def gatherer(self) -> Gatherer:
         """What streams put nothing in so far."""
-        return PythonGatherer()
+        return _kernel.Gatherer()
 
     def open(self, dialect: Dialect, following: Following | None = None) -> Stream:
         """A stream for a node that has just connected."""
         program = program_of(min(dialect.version, NEWEST_VERSION), dialect.byte_arrays)
-        return _kernel.Stream(program, self._buffers, dialect)
+        return _kernel.Stream(program, self._buffers, dialect, following)

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from telemetry_twisted.jip3 import open_chains
 from telemetry_twisted.jip3.chains import CHAINS
-from telemetry_twisted.jip3.codec import VIOLATION, Dialect, Fault, Following, Stream
+from telemetry_twisted.jip3.codec import VIOLATION, Codec, Dialect, Fault, Following, Stream
 from telemetry_twisted.jip3.encoder import frame
 from telemetry_twisted.jip3.gathering import MOST_ROWS_OF_NODE
 from telemetry_twisted.jip3.moment import COMMON_ERA, Moment
@@ -51,8 +51,7 @@ def moment(second: int = 0, now: int = NOW) -> Moment:
 class Followed:
     """A stream that follows chains, and what it is told and tells."""
 
-    def __init__(self, cores: int | None = CORES) -> None:
-        codec = PythonCodec()
+    def __init__(self, codec: Codec, cores: int | None = CORES) -> None:
         self.gatherer = codec.gatherer()
         dialect = Dialect("ab" * 32, cores=cores)
         self.stream: Stream = codec.open(dialect, Following(self.gatherer, 1, 0))
@@ -119,10 +118,12 @@ STEPS = st.lists(EVENTS | FITTING | FITTING | FITTING | OTHERS, max_size=60)
 
 
 @examples(500)
-@given(STEPS, st.integers(0, 3))
-def test_what_is_found_is_what_a_plain_model_finds(steps: Sequence[Any], lap: int) -> None:
+@given(steps=STEPS, lap=st.integers(0, 3))
+def test_what_is_found_is_what_a_plain_model_finds(
+    codec: Codec, steps: Sequence[Any], lap: int
+) -> None:
     """With few events that are far from each other the model forgets nothing, as it should."""
-    followed, model = Followed(), Model(CORES)
+    followed, model = Followed(codec), Model(CORES)
     second, time = 0, NOW - 450
     if lap == 3:  # IDs go round soon
         followed.feed(event(0, NOW, num=2**64 - 5, last_timestamp=NOW))
@@ -163,7 +164,7 @@ def test_chains_that_are_too_many_are_forgotten_the_longest_untouched_first(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(open_chains, "MOST_OPEN", 3)
-    followed = Followed()
+    followed = Followed(PythonCodec())
     followed.feed(event(90), event(43), event(24), event(94, to=0, core=1), event(40))
     assert followed.take()["outcomes"] == {(1, 43, Outcome.FORGOTTEN, 0xFFFF): 1}
     followed.feed(event(45, to=1))
@@ -171,8 +172,8 @@ def test_chains_that_are_too_many_are_forgotten_the_longest_untouched_first(
     assert followed.reasons == []
 
 
-def test_open_chains_are_bounded_and_counted_however_many_there_are() -> None:
-    followed = Followed()
+def test_open_chains_are_bounded_and_counted_however_many_there_are(codec: Codec) -> None:
+    followed = Followed(codec)
     followed.feed(event(24) * 9000)
     followed.stream.end_chains()
     forgotten, unfinished = 9000 - open_chains.MOST_OPEN, open_chains.MOST_OPEN
@@ -182,8 +183,8 @@ def test_open_chains_are_bounded_and_counted_however_many_there_are() -> None:
     }
 
 
-def test_what_is_not_heard_of_expires_and_who_refers_to_it_then_is_an_orphan() -> None:
-    followed = Followed()
+def test_what_is_not_heard_of_expires_and_who_refers_to_it_then_is_an_orphan(codec: Codec) -> None:
+    followed = Followed(codec)
     followed.feed(event(43), event(90), event(162, to=1))
     assert followed.take(59)["outcomes"] == {}
     assert followed.take(60)["outcomes"] == {(1, 43, Outcome.UNFINISHED, 0xFFFF): 1}
@@ -196,8 +197,8 @@ def test_what_is_not_heard_of_expires_and_who_refers_to_it_then_is_an_orphan() -
     assert followed.reasons == []
 
 
-def test_references_that_break_a_rule_are_told_once_with_how_often() -> None:
-    followed = Followed()
+def test_references_that_break_a_rule_are_told_once_with_how_often(codec: Codec) -> None:
+    followed = Followed(codec)
     followed.feed(event(43), frame(UNDECODABLE), event(45, to=1), event(45, to=7) * 3)
     followed.feed(event(23, to=0), event(47, to=0), event(47, to=0))
     assert [
@@ -221,8 +222,8 @@ def test_references_that_break_a_rule_are_told_once_with_how_often() -> None:
     )
 
 
-def test_a_reference_into_what_was_dropped_or_passed_over_is_no_fault() -> None:
-    followed = Followed()
+def test_a_reference_into_what_was_dropped_or_passed_over_is_no_fault(codec: Codec) -> None:
+    followed = Followed(codec)
     followed.feed(event(0, num=5), event(45, to=3))
     followed.stream.skip(event(43), 0, 1)
     followed.feed(event(45, to=6))
@@ -231,16 +232,18 @@ def test_a_reference_into_what_was_dropped_or_passed_over_is_no_fault() -> None:
     assert followed.reasons == []
 
 
-def test_of_far_more_guarantees_than_a_package_has_the_last_two_can_be_sent() -> None:
-    followed = Followed()
+def test_of_far_more_guarantees_than_a_package_has_the_last_two_can_be_sent(codec: Codec) -> None:
+    followed = Followed(codec)
     followed.feed(event(90), event(105, to=0) * 3, event(106, to=1), event(106, to=3))
     found = followed.take()
     assert found["withheld"] == {(1, Withheld.ORPHANS): 1}
     assert [row[1:6] for row in found["sightings"]][-1] == (106, 90, 5, 5, 0)
 
 
-def test_what_a_chain_inside_another_says_leaves_half_of_the_sightings_to_others() -> None:
-    followed = Followed()
+def test_what_a_chain_inside_another_says_leaves_half_of_the_sightings_to_others(
+    codec: Codec,
+) -> None:
+    followed = Followed(codec)
     followed.feed(event(90), event(105, to=0))
     followed.feed(event(106, to=1) * AT_ONCE, *[event(43)] * AT_ONCE)
     found = followed.take()
@@ -252,8 +255,8 @@ def test_what_a_chain_inside_another_says_leaves_half_of_the_sightings_to_others
     assert found["withheld"] == {(1, Withheld.SIGHTINGS): AT_ONCE - 2 * A_SECOND}
 
 
-def test_a_long_message_costs_more_of_them() -> None:
-    followed = Followed()
+def test_a_long_message_costs_more_of_them(codec: Codec) -> None:
+    followed = Followed(codec)
     outline = package(*range(500))
     followed.feed(event(90), *[event(94, to=0, outline=outline)] * 100)
     found = followed.take()
@@ -261,8 +264,8 @@ def test_a_long_message_costs_more_of_them() -> None:
     assert len(found["sightings"]) == 1 + AT_ONCE // 33
 
 
-def test_no_node_makes_more_rows_than_its_share() -> None:
-    followed = Followed()
+def test_no_node_makes_more_rows_than_its_share(codec: Codec) -> None:
+    followed = Followed(codec)
     costs = [[service, cost(47, 1)] for service in range(5000)]
     followed.feed(event(43), event(47, to=0, accumulate_costs=costs))
     found = followed.take()
@@ -273,8 +276,8 @@ def test_no_node_makes_more_rows_than_its_share() -> None:
     assert followed.take()["outcomes"] == {(1, 43, Outcome.UNFINISHED, 0xFFFF): 1}
 
 
-def test_sums_stop_where_a_database_does() -> None:
-    followed = Followed()
+def test_sums_stop_where_a_database_does(codec: Codec) -> None:
+    followed = Followed(codec)
     costs = [[3, cost(47, 2**32 - 1) | {"load_ns": 2**64 - 1}]] * 2
     followed.feed(event(43), event(47, to=0, accumulate_costs=costs))
     ((times, sums),) = followed.take()["costs"].values()
@@ -282,8 +285,7 @@ def test_sums_stop_where_a_database_does() -> None:
     assert sorted(set(sums)) == [2 * (2**32 - 1), 2**63 - 1]
 
 
-def test_a_network_without_an_index_is_in_no_sum() -> None:
-    codec = PythonCodec()
+def test_a_network_without_an_index_is_in_no_sum(codec: Codec) -> None:
     gatherer = codec.gatherer()
     stream = codec.open(DIALECT, Following(gatherer, 1, 255))
     data = event(43) + event(47, to=0, accumulate_costs=[[1, cost(47)]]) + event(131)
@@ -293,8 +295,10 @@ def test_a_network_without_an_index_is_in_no_sum() -> None:
     assert found["withheld"] == {(1, Withheld.ROWS): 2}
 
 
-def test_observations_say_what_they_cover_and_are_nothing_where_there_is_nothing() -> None:
-    followed = Followed()
+def test_observations_say_what_they_cover_and_are_nothing_where_there_is_nothing(
+    codec: Codec,
+) -> None:
+    followed = Followed(codec)
     assert followed.gatherer.take(1, 2, 0, NETWORKS) == b""
     followed.feed(event(0, num=1), event(24, NOW - 7), event(24, NOW + 9))
     told = Observations.decode(followed.gatherer.take(1, 2, 0, NETWORKS))
@@ -303,8 +307,8 @@ def test_observations_say_what_they_cover_and_are_nothing_where_there_is_nothing
     assert followed.gatherer.take(2, 3, 0, NETWORKS) == b""
 
 
-def test_without_following_nothing_is_wrong_with_a_reference() -> None:
-    stream = PythonCodec().open(DIALECT)
+def test_without_following_nothing_is_wrong_with_a_reference(codec: Codec) -> None:
+    stream = codec.open(DIALECT)
     decoded = stream.decode(event(45, to=7), 0, 1, 1, 1, moment())
     assert decoded.faults == []
     stream.end_chains()
