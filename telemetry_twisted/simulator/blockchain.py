@@ -44,6 +44,11 @@ def digest(*parts: object) -> bytes:
     return blake2b("/".join(map(str, parts)).encode(), digest_size=32).digest()
 
 
+def has_share(share: float, *parts: object) -> bool:
+    """Whether ``parts`` are among a ``share`` (0 to 1) of all, chosen by nothing but themselves."""
+    return int.from_bytes(digest(*parts)[:4], "little") < share * 2**32
+
+
 def slot_hash(slot: int, *parts: object) -> bytes:
     """32 bytes that depend on ``parts``; the last eight also on ``slot``, in proportion to it.
 
@@ -72,15 +77,23 @@ class Block:
 
 
 class Blockchain:
-    """The blocks of the slots, authored by ``authors`` nodes in a random order."""
+    """The blocks of the slots, authored by ``authors`` nodes in a random order.
+
+    A share of slots, ``forks``, have a second block, which no later one follows.
+    """
 
     block: Callable[[int], Block | None]
     """The block of a slot, None if its author failed."""
 
-    def __init__(self, seed: int, authors: int) -> None:
+    fork: Callable[[int], Block | None]
+    """The second block of a slot, by another author; None as a rule."""
+
+    def __init__(self, seed: int, authors: int, forks: float = 0.0) -> None:
         self.seed = seed
         self.authors = authors
+        self.forks = forks if authors > 1 else 0.0
         self.block = lru_cache(maxsize=1024)(self._block)
+        self.fork = lru_cache(maxsize=1024)(self._fork)
 
     def author(self, slot: int) -> int:
         """The index of the node whose turn ``slot`` is."""
@@ -88,8 +101,14 @@ class Blockchain:
 
     def blocks(self, slot: int) -> list[Block]:
         """The blocks of ``slot``: one as a rule."""
-        block = self.block(slot)
-        return [block] if block else []
+        return [block for block in (self.block(slot), self.fork(slot)) if block]
+
+    def follows_fork(self, slot: int, index: int) -> bool:
+        """Whether node ``index`` takes the second block of ``slot`` for the best one at first."""
+        fork = self.fork(slot)
+        if fork is None or index in (fork.author, self.author(slot)):
+            return fork is not None and index == fork.author
+        return has_share(0.5, self.seed, "follows", slot, index)
 
     def head(self, slot: int) -> Block:
         """The newest block at or before ``slot``."""
@@ -105,27 +124,37 @@ class Blockchain:
         return digest(self.seed, "block", slot)
 
     def _skipped(self, slot: int) -> bool:
-        return int.from_bytes(digest(self.seed, "skipped", slot)[:4], "little") < _SKIPPED * 2**32
+        return has_share(_SKIPPED, self.seed, "skipped", slot)
+
+    def _fork(self, slot: int) -> Block | None:
+        if self._skipped(slot) or not has_share(self.forks, self.seed, "forked", slot):
+            return None
+        others = self.authors - 1
+        ahead = 1 + int.from_bytes(digest(self.seed, "rival", slot)[:8], "little") % others
+        author = (self.author(slot) + ahead) % self.authors
+        return self._make_block(slot, "fork", author)
 
     def _block(self, slot: int) -> Block | None:
-        if self._skipped(slot):
-            return None
+        return None if self._skipped(slot) else self._make_block(slot, "block", self.author(slot))
+
+    def _make_block(self, slot: int, what: str, author: int) -> Block:
+        own_hash = digest(self.seed, what, slot)
         parent = slot - 1
         while self._skipped(parent):
             parent -= 1
-        random = Random(f"{self.seed}/block/{slot}")
+        random = Random(f"{self.seed}/{what}/{slot}")
         guarantees = random.randrange(40)
         preimages = random.choice((0, 0, 0, 1, 2))
         size = random.randrange(20_000, 200_000)
         return Block(
             slot=slot,
-            hash=self._hash(slot),
+            hash=own_hash,
             parent=self._hash(parent),
-            author=self.author(slot),
+            author=author,
             ready=slot * SLOT + random.randrange(120_000, 400_000),
             outline={
                 "size_bytes": size,
-                "hash": self._hash(slot),
+                "hash": own_hash,
                 "num_tickets": random.choice((0, 0, 3, 16)),
                 "num_preimages": preimages,
                 "total_preimages_size": preimages * random.randrange(100, 4_000),

@@ -48,11 +48,13 @@ def import_block(
     source: bytes,
     peers: Sequence[bytes],
     trouble: str | None = None,
+    is_best: bool = True,
 ) -> Exchange:
-    """Hear of ``block`` from ``source`` at ``time``, have it as best ``took`` microseconds later.
+    """Hear of ``block`` from ``source`` at ``time``, have it executed ``took`` microseconds later.
 
-    It is announced to ``peers`` in turn. With ``trouble`` (``request``, ``verification``,
-    ``execution``) the first attempt fails there and a second one succeeds.
+    It is the best one then if it ``is_best``. It is announced to ``peers`` in turn. With
+    ``trouble`` (``request``, ``verification``, ``execution``) the first attempt fails there and a
+    second one succeeds.
     """
     done = time + took
     yield _announced(time, block, source, "Remote")
@@ -87,7 +89,8 @@ def import_block(
             continue
         yield _executed(done, importing_id, block, chain)
     time = done
-    yield _best(time, block)
+    if is_best:
+        yield _best(time, block)
     for peer in peers:
         time += delay(random, 500)
         yield _announced(time, block, peer, "Local")

@@ -44,6 +44,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         duration=options.duration,
         events=options.events,
         mistakes=options.mistakes,
+        clock_skew=options.clock_skew,
+        forks=options.forks,
+        stuck=options.stuck,
         gp=options.gp,
         version=options.protocol_version,
     )

@@ -56,6 +56,8 @@ def guarantee_as_primary(
     yield _refined(random, time, this, package, chain)
     time += delay(random, 20_000)
     yield Event(time, "WorkReportBuilt", {**this, "outline": package.report_outline}, chain)
+    if package.fate == "stuck":
+        return
     for secondary in package.guarantors[1:]:
         time += delay(random, 60_000)
         shared = {**submission, "secondary": secondary}
@@ -102,6 +104,8 @@ def guarantee_as_secondary(random: Random, package: Package, peer_id: bytes) -> 
         yield Event(time, "ExtrinsicDataReceived", this, chain)
         time += delay(random, 2_000)
         yield Event(time, "ImportsReceived", this, chain)
+        if package.fate == "stuck":
+            return
         time += delay(random, 150_000)
         if package.fate == "unshared" and peer_id == package.guarantors[2]:
             reason = "refinement took longer than 2000 ms"

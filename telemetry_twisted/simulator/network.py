@@ -12,13 +12,13 @@ from functools import lru_cache
 from random import Random
 from typing import Any
 
-from attrs import field, frozen
+from attrs import evolve, field, frozen
 from attrs.validators import ge, gt, in_, le, optional
 
 from .. import __version__
 from ..jip3.encoder import encode_event, encode_node_information, frame
 from ..jip3.table import TABLE
-from .blockchain import ASSURED, EPOCH_SLOTS, SECOND, SLOT, Blockchain, digest
+from .blockchain import ASSURED, EPOCH_SLOTS, SECOND, SLOT, Blockchain, digest, has_share
 from .context import Context, Moment, peer_address
 from .prepared import PreparedPiece, prepare_pieces
 from .schedule import Event
@@ -39,6 +39,9 @@ MAX_RATE = 10_000
 EARLIEST_START = 60 * SECOND
 """Earliest start, in microseconds of the JAM Common Era; a few slots go before it."""
 
+MAX_CLOCK_SKEW = 30_000
+"""Most milliseconds that a clock is ahead or behind."""
+
 _ROTATION = 10
 _IMPLEMENTATIONS = ("sim-alder", "sim-birch", "sim-cedar")
 
@@ -58,8 +61,10 @@ class Network:
     per second and node. ``start`` is when the first node begins, in microseconds of the JAM Common
     Era; the others follow, ``connect_rate`` in a second. A node goes on for ``duration`` seconds,
     or until it has sent exactly ``events`` events; without either, for ever. ``mistakes`` is how
-    many messages in a second it gets wrong, on average. ``gp`` is the version of the Gray Paper
-    that node information is laid out by, ``version`` the protocol version.
+    many messages in a second it gets wrong, on average. Clocks are up to ``clock_skew``
+    milliseconds ahead or behind; ``forks`` is the share of slots with two blocks, ``stuck`` that of
+    work packages that come to no end. ``gp`` is the version of the Gray Paper that node information
+    is laid out by, ``version`` the protocol version.
 
     :raises ValueError: if a setting is out of range.
     """
@@ -73,6 +78,9 @@ class Network:
     duration: float | None = field(default=None, validator=optional(gt(0)))
     events: int | None = field(default=None, validator=optional(ge(1)))
     mistakes: float = field(default=0.0, validator=[ge(0), le(MAX_RATE)])
+    clock_skew: float = field(default=0.0, validator=[ge(0), le(MAX_CLOCK_SKEW)])
+    forks: float = field(default=0.0, validator=[ge(0), le(1)])
+    stuck: float = field(default=0.0, validator=[ge(0), le(1)])
     gp: str = field(default="0.7", validator=in_(("0.7", "0.8")))
     version: int = field(default=0, validator=in_((0, 1)))
 
@@ -98,7 +106,7 @@ class Network:
 
     @blockchain.default
     def _make_blockchain(self) -> Blockchain:
-        return Blockchain(self.seed, self.nodes)
+        return Blockchain(self.seed, self.nodes, self.forks)
 
     @validators.default
     def _count_validators(self) -> int:
@@ -126,7 +134,8 @@ class Network:
 
     def clock_offset(self, index: int) -> int:
         """By how many microseconds the clock of node ``index`` is ahead."""
-        return 0
+        most = self.clock_skew * 1_000
+        return round(Random(f"{self.seed}/clock/{index}").uniform(-most, most))
 
     def node_id(self, index: int) -> str:
         """The ID of node ``index`` as the server shows it."""
@@ -171,13 +180,15 @@ class Network:
 
     def _package(self, slot: int, core: int) -> Package | None:
         load = min(1.0, max(0.0, self.rate - _IDLE_RATE) / (_BUSY_RATE - _IDLE_RATE))
-        if int.from_bytes(digest(self.seed, "load", slot, core)[:4], "little") >= load * 2**32:
+        if not has_share(load, self.seed, "load", slot, core):
             return None
         of_core = guarantors_of(core, slot // _ROTATION, self.validators)
         turn = slot % GUARANTORS
         guarantors = of_core[turn:] + of_core[:turn]
         anchor = self.blockchain.head(slot - 1).hash
-        return make_package(Report(self.seed, core, slot), anchor, guarantors, self.peer_ids)
+        package = make_package(Report(self.seed, core, slot), anchor, guarantors, self.peer_ids)
+        is_stuck = has_share(self.stuck, self.seed, "stuck", slot, core)
+        return evolve(package, fate="stuck") if is_stuck else package
 
     def _make_moment(self, slot: int, assured: bool) -> Moment:
         head = self.blockchain.head(slot - 1)

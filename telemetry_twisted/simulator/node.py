@@ -20,7 +20,7 @@ from .routine import (
     open_up,
     report_status,
 )
-from .schedule import NEVER, Event, Exchange, Schedule
+from .schedule import NEVER, Event, Exchange, Schedule, by_clock
 from .tally import Tally
 
 _MILLISECOND = 1_000
@@ -30,7 +30,8 @@ class Node:
     """Validator ``index`` of ``network``, in simulated time.
 
     It ``begins`` when its turn to connect is, or later if told so, and ``ends`` after the network's
-    duration; ``now`` is where it is. All are in microseconds of the JAM Common Era.
+    duration; ``now`` is where it is. All are in microseconds of the JAM Common Era, by a right
+    clock: what it sends has the times of its own.
 
     What follows from slots goes through a schedule of exchanges, event by event; the rest of the
     rate is filled with prepared pieces. The sequence depends on the network and the index alone,
@@ -52,6 +53,7 @@ class Node:
         self._latency = self._random.lognormvariate(0, 0.5) * 120 * _MILLISECOND
         self._import_time = int(self._random.lognormvariate(0, 0.3) * 120 * _MILLISECOND)
 
+        self._clock_offset = network.clock_offset(index)
         self._next_id = 0
         self._period = SECOND / network.rate
         self._limit = NEVER if network.events is None else network.events
@@ -121,8 +123,10 @@ class Node:
     def _take_event(self) -> bytes:
         event_id = self._next_id
         event = self._schedule.emit(event_id)
-        self._next_id += event.fields["num"] if event.name == "Dropped" else 1
         self.now = event.time
+        self._next_id += event.fields["num"] if event.name == "Dropped" else 1
+        if self._clock_offset:
+            event = by_clock(event, self._clock_offset)
         if event.name in MISTAKES:
             return self._take_mistake(event, event_id)
         message = self.network.encode(event)
@@ -141,7 +145,9 @@ class Node:
     def _take_piece(self, time: int) -> bytes:
         piece = self._piece
         moment = self.network.moment(time)._replace(
-            time=time, first_id=self._next_id, assurance_id=self._assurance_id or 0
+            time=time + self._clock_offset,
+            first_id=self._next_id,
+            assurance_id=self._assurance_id or 0,
         )
         messages = piece.at(moment)
         left = self._limit - self.tally.events
@@ -181,16 +187,12 @@ class Node:
         return [self._peer() for _ in range(count)]
 
     def _enter_slot(self) -> None:
-        random, blockchain = self._random, self.network.blockchain
+        random = self._random
         slot = self._slot
         begins = max(slot * SLOT, self.begins + OPENING)
         self._slot = slot + 1
         self._slot_begins = (slot + 1) * SLOT
-        head = blockchain.head(slot)
-        if blockchain.author(slot) == self.index and begins == slot * SLOT:
-            self._author(slot)
-        elif head.slot > self._best_slot:
-            self._import(head, begins)
+        self._take_blocks(slot, begins)
         self._work(slot, begins)
         if slot % EPOCH_SLOTS == 0 and begins == slot * SLOT:
             self._schedule.begin(self._generate_tickets(begins))
@@ -199,12 +201,30 @@ class Node:
         if random.random() < 0.003:
             self._schedule.begin(drop(random, begins + random.randrange(SECOND)))
 
-    def _author(self, slot: int) -> None:
-        random, blockchain = self._random, self.network.blockchain
+    def _take_blocks(self, slot: int, begins: int) -> None:
+        """Author or import the block of ``slot``, and the other one if there are two."""
+        blockchain = self.network.blockchain
+        fork = blockchain.fork(slot)
+        follows_fork = blockchain.follows_fork(slot, self.index)
+        best = fork if fork and follows_fork else blockchain.head(slot)
+        turn = fork.author if fork and follows_fork else blockchain.author(slot)
+        if turn == self.index and begins == slot * SLOT:
+            self._author(slot, fork if follows_fork else blockchain.block(slot))
+        elif best.slot > self._best_slot:
+            self._import(best, begins)
+        if fork:
+            other = blockchain.head(slot) if follows_fork else fork
+            arrives = max(begins, other.ready + int(2 * self._latency))
+            took, source = self._import_time, self._peer()
+            self._schedule.begin(
+                import_block(self._random, arrives, took, other, source, (), is_best=False)
+            )
+
+    def _author(self, slot: int, block: Block | None) -> None:
+        random = self._random
         time = slot * SLOT + random.randrange(5 * _MILLISECOND)
-        block = blockchain.block(slot)
         if block is None:
-            parent = blockchain.head(slot - 1).hash
+            parent = self.network.blockchain.head(slot - 1).hash
             self._schedule.begin(fail_to_author(random, time, slot, parent))
             return
         self._schedule.begin(author(random, time, block, self._peers(3)))

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from datetime import datetime, timezone
 
 from .blockchain import era_time
-from .network import EARLIEST_START, MAX_CORES, MAX_NODES, MAX_RATE, MIN_RATE
+from .network import EARLIEST_START, MAX_CLOCK_SKEW, MAX_CORES, MAX_NODES, MAX_RATE, MIN_RATE
 
 DESCRIPTION = """\
 Simulated validators of a JAM network that send telemetry (JIP-3) to a server.
@@ -90,6 +90,30 @@ def make_parser() -> argparse.ArgumentParser:
         choices=(0, 1),
         default=0,
         help="JIP-3 protocol version (default: %(default)s)",
+    )
+    network.add_argument(
+        "--clock-skew",
+        type=_within(float, 0, MAX_CLOCK_SKEW),
+        default=0.0,
+        metavar="MS",
+        help="the clock of each node is off by up to so many milliseconds, either way, and by the "
+        "same all the time (default: %(default)g)",
+    )
+    network.add_argument(
+        "--forks",
+        type=_within(float, 0, 1),
+        default=0.0,
+        metavar="SHARE",
+        help="share of slots that have two blocks; half of the nodes take either for the best "
+        "until the next slot (default: %(default)g)",
+    )
+    network.add_argument(
+        "--stuck",
+        type=_within(float, 0, 1),
+        default=0.0,
+        metavar="SHARE",
+        help="share of work packages of which nothing is heard any more once the work is done "
+        "(default: %(default)g)",
     )
     network.add_argument(
         "--seed",

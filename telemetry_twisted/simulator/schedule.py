@@ -31,6 +31,14 @@ class Event(NamedTuple):
     ends: str | None = None
 
 
+def by_clock(event: Event, offset: int) -> Event:
+    """``event`` as a node reports it whose clock is ``offset`` microseconds ahead."""
+    fields = event.fields
+    if "last_timestamp" in fields:
+        fields = {**fields, "last_timestamp": fields["last_timestamp"] + offset}
+    return event._replace(time=event.time + offset, fields=fields)
+
+
 Exchange = Generator[Event, int, None]
 """Yields events whose times never go back; is sent the ID of each."""
 

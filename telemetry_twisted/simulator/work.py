@@ -62,7 +62,7 @@ class Package:
     ``report_outline`` and ``guarantee`` are what events say of the package, its report and its
     guarantee. ``fate`` is how it ends: ``guaranteed`` for most; ``duplicate`` and ``unauthorized``
     end at the primary; ``unshared`` fails at the last secondary; ``known`` had reached the first
-    secondary before.
+    secondary before; of ``stuck`` ones nothing is heard once the work is done.
     """
 
     report: Report

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from telemetry_twisted.simulator import Network, Node
-from telemetry_twisted.simulator.account import Account
+from telemetry_twisted.simulator.account import Account, SpreadBlock
 from telemetry_twisted.simulator.accounting import Accounting
 from telemetry_twisted.simulator.blockchain import SECOND
 from telemetry_twisted.simulator.play import events_of
@@ -19,9 +19,20 @@ from tests.simulator.walk import Walk
 
 FOREVER = 1 << 62
 
+SKEW = 400
 NETWORKS: dict[str, dict[str, Any]] = {
     "work": {"nodes": 12, "cores": 4, "seed": 3, "rate": 40, "duration": 15},
     "traffic": {"nodes": 2, "cores": 20, "seed": 4, "rate": 500, "duration": 4, "version": 1},
+    "trouble": {
+        "nodes": 8,
+        "cores": 3,
+        "seed": 6,
+        "rate": 40,
+        "duration": 30,
+        "clock_skew": SKEW,
+        "forks": 0.5,
+        "stuck": 0.4,
+    },
     "cut short": {"nodes": 9, "cores": 3, "seed": 5, "rate": 200, "events": 333},
 }
 
@@ -135,6 +146,53 @@ def test_assurances_are_told(run: Run) -> None:
 
 def test_fetches_are_told(run: Run) -> None:
     assert run.account.fetches() == walk.fetches(run.walks)
+
+
+def trouble() -> Account:
+    run = RUNS.setdefault("trouble", Run(NETWORKS["trouble"]))
+    return run.account
+
+
+def test_each_clock_is_off_by_what_the_account_says() -> None:
+    account = trouble()
+    settings = {**NETWORKS["trouble"], "clock_skew": 0}
+    offsets = {account.clock_offset(node) for node in range(settings["nodes"])}
+    assert len(offsets) == settings["nodes"]
+    assert all(abs(offset) <= SKEW * 1_000 for offset in offsets)
+    right = Run(settings).account
+    for block, spread in right.blocks().items():
+        for stage, nodes in spread.stages.items():
+            assert account.blocks()[block].stages[stage] == {
+                node: time + account.clock_offset(node) for node, time in nodes.items()
+            }
+    assert account.latencies() == right.latencies()
+    assert account.outcomes() == right.outcomes()
+
+
+def test_nodes_are_on_either_side_of_a_fork_and_import_both_blocks() -> None:
+    slots: dict[int, list[SpreadBlock]] = {}
+    for block in trouble().blocks().values():
+        slots.setdefault(block.slot, []).append(block)
+    forked = [blocks for slot, blocks in sorted(slots.items()) if len(blocks) == 2]
+    assert len(forked) > 1
+    for one, other in forked[:-1]:
+        assert one.author != other.author
+        sides = one.stages["best"].keys(), other.stages["best"].keys()
+        assert all(sides)
+        assert not sides[0] & sides[1]
+        assert one.stages["executed"].keys() == other.stages["executed"].keys()
+
+
+def test_stuck_packages_and_missed_slots_are_told() -> None:
+    account = trouble()
+    stuck = [journey for journey in account.journeys().values() if journey.fate == "stuck"]
+    assert stuck
+    for journey in stuck:
+        assert set(journey.outcomes.values()) == {"unfinished"}
+        assert all(event.name != "GuaranteeBuilt" for event in journey.events)
+    assert all(not account.told["slots"][str(slot)]["blocks"] for slot in account.missed_slots())
+    quiet = {**NETWORKS["trouble"], "nodes": 1, "seed": 2, "rate": 3, "duration": 36}
+    assert [slot - 100_800 for slot in Run(quiet).account.missed_slots()] == [2, 5]
 
 
 def test_what_is_received_was_sent_before() -> None:

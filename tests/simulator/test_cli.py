@@ -21,6 +21,7 @@ from twisted.internet.task import LoopingCall
 from twisted.python.failure import Failure
 
 import telemetry_twisted
+from telemetry_twisted.simulator.account import Account
 from telemetry_twisted.simulator.cli import main
 
 ROOT = Path(telemetry_twisted.__file__).parent.parent
@@ -86,6 +87,36 @@ async def test_the_json_says_what_was_sent(sink: Any) -> None:
 
 @pytest.mark.end_to_end
 @ensureDeferred
+async def test_the_account_is_written_to_a_file(sink: Any, tmp_path: Path) -> None:
+    file = tmp_path / "account"
+    command = Command(
+        [
+            *("--nodes", "6", "--duration", "8", "--rate", "200", "--cores", "2", "--forks", "0.5"),
+            *("--clock-skew", "900", "--stuck", "0.5", "--profile", "flood", "--json"),
+            *("--account", str(file), sink.address),
+        ]
+    )
+    assert await command.ended == 0, command.err
+    await sink.emptied()
+    figures, account = json.loads(command.out), Account.load(file)
+    outcomes: dict[str, Counter[str]] = {}
+    for (root, outcome, _), count in account.outcomes().items():
+        outcomes.setdefault(root, Counter())[outcome] += count
+    assert figures["outcomes"] == outcomes
+    assert {each["node_id"]: each["clock_offset"] for each in figures["sent"]} == {
+        account.node_id(node): account.clock_offset(node) for node in range(6)
+    }
+    latencies: Counter[str] = Counter()
+    for (name, _), durations in account.latencies().items():
+        latencies[name] += sum(duration * count for duration, count in durations.items())
+    assert {name: each["sum"] for name, each in figures["latencies"].items()} == latencies
+    events = [event for received in sink.received for event in received.events]
+    received = [event for event in events if event.name == "AssuranceReceived"]
+    assert sum(len(each.received) for each in account.assurances().values()) == len(received)
+
+
+@pytest.mark.end_to_end
+@ensureDeferred
 async def test_the_same_options_send_the_same_bytes(sink: Any) -> None:
     sent = []
     for profile in ("paced", "flood"):
@@ -142,6 +173,7 @@ async def test_a_server_that_is_not_there_is_told(sink: Any) -> None:
         (["--nodes", "x"], "argument --nodes: 'x' is not a whole number from 1 to 65,000"),
         (["--rate", "0.01"], "argument --rate: '0.01' is not a number from 0.1 to 10,000"),
         (["--rate", "nan"], "argument --rate: 'nan' is not a number from 0.1 to 10,000"),
+        (["--forks", "2"], "argument --forks: '2' is not a number from 0 to 1"),
         (["--gp", "0.6"], "argument --gp: invalid choice: '0.6'"),
         (["--start-time", "noon"], "'noon' is not a time such as 2026-01-31T12:00:00Z"),
         (["--start-time", "2020-01-01"], "is before the first minutes of the JAM Common Era"),
