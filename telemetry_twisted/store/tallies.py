@@ -10,7 +10,9 @@ from __future__ import annotations
 
 import struct
 from bisect import bisect_left
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from functools import lru_cache
+from typing import Any
 
 Tally = dict[int, int]
 
@@ -25,6 +27,9 @@ COUNT = 0
 
 _WIDTHS = "BHIQ"
 """Codes of integers of one, two, four and eight bytes, in the order of their size."""
+
+_TOGETHER = 16
+"""How many numbers without their four highest bits never sum up to more than fits their width."""
 
 _SIZES = {ord(code): struct.calcsize(code) for code in _WIDTHS}
 
@@ -80,18 +85,37 @@ def add_packed(tally: Tally, packed: bytes, first: int = 0, end: int | None = No
     if not packed:
         return
     wide, long = packed[0], packed[1]
-    number = (len(packed) - 2) // (_SIZES[wide] + _SIZES[long])
-    keys = struct.unpack_from(f"<{number}{chr(wide)}", packed, 2)
-    at = 2 + number * _SIZES[wide]
+    size = _SIZES[wide]
+    number = (len(packed) - 2) // (size + _SIZES[long])
+    low, high = 0, number
     if first or end is not None:
-        low = bisect_left(keys, first)
-        high = number if end is None else bisect_left(keys, end)
-        keys = keys[low:high]
-        at += low * _SIZES[long]
+        keys_alone = _Keys(packed, size, number)
+        low = bisect_left(keys_alone, first)
+        high = number if end is None else bisect_left(keys_alone, end, low)
+    within = max(high - low, 0)
+    keys = struct.unpack_from(f"<{within}{chr(wide)}", packed, 2 + low * size)
+    numbers = struct.unpack_from(
+        f"<{within}{chr(long)}", packed, 2 + number * size + low * _SIZES[long]
+    )
     get = tally.get
-    numbers = struct.unpack_from(f"<{len(keys)}{chr(long)}", packed, at)
     for key, value in zip(keys, numbers, strict=True):
         tally[key] = get(key, 0) + value
+
+
+class _Keys(Sequence[int]):
+    """The keys of a packed tally, each read when it is looked at."""
+
+    def __init__(self, packed: bytes, size: int, number: int) -> None:
+        self._packed = packed
+        self._size = size
+        self._number = number
+
+    def __len__(self) -> int:
+        return self._number
+
+    def __getitem__(self, index: Any) -> Any:
+        at = 2 + index * self._size
+        return int.from_bytes(self._packed[at : at + self._size], "little")
 
 
 def unpack_tally(packed: bytes) -> Tally:
@@ -107,3 +131,41 @@ def sum_packed(packed: Iterable[bytes], first: int = 0, end: int | None = None) 
     for each in packed:
         add_packed(tally, each, first, end)
     return tally
+
+
+def sum_alike(packed: Iterable[bytes]) -> Tally:
+    """What :func:`sum_packed` returns, sooner where many of the tallies have the same keys and
+    numbers as wide: those are added as one large number each."""
+    alike: dict[bytes, list[bytes]] = {}
+    for each in packed:
+        if each:
+            size = _SIZES[each[0]]
+            keys = 2 + (len(each) - 2) // (size + _SIZES[each[1]]) * size
+            alike.setdefault(each[:keys], []).append(each[keys:])
+    tally: Tally = {}
+    for head, numbers in alike.items():
+        for start in range(0, len(numbers), _TOGETHER):
+            some = numbers[start : start + _TOGETHER]
+            total = _sum_large(head[1], some)
+            for each in (head + total,) if total is not None else (head + one for one in some):
+                add_packed(tally, each)
+    return tally
+
+
+def _sum_large(code: int, packed: Sequence[bytes]) -> bytes | None:
+    """The sums of numbers side by side, None where one of them might not fit its place."""
+    values = [int.from_bytes(each, "little") for each in packed]
+    seen = 0
+    for value in values:
+        seen |= value
+    size = len(packed[0])
+    if seen & _high_bits(_SIZES[code], size):
+        return None
+    return sum(values).to_bytes(size, "little")
+
+
+@lru_cache(maxsize=1024)
+def _high_bits(width: int, size: int) -> int:
+    """The bits of numbers of ``width`` bytes, ``size`` bytes in all, that none may have of as many
+    as are added together."""
+    return int.from_bytes((bytes(width - 1) + b"\xf0") * (size // width), "little")

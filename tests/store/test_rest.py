@@ -310,6 +310,32 @@ async def test_blocks_failures_and_faults(filled: Make, fetch: Make) -> None:
     assert [(row["count"], row["excerpt"]) for row in faults["protocol_errors"]] == [(3, "00ff")]
 
 
+@pytest.mark.parametrize(
+    "path",
+    [
+        "chains", "latencies", "latencies/import", "latencies/import/nodes", "connections",
+        "clocks", "funnel", "cores", "cores/1", "services", "services/1",
+    ],
+)  # fmt: skip
+@ensureDeferred
+async def test_what_was_observed(filled: Make, fetch: Make, path: str) -> None:
+    await filled()
+    code, answer = await fetch(f"/api/{path}")
+    assert (code, answer["genesis"]) == (200, None)
+    code, answer = await fetch(f"/api/{path}", network=HASH)
+    assert (code, answer["error"]["message"]) == (
+        404, f"nothing was ever heard of a network {HASH}",
+    )  # fmt: skip
+
+
+@ensureDeferred
+async def test_a_latency_that_there_is_not(filled: Make, fetch: Make) -> None:
+    await filled()
+    code, answer = await fetch("/api/latencies/patience")
+    assert code == 404
+    assert answer["error"]["message"].startswith("there is no latency patience; there are connect")
+
+
 @ensureDeferred
 async def test_live_figures(fetch: Make, live: Live) -> None:
     assert await fetch("/api/metrics/live") == (200, live.metrics())
@@ -332,6 +358,9 @@ async def test_live_figures(fetch: Make, live: Live) -> None:
         ("/api/slots/x", "slot: expected a whole number from 0 to 4294967295"),
         ("/api/stats?x=1", "unknown parameter 'x'; accepted: none"),
         ("/api/metrics/stream?interval_ms=1", "interval_ms: expected a whole number from 500"),
+        ("/api/latencies?network=main", "network: expected a genesis hash: 0x and 64 lowercase"),
+        (f"/api/chains?core=1&node={64 * 'e'}", "node and core do not go together"),
+        ("/api/cores/x", "core: expected a whole number from 0 to 65534"),
     ],
 )  # fmt: skip
 @ensureDeferred

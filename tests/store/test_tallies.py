@@ -18,6 +18,7 @@ from telemetry_twisted.store.tallies import (
     latency_key,
     outcome_key,
     pack_tally,
+    sum_alike,
     sum_packed,
     unpack_tally,
 )
@@ -46,7 +47,16 @@ def test_packed_tallies_add_up(tallies: list[dict[int, int]], first: int, end: i
     packed = [*map(pack_tally, tallies)]
     within = {key: number for key, number in total.items() if first <= key < end and number}
     assert sum_packed(packed, first, end) == within
-    assert sum_packed(packed) == {key: number for key, number in total.items() if number}
+    whole = {key: number for key, number in total.items() if number}
+    assert sum_packed(packed) == sum_alike(packed) == whole
+
+
+@given(st.lists(st.lists(NUMBERS.filter(bool), min_size=3, max_size=3), max_size=40))
+@examples(200)
+def test_tallies_that_are_alike_add_up(rows: list[list[int]]) -> None:
+    packed = [pack_tally(dict(enumerate(row))) for row in rows]
+    expected = {key: sum(row[key] for row in rows) for key in range(3)} if rows else {}
+    assert sum_alike(packed) == sum_packed(packed) == expected
 
 
 def test_a_number_that_is_too_large_is_the_largest() -> None:

@@ -152,6 +152,18 @@ Limit = Annotated[int, Meta(ge=1, le=500, description="At most so many.")]
 After = Annotated[int, Meta(ge=0, le=2**62, description=_GO_ON)]
 AfterPlace = Annotated[Cursor, Meta(description=_GO_ON)]
 OnlyNode = Annotated[NodeId, Meta(description="Only what came from this node.")]
+OnlyNetwork = Annotated[
+    str,
+    Meta(
+        pattern="^0x[0-9a-f]{64}$",
+        title="a genesis hash: 0x and 64 lowercase hex digits",
+        description="The network, by its genesis hash. Where none is given, and there are several, "
+        "it is the one that was known first of those that are there.",
+    ),
+]
+OnlyCore = Annotated[
+    int, Meta(ge=0, le=65534, description="Only what belongs to this core; not with node.")
+]
 OnlyTypes = Annotated[
     list[EventType],
     Meta(description="Only events of this type, by number or name; may be repeated."),
@@ -189,6 +201,19 @@ class RangeAsked(Asked, frozen=True, kw_only=True):
             raise BadRequest("from must be before to")
         end = max(min(end, now), 1.0)
         return min(max(begin, now - OLDEST_SECONDS), end - 1), end
+
+
+class NetworkAsked(RangeAsked, frozen=True, kw_only=True):
+    """A request that is about a range of time in a network."""
+
+    network: OnlyNetwork | None = None
+
+
+class PlaceAsked(NetworkAsked, frozen=True, kw_only=True):
+    """A request that may be about a node or a core of a network alone."""
+
+    node: OnlyNode | None = None
+    core: OnlyCore | None = None
 
 
 class TypesAsked(RangeAsked, frozen=True, kw_only=True):

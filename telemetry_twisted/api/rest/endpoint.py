@@ -12,6 +12,7 @@ from twisted.internet.defer import DeferredSemaphore
 from telemetry_twisted.api.websocket.context import Gauges
 from telemetry_twisted.clock import Now
 from telemetry_twisted.store.read.history import History
+from telemetry_twisted.store.read.networks import Network, find_network
 from telemetry_twisted.store.read.nodes import node_number
 
 from .asked import Asked
@@ -57,6 +58,16 @@ class Sources:
             raise unknown(node_id)
         return number
 
+    async def network_of(self, genesis: str | None) -> Network:
+        """The network of a genesis hash, or else the one that a question is about that names none.
+
+        :raises NotFound: if nothing was ever heard of it.
+        """
+        network = await find_network(self.history, genesis)
+        if network is None:
+            raise NotFound(f"nothing was ever heard of a network {genesis}")
+        return network
+
 
 A = TypeVar("A", bound=Asked)
 Answering = Callable[[Sources, A], Awaitable[Any]]
@@ -66,11 +77,13 @@ Answering = Callable[[Sources, A], Awaitable[Any]]
 class Endpoint:
     """A path of the API: what may be ``asked`` there, and the type of what it is answered with.
 
+    ``about`` says what the figures are made of, and how exact they are, where that is to be said.
     ``may_miss`` says whether there may be no such thing.
     """
 
     path: str
     title: str
+    about: str
     asked: type[Asked]
     parameters: tuple[Parameter, ...]
     answered: Any
@@ -82,14 +95,16 @@ def endpoint(path: str, may_miss: bool = False) -> Callable[[Answering[A]], Endp
     """Declares what is decorated as what answers at ``path``.
 
     The type of its second parameter declares what may be asked, that of its result what is
-    answered, and the first line of its docstring says what that is.
+    answered; the first paragraph of its docstring says what that is, and what follows what it is
+    made of.
     """
 
     def declare(answer: Answering[A]) -> Endpoint:
         hints = get_type_hints(answer)
-        title = " ".join((answer.__doc__ or "").partition("\n\n")[0].split()).rstrip(".")
+        first, _, rest = (answer.__doc__ or "").partition("\n\n")
+        title, about = " ".join(first.split()).rstrip("."), " ".join(rest.split())
         _, asked = (hints[name] for name in signature(answer).parameters)
         parameters = parameters_of(asked, path)
-        return Endpoint(path, title, asked, parameters, hints["return"], answer, may_miss)
+        return Endpoint(path, title, about, asked, parameters, hints["return"], answer, may_miss)
 
     return declare

@@ -86,6 +86,7 @@ def _operation(endpoint: Endpoint, media: str, answer: Schema, error: Schema) ->
     return {
         "operationId": endpoint.path.removeprefix("/").translate(str.maketrans("/-", "__", "{}")),
         "summary": endpoint.title,
+        **({"description": endpoint.about} if endpoint.about else {}),
         "parameters": [_parameter(parameter) for parameter in endpoint.parameters],
         "responses": responses,
     }

@@ -23,7 +23,7 @@ from telemetry_twisted.quiet import QuietLog
 from telemetry_twisted.store.database.interface import DatabaseError
 from telemetry_twisted.store.read.history import History
 
-from . import blocks, events, failures, losses, nodes, server, stream
+from . import blocks, chains, events, failures, losses, nodes, server, stream, work
 from .asked import BadRequest
 from .endpoint import Endpoint, NotFound, Sources
 from .openapi import HERE, openapi_document
@@ -49,6 +49,17 @@ ENDPOINTS: tuple[Endpoint, ...] = (
     failures.protocol_errors,
     losses.losses,
     losses.gaps,
+    chains.chains,
+    chains.latencies,
+    chains.latency,
+    chains.latency_nodes,
+    chains.connections,
+    chains.clocks,
+    work.funnel,
+    work.cores,
+    work.core,
+    work.services,
+    work.service,
     server.metrics,
     events.timeseries,
 )

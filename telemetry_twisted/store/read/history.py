@@ -1,7 +1,8 @@
 """What questions about history are asked of, and what all answers to them share.
 
 Each question stands beside the SQL that answers it: :mod:`.nodes`, :mod:`.network`,
-:mod:`.timeline`, :mod:`.counts`, :mod:`.blocks`, :mod:`.failures`, :mod:`.losses`, :mod:`.raw`.
+:mod:`.timeline`, :mod:`.counts`, :mod:`.blocks`, :mod:`.failures`, :mod:`.losses`, :mod:`.raw`,
+:mod:`.latencies`, :mod:`.chains`, :mod:`.cores`, :mod:`.services`, :mod:`.clocks`.
 Every answer comes from what was added up when events arrived. Times that go in are seconds of Unix
 time, times in answers RFC 3339, delays milliseconds.
 """

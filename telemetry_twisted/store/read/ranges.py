@@ -48,7 +48,11 @@ def span_of(
     :param kept: for how many seconds buckets are kept, by their width.
     :param most_buckets: how many buckets may be read.
     """
-    spans = [_span(begin, end, step, max(w for w in kept if step % w == 0)) for step in STEPS]
+    spans = [
+        _span(begin, end, step, max(w for w in kept if step % w == 0))
+        for step in STEPS
+        if any(step % width == 0 for width in kept)
+    ]
     for span in spans:
         if (
             (end - begin) / span.step <= MOST_POINTS
@@ -58,6 +62,17 @@ def span_of(
             return span
     coarse = [span for span in spans if span.width == max(kept)]
     return next((span for span in coarse if (end - begin) / span.step <= MOST_POINTS), coarse[-1])
+
+
+def whole(begin: float, end: float, now: float, kept: Mapping[int, int], most_buckets: int) -> Span:
+    """One step that covers ``begin`` to ``end`` in whole buckets, the narrowest of which there are
+    no more than ``most_buckets``; the widest are taken if there are."""
+    for width in sorted(kept):
+        if (end - begin) / width <= most_buckets and begin >= now - kept[width]:
+            break
+    first = int(begin // width * width)
+    last = max(int(-(-end // width) * width), first + width)
+    return Span(first, last, last - first, width)
 
 
 def _span(begin: float, end: float, step: int, width: int) -> Span:

@@ -15,6 +15,7 @@ Time = Annotated[str, Meta(extra_json_schema={"format": "date-time"})]
 
 NodeId = Annotated[str, Meta(pattern="^[0-9a-f]{64}$")]
 Hash = Annotated[str, Meta(pattern="^0x[0-9a-f]{64}$")]
+Genesis = Annotated[str, Meta(description="The genesis hash, which tells the network.")]
 
 Group = Annotated[str, Meta(extra_json_schema={"enum": [*TABLE.groups, "unknown"]})]
 """A group of event types; ``unknown`` is that of types that the table does not have."""

@@ -32,6 +32,11 @@ class Policy:
     queue_bytes: int = 128 << 20
 
     @property
+    def network_sums(self) -> Mapping[int, int]:
+        """For how long what is observed in whole networks is kept, by width of bucket."""
+        return {**self.counts, DAY: self.counts[HOUR]}
+
+    @property
     def sums(self) -> Mapping[int, int]:
         """For how long what is observed of single nodes, cores and services is kept, by width of
         bucket: each as long as ``counts`` of the next narrower ones, and no less than it takes

@@ -3,9 +3,10 @@ cost.
 
 They are added up in four ways, a row each for a bucket of time and what it is about: a network, a
 node, a core, a service. Nothing is added up over two networks. What is told of a whole network is
-kept by 10 s, by the minute and by the hour, as counts are; what is told of one of very many nodes,
-cores or services by the minute for as long as those by 10 s are kept, by the hour for as long as
-those by the minute, and by the day for as long as those by the hour.
+kept by 10 s, by the minute and by the hour, as counts are, and by the day as long as by the hour.
+What is told of one of very many nodes, cores or services is kept by the minute for as long as
+counts by 10 s are, by the hour for as long as those by the minute, and by the day for as long as
+those by the hour.
 
 Rows of a minute hold the whole value of their bucket, as all rows of history do. Those of an hour
 are made of them when the minute is over, and those of a day of the rows of an hour, in a
@@ -61,7 +62,7 @@ NETWORK_SUMS = {
         ("bucket", "network", "run"),
         since=2,
     )
-    for width in (10, MINUTE, HOUR)
+    for width in (10, MINUTE, HOUR, DAY)
 }
 """What was observed in a network, by the width of the bucket in seconds."""
 

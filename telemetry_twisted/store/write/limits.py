@@ -57,7 +57,10 @@ def limits(policy: Policy) -> list[Limit]:
             for tables in COUNTED
             for width, kept in policy.counts.items()
         ),
-        *(Limit(table, "bucket", policy.counts[width]) for width, table in NETWORK_SUMS.items()),
+        *(
+            Limit(table, "bucket", policy.network_sums[width])
+            for width, table in NETWORK_SUMS.items()
+        ),
         *(
             Limit(table, "bucket", sums[width])
             for kind in KINDS

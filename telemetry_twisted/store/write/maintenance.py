@@ -76,9 +76,9 @@ class Maintenance:
         :param settled: tells what this process changes no more of a kind of sums, by its number.
         """
         if not self._due:
-            self._due.extend(self._round(int(now), own_run))
-            if settled is not None:
+            if settled is not None:  # before what is too old goes
                 self._due.extend(_widening(int(now), settled))
+            self._due.extend(self._round(int(now), own_run))
         if not await self._database.transact(self._due[0]):
             self._due.popleft()
         return not self._due

@@ -1,0 +1,262 @@
+"""How long it took from one event of a chain to another: histograms, added up when asked."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, Literal
+
+from msgspec import Meta
+
+from telemetry_twisted.jip3.bins import percentiles
+from telemetry_twisted.jip3.chains import CHAINS, Latency
+from telemetry_twisted.store.schema.sum_tables import OF_NODES
+from telemetry_twisted.store.schema.table import marks
+from telemetry_twisted.store.schema.tables import NODES
+from telemetry_twisted.store.tallies import BIN_BITS, Tally, add_packed, latency_key
+from telemetry_twisted.timestamps import rfc3339
+
+from .history import History
+from .networks import Network
+from .ranges import whole
+from .shapes import Answer, Genesis, Next, NodeId, Range, Steps, event_name
+from .sums import Subject, rows_of
+
+SHARES = (0.5, 0.75, 0.95, 0.99, 1.0)
+"""Of which shares it is told how long they took at most."""
+
+LONGEST_RANKED = 4
+"""Buckets over which nodes are compared, at most."""
+
+NUMBERS: Mapping[str, int] = {each.name: n for n, each in enumerate(CHAINS.latencies)}
+"""The number of each latency."""
+
+Name = Annotated[str, Meta(extra_json_schema={"enum": [*NUMBERS]})]
+"""Which latency it is."""
+
+Milliseconds = Annotated[float, Meta(description="In milliseconds.")] | None
+
+
+class Distribution(Answer):
+    """How often something was seen to take how long.
+
+    Both times are the node's own, so the count and the mean are exact, to the microsecond; what a
+    share of all took at most is within 5 %. Null where there were none.
+    """
+
+    count: int
+    mean_ms: Milliseconds
+    p50_ms: Milliseconds
+    p75_ms: Milliseconds
+    p95_ms: Milliseconds
+    p99_ms: Milliseconds
+    p100_ms: Milliseconds
+
+
+class LatencyDistribution(Distribution):
+    """How long it took from one event of a chain to another: the types of both, and of how many
+    chains of which share took how long."""
+
+    name: Name
+    begins_with: int
+    begins_with_name: str | None
+    ends_with: int
+    ends_with_name: str | None
+
+
+class Latencies(Range):
+    """How long what nodes did took, in the order of JIP-3."""
+
+    genesis: Genesis | None
+    latencies: list[LatencyDistribution]
+
+
+class LatencyChart(Steps):
+    """How long something took over time: a distribution for each step."""
+
+    genesis: Genesis | None
+    name: Name
+    distributions: list[Distribution]
+
+
+class NodeDistribution(Distribution):
+    """How long it took a node."""
+
+    node_id: NodeId
+
+
+class LatencyNodes(Range):
+    """How long it took each node, the slowest first, and all of them together (``network``)."""
+
+    genesis: Genesis | None
+    name: Name
+    network: Distribution
+    nodes: list[NodeDistribution]
+    next: Next
+
+
+Order = Literal["p50", "p95", "mean"]
+
+
+def told(bins: Mapping[int, int], total: int) -> dict[str, int | float | None]:
+    """The fields of a :class:`Distribution` of ``bins`` and the ``total`` in microseconds."""
+    count = sum(bins.values())
+    found = percentiles(bins, SHARES)
+    return {
+        "count": count,
+        "mean_ms": round(total / count / 1000, 3) if count else None,
+        **{
+            f"p{round(share * 100)}_ms": None if at is None else at / 1000
+            for share, at in zip(SHARES, found, strict=True)
+        },
+    }
+
+
+def bins_of(tally: Mapping[int, int]) -> dict[int, Tally]:
+    """The histogram of each latency in a tally."""
+    found: dict[int, Tally] = {}
+    for key, count in tally.items():
+        found.setdefault(key >> BIN_BITS, {})[key & (1 << BIN_BITS) - 1] = count
+    return found
+
+
+async def latencies(history: History, subject: Subject, begin: float, end: float) -> Latencies:
+    """How long everything took over a range."""
+    span = subject.whole(history, begin, end)
+    tally: Tally = {}
+    totals: Tally = {}
+    rows = await subject.rows(history, span, ("totals", "latencies"))
+    async for _, packed_totals, packed in history.turns.steps(rows):
+        add_packed(totals, packed_totals)
+        add_packed(tally, packed)
+    return Latencies(
+        from_=rfc3339(span.begin),
+        to=rfc3339(span.end),
+        genesis=subject.network.genesis,
+        latencies=distributions(tally, totals),
+    )
+
+
+def distributions(tally: Mapping[int, int], totals: Mapping[int, int]) -> list[LatencyDistribution]:
+    """Each latency that was seen."""
+    histograms = bins_of(tally)
+    return [
+        _named(CHAINS.latencies[number], histograms[number], totals.get(number, 0))
+        for number in range(len(CHAINS.latencies))
+        if number in histograms
+    ]
+
+
+def _named(latency: Latency, bins: Mapping[int, int], total: int) -> LatencyDistribution:
+    return LatencyDistribution(
+        name=latency.name,
+        begins_with=latency.begin,
+        begins_with_name=event_name(latency.begin),
+        ends_with=latency.end,
+        ends_with_name=event_name(latency.end),
+        **told(bins, total),  # type: ignore[arg-type]
+    )
+
+
+async def chart(
+    history: History, subject: Subject, name: str, begin: float, end: float
+) -> LatencyChart:
+    """How long something took over time."""
+    span = subject.span(history, begin, end)
+    steps: list[tuple[Tally, Tally]] = [({}, {}) for _ in span.times]
+    number = NUMBERS[name]
+    rows = await subject.rows(history, span, ("totals", "latencies"))
+    async for bucket, packed_totals, packed in history.turns.steps(rows):
+        totals, tally = steps[span.index(bucket)]
+        _add_one(number, packed_totals, packed, totals, tally)
+    return LatencyChart(
+        from_=rfc3339(span.begin),
+        to=rfc3339(span.end),
+        resolution_seconds=span.step,
+        genesis=subject.network.genesis,
+        name=name,
+        distributions=[
+            Distribution(**told(tally, totals.get(number, 0)))  # type: ignore[arg-type]
+            for totals, tally in steps
+        ],
+    )
+
+
+def _add_one(number: int, packed_totals: bytes, packed: bytes, totals: Tally, bins: Tally) -> None:
+    """Add the latency of a ``number`` alone; its bins by their own numbers."""
+    add_packed(totals, packed_totals, number, number + 1)
+    first = latency_key(number, 0)
+    found: Tally = {}
+    add_packed(found, packed, first, latency_key(number + 1, 0))
+    for key, count in found.items():
+        bins[key - first] = bins.get(key - first, 0) + count
+
+
+async def nodes(
+    history: History,
+    network: Network,
+    name: str,
+    begin: float,
+    end: float,
+    order: Order,
+    offset: int,
+    limit: int,
+) -> LatencyNodes:
+    """How long it took each node, the slowest first.
+
+    A range that is longer than :data:`LONGEST_RANKED` days is cut to the last of them.
+    """
+    kept = {width: at for width, at in history.policy.sums.items() if width > 60}
+    begin = max(begin, end - LONGEST_RANKED * max(kept))
+    span = whole(begin, end, history.now(), kept, LONGEST_RANKED)
+    number = NUMBERS[name]
+    columns = ("node", "totals", "latencies")
+    rows = await rows_of(history, OF_NODES, span, columns, {"network": network.number})
+    by_node: dict[int, tuple[Tally, Tally]] = {}
+    async for _, node, packed_totals, packed in history.turns.steps(rows):
+        _add_one(number, packed_totals, packed, *by_node.setdefault(node, ({}, {})))
+    totals: Tally = {}
+    bins: Tally = {}
+    ranked = []
+    async for node, (own_totals, own_bins) in history.turns.steps(by_node.items()):
+        if own_bins:
+            ranked.append((_rank(order, own_bins, own_totals.get(number, 0)), node))
+            for key, count in own_bins.items():
+                bins[key] = bins.get(key, 0) + count
+            totals[number] = totals.get(number, 0) + own_totals.get(number, 0)
+    ranked.sort(key=lambda each: (-each[0], each[1]))
+    shown = [node for _, node in ranked[offset : offset + limit]]
+    ids = await node_ids(history, shown)
+    return LatencyNodes(
+        from_=rfc3339(span.begin),
+        to=rfc3339(span.end),
+        genesis=network.genesis,
+        name=name,
+        network=Distribution(**told(bins, totals.get(number, 0))),  # type: ignore[arg-type]
+        nodes=[
+            NodeDistribution(
+                node_id=ids[node],
+                **told(by_node[node][1], by_node[node][0].get(number, 0)),  # type: ignore[arg-type]
+            )
+            for node in shown
+            if node in ids
+        ],
+        next=offset + limit if len(ranked) > offset + limit else None,
+    )
+
+
+def _rank(order: Order, bins: Mapping[int, int], total: int) -> float:
+    if order == "mean":
+        return total / sum(bins.values())
+    (found,) = percentiles(bins, (0.5 if order == "p50" else 0.95,))
+    return found or 0
+
+
+async def node_ids(history: History, numbers: list[int]) -> dict[int, str]:
+    """The IDs of some nodes; one that was forgotten has none."""
+    if not numbers:
+        return {}
+    return dict(
+        await history.query(
+            f"{NODES.select('node', 'node_id')} WHERE node IN ({marks(numbers)})", numbers
+        )
+    )

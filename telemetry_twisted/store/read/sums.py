@@ -1,0 +1,109 @@
+"""Sums of what was observed, of whatever a question is about, bucket by bucket."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from attrs import frozen
+
+from telemetry_twisted.store.schema.sum_tables import (
+    NETWORK_SUMS,
+    OF_CORES,
+    OF_NODES,
+    SUMS_OPEN,
+    WIDER,
+    Kind,
+)
+from telemetry_twisted.store.schema.table import marks
+
+from .history import History
+from .networks import Network
+from .ranges import Span, span_of, whole
+
+MOST_BUCKETS = 750
+"""Buckets that a chart reads, at most."""
+
+MOST_IN_ALL = 60
+"""Buckets that an answer about a whole range reads, at most, unless only wider ones are there."""
+
+
+@frozen
+class Subject:
+    """What a question is about: a network, or a node or a core of it, each by its number."""
+
+    network: Network
+    node: int | None = None
+    core: int | None = None
+
+    @property
+    def kind(self) -> Kind | None:
+        """Which of its sums are told one by one; None if it is the network as a whole."""
+        if self.node is not None:
+            return OF_NODES
+        return None if self.core is None else OF_CORES
+
+    def span(self, history: History, begin: float, end: float) -> Span:
+        """The buckets of a chart."""
+        return span_of(begin, end, history.now(), self._kept(history), MOST_BUCKETS)
+
+    def whole(self, history: History, begin: float, end: float) -> Span:
+        """The buckets of an answer about a whole range, in one step."""
+        return whole(begin, end, history.now(), self._kept(history), MOST_IN_ALL)
+
+    def _kept(self, history: History) -> Any:
+        policy = history.policy
+        return policy.network_sums if self.kind is None else policy.sums
+
+    async def rows(
+        self, history: History, span: Span, columns: Sequence[str]
+    ) -> list[tuple[Any, ...]]:
+        """The bucket and some ``columns`` of each row, of which a bucket may have several."""
+        if self.kind is None:
+            return await history.query(
+                f"{NETWORK_SUMS[span.width].select('bucket', *columns)} WHERE "
+                f"bucket IN ({marks(span.buckets)}) AND network = ?",
+                (*span.buckets, self.network.number),
+            )
+        only = {"network": self.network.number}
+        if self.node is not None:
+            only = {"node": self.node, **only}
+        else:
+            assert self.core is not None
+            only["core"] = self.core
+        return await rows_of(history, self.kind, span, columns, only)
+
+
+async def rows_of(
+    history: History,
+    kind: Kind,
+    span: Span,
+    columns: Sequence[str],
+    only: dict[str, int],
+) -> list[tuple[Any, ...]]:
+    """The bucket and some ``columns`` of each row of a kind of sums.
+
+    What is in no bucket of the span's width yet is told of the narrower ones that are open, in the
+    same breath: what becomes part of a wider one meanwhile is told once.
+
+    :param only: the columns of the key that are given: both, or the network.
+    """
+    told = ", ".join(f"s.{column}" for column in ("bucket", *columns))
+    given = " AND ".join(f"s.{column} = ?" for column in only)
+    if only.keys() >= set(kind.key):
+        buckets: Sequence[int] = span.buckets
+        within = f"s.bucket IN ({marks(buckets)})"
+    else:
+        buckets = (span.begin, span.end)
+        within = "s.bucket >= ? AND s.bucket < ?"
+    parts = [f"SELECT {told} FROM {kind.tables[span.width].name} s WHERE {within} AND {given}"]
+    parameters: list[int] = [*buckets, *only.values()]
+    for width in WIDER:
+        if width < span.width:
+            parts.append(
+                f"SELECT {told} FROM {SUMS_OPEN.name} o CROSS JOIN {kind.tables[width].name} s "
+                "WHERE o.kind = ? AND o.width = ? AND o.bucket >= ? AND o.bucket < ? "
+                f"AND s.bucket = o.bucket AND s.run = o.run AND {given}"
+            )
+            parameters += (kind.number, width, span.begin, span.end, *only.values())
+    return await history.query(" UNION ALL ".join(parts), parameters)
