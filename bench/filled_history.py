@@ -35,6 +35,8 @@ from telemetry_twisted.store.write.transactions import write_batch
 from telemetry_twisted.timestamps import rfc3339
 from telemetry_twisted.transport.records import Chunk, encode_runs
 
+from .filled_sums import fill_sums
+
 TEMPLATES = 64
 """Different packed counts; each row has one of them."""
 
@@ -56,12 +58,21 @@ def node_id(number: int) -> str:
     return f"{number:064x}"
 
 
-async def fill(database: Database, nodes: int, days: int, now: int) -> None:
-    """Write ``days`` of history of so many ``nodes``, up to ``now``."""
+async def fill(
+    database: Database, nodes: int, days: int, now: int, observed_only: bool = False
+) -> None:
+    """Write ``days`` of history of so many ``nodes``, up to ``now``.
+
+    :param observed_only: nothing else but what was observed of chains of events.
+    """
     await database.open()
     dice = random.Random(1)
     run = database.transact
     await run(partial(_fill_nodes, nodes=nodes, now=now))
+    await fill_sums(database, nodes, days, now)
+    if observed_only:
+        await run(lambda t: t.execute("ANALYZE"))
+        return
     await run(partial(_make_templates, dice=dice, nodes=nodes))
     for width, kept in ((10, 1), (60, days), (3600, days)):
         begin = (now - min(kept, days) * DAY) // width * width

@@ -39,6 +39,7 @@ from telemetry_twisted.turns import Turns
 
 from . import machine, output
 from .filled_history import fill, node_id, slot_at
+from .filled_sums import CORES, OF_CORE, OF_NODE, SERVICES
 from .processes import HOST, module
 from .rows import Report, Row, Sample, Target
 
@@ -87,6 +88,7 @@ def questions(nodes: int, days: int, now: int) -> dict[str, Ask]:
         "failures, 1 h": lambda _: "/api/failures",
         "failures, all": lambda _: f"/api/failures?{month}",
         "protocol-errors, all": lambda _: f"/api/protocol-errors?{month}",
+        **observed(month, node),
         "losses, all": lambda _: f"/api/losses?{month}",
         "gaps, all": lambda _: f"/api/gaps?{month}",
         "metrics/live": lambda _: "/api/metrics/live",
@@ -102,6 +104,47 @@ def questions(nodes: int, days: int, now: int) -> dict[str, Ask]:
             f"/api/metrics/timeseries?node={node(dice)}&{back(dice, days * DAY)}"
         ),
         "/metrics": lambda _: "/metrics",
+    }
+
+
+def observed(month: str, node: Ask) -> dict[str, Ask]:
+    """What to ask of what was observed of chains of events."""
+
+    def core(dice: random.Random) -> int:
+        return dice.randrange(CORES)
+
+    def name(dice: random.Random) -> str:
+        return dice.choice(list(OF_NODE))
+
+    paths: dict[str, Ask] = {
+        "latencies": lambda _: "latencies?",
+        "latencies of a node": lambda dice: f"latencies?node={node(dice)}",
+        "latencies of a core": lambda dice: f"latencies?core={core(dice)}",
+        "latencies/{name}": lambda dice: f"latencies/{name(dice)}?",
+        "latencies/{name} of a node": lambda dice: f"latencies/{name(dice)}?node={node(dice)}",
+        "latencies/{name} of a core": lambda dice: (
+            f"latencies/{dice.choice(list(OF_CORE))}?core={core(dice)}"
+        ),
+        "latencies/{name}/nodes": lambda dice: f"latencies/{name(dice)}/nodes?",
+        "chains": lambda _: "chains?",
+        "chains of a node": lambda dice: f"chains?node={node(dice)}",
+        "connections": lambda _: "connections?",
+        "clocks": lambda _: "clocks?",
+        "funnel": lambda _: "funnel?",
+        "funnel of a core": lambda dice: f"funnel?core={core(dice)}",
+        "cores": lambda _: "cores?limit=500",
+        "cores/{core}": lambda dice: f"cores/{core(dice)}?",
+        "services": lambda _: "services?",
+        "services/{service}": lambda dice: f"services/{dice.randrange(1, SERVICES)}?",
+    }
+
+    def over(path: Ask, span: str) -> Ask:
+        return lambda dice: f"/api/{path(dice)}&{span}"
+
+    return {
+        f"{title}, {told}": over(path, span)
+        for title, path in paths.items()
+        for told, span in (("1 h", "from=-1h"), ("1 d", "from=-1d"), ("all", month))
     }
 
 
@@ -157,7 +200,7 @@ class Figures:
         }
 
 
-def serve(url: str, nodes: int, days: int, now: int) -> None:
+def serve(url: str, nodes: int, days: int, now: int, observed_only: bool) -> None:
     """Fill the database at ``url``, then answer until told to end."""
     reactor = cast(IServerReactor, installed)
     database = open_database(url, reactor)
@@ -175,7 +218,7 @@ def serve(url: str, nodes: int, days: int, now: int) -> None:
         failure.printTraceback()
         Deferred.fromCoroutine(database.close()).addBoth(lambda _: reactor.stop())
 
-    filled = Deferred.fromCoroutine(fill(database, nodes, days, now))
+    filled = Deferred.fromCoroutine(fill(database, nodes, days, now, observed_only))
     filled.addCallback(listen).addErrback(failed)
     reactor.run()
 
@@ -183,7 +226,9 @@ def serve(url: str, nodes: int, days: int, now: int) -> None:
 def measure(url: str, kind: str, options: argparse.Namespace) -> list[Row]:
     """A row for each question."""
     now = int(time.time())
-    arguments = ("--serve", url, f"--nodes={options.nodes}", f"--days={options.days}")
+    arguments = ["--serve", url, f"--nodes={options.nodes}", f"--days={options.days}"]
+    if options.observed:
+        arguments.append("--observed")
     began = time.monotonic()
     with module("bench.rest_latency", *arguments, f"--now={now}") as child:
         assert child.process.stdout is not None
@@ -195,6 +240,7 @@ def measure(url: str, kind: str, options: argparse.Namespace) -> list[Row]:
             name: make
             for name, make in questions(options.nodes, options.days, now).items()
             if options.questions in name
+            and (not options.observed or name in observed("", lambda _: ""))
         }
         rows = []
         for name, taken in ask(json.loads(line)["port"], asked, options.times):
@@ -211,13 +257,18 @@ def main() -> None:
     parser.add_argument("--nodes", type=int, default=1024)
     parser.add_argument("--times", type=int, default=200, help="how often each question is asked")
     parser.add_argument("--questions", default="", help="only those whose names have this in them")
+    parser.add_argument(
+        "--observed",
+        action="store_true",
+        help="fill and ask only what was observed of chains of events",
+    )
     parser.add_argument("--only", choices=("sqlite", "postgresql"))
     parser.add_argument("--results", type=Path, help="where to write the figures; nowhere if not")
     parser.add_argument("--serve", help=argparse.SUPPRESS)
     parser.add_argument("--now", type=int, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.serve:
-        serve(options.serve, options.nodes, options.days, options.now)
+        serve(options.serve, options.nodes, options.days, options.now, options.observed)
         return
     rows: list[Row] = []
     if options.only != "postgresql":
