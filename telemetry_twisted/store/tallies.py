@@ -9,10 +9,10 @@ cores are added up key by key.
 from __future__ import annotations
 
 import struct
-from bisect import bisect_left
+from bisect import bisect_right
 from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
-from typing import Any
+from itertools import pairwise
 
 Tally = dict[int, int]
 
@@ -27,6 +27,10 @@ COUNT = 0
 
 _WIDTHS = "BHIQ"
 """Codes of integers of one, two, four and eight bytes, in the order of their size."""
+
+_HEAD = struct.Struct("<2BH")
+
+_LONGEST_RUN = 255
 
 _TOGETHER = 16
 """How many numbers without their four highest bits never sum up to more than fits their width."""
@@ -59,8 +63,10 @@ def add(tally: Tally, more: Mapping[int, int]) -> None:
 def pack_tally(tally: Mapping[int, int]) -> bytes:
     """``tally`` in a few bytes; nothing at all if it is empty.
 
-    A byte says how wide the keys are, another how wide the numbers, then come the keys in order,
-    then the numbers, all in little-endian. Numbers that are zero are left out.
+    Keys are told by runs of such as follow each other, at most 255: bins of a histogram do. A byte
+    says how wide the first keys of runs are, another how wide the numbers, a u16 how many runs
+    there are; then come the first keys of the runs in order, how long each is, a byte each, and the
+    numbers, all in little-endian. Numbers that are zero are left out.
     """
     keys = sorted(filter(tally.__getitem__, tally))
     if not keys:
@@ -70,9 +76,22 @@ def pack_tally(tally: Mapping[int, int]) -> bytes:
     if largest > LARGEST:
         numbers = [min(number, LARGEST) for number in numbers]
         largest = LARGEST
+    starts, lengths = _runs(keys)
     wide, long = _width(keys[-1]), _width(largest)
-    layout = f"<2B{len(keys)}{wide}{len(keys)}{long}"
-    return struct.pack(layout, ord(wide), ord(long), *keys, *numbers)
+    layout = f"<2BH{len(starts)}{wide}{len(starts)}B{len(keys)}{long}"
+    return struct.pack(layout, ord(wide), ord(long), len(starts), *starts, *lengths, *numbers)
+
+
+def _runs(keys: Sequence[int]) -> tuple[list[int], list[int]]:
+    """The first keys of runs, and how long those are."""
+    breaks = [at for at, (one, next_) in enumerate(pairwise(keys), 1) if next_ - one != 1]
+    starts: list[int] = []
+    lengths: list[int] = []
+    for begin, end in pairwise((0, *breaks, len(keys))):
+        for part in range(begin, end, _LONGEST_RUN):
+            starts.append(keys[part])
+            lengths.append(min(end - part, _LONGEST_RUN))
+    return starts, lengths
 
 
 def _width(largest: int) -> str:
@@ -84,38 +103,31 @@ def add_packed(tally: Tally, packed: bytes, first: int = 0, end: int | None = No
     are given."""
     if not packed:
         return
-    wide, long = packed[0], packed[1]
-    size = _SIZES[wide]
-    number = (len(packed) - 2) // (size + _SIZES[long])
-    low, high = 0, number
+    wide, long, runs = _HEAD.unpack_from(packed)
+    lengths_at = _HEAD.size + runs * _SIZES[wide]
+    starts = struct.unpack_from(f"<{runs}{chr(wide)}", packed, _HEAD.size)
+    lengths = packed[lengths_at : lengths_at + runs]
+    at = lengths_at + runs
+    keys: list[int] = []
     if first or end is not None:
-        keys_alone = _Keys(packed, size, number)
-        low = bisect_left(keys_alone, first)
-        high = number if end is None else bisect_left(keys_alone, end, low)
-    within = max(high - low, 0)
-    keys = struct.unpack_from(f"<{within}{chr(wide)}", packed, 2 + low * size)
-    numbers = struct.unpack_from(
-        f"<{within}{chr(long)}", packed, 2 + number * size + low * _SIZES[long]
-    )
+        # Of very many runs a few are looked for: those before are passed over together.
+        low = max(bisect_right(starts, first) - 1, 0)
+        skipped = sum(lengths[:low])
+        for start, length in zip(starts[low:], lengths[low:], strict=True):
+            if end is not None and start >= end:
+                break
+            begin = max(start, first)
+            if not keys:
+                skipped += min(begin - start, length)
+            keys.extend(range(begin, start + length if end is None else min(start + length, end)))
+        at += skipped * _SIZES[long]
+    else:
+        for start, length in zip(starts, lengths, strict=True):
+            keys.extend(range(start, start + length))
+    numbers = struct.unpack_from(f"<{len(keys)}{chr(long)}", packed, at)
     get = tally.get
     for key, value in zip(keys, numbers, strict=True):
         tally[key] = get(key, 0) + value
-
-
-class _Keys(Sequence[int]):
-    """The keys of a packed tally, each read when it is looked at."""
-
-    def __init__(self, packed: bytes, size: int, number: int) -> None:
-        self._packed = packed
-        self._size = size
-        self._number = number
-
-    def __len__(self) -> int:
-        return self._number
-
-    def __getitem__(self, index: Any) -> Any:
-        at = 2 + index * self._size
-        return int.from_bytes(self._packed[at : at + self._size], "little")
 
 
 def unpack_tally(packed: bytes) -> Tally:
@@ -139,8 +151,8 @@ def sum_alike(packed: Iterable[bytes]) -> Tally:
     alike: dict[bytes, list[bytes]] = {}
     for each in packed:
         if each:
-            size = _SIZES[each[0]]
-            keys = 2 + (len(each) - 2) // (size + _SIZES[each[1]]) * size
+            wide, _, runs = _HEAD.unpack_from(each)
+            keys = _HEAD.size + runs * (_SIZES[wide] + 1)
             alike.setdefault(each[:keys], []).append(each[keys:])
     tally: Tally = {}
     for head, numbers in alike.items():

@@ -24,7 +24,7 @@ from telemetry_twisted.store.tallies import (
 )
 from tests.examples import examples
 
-KEYS = st.one_of(st.integers(0, 300), st.integers(0, 2**32 - 1))
+KEYS = st.one_of(st.integers(0, 20), st.integers(0, 600), st.integers(0, 2**32 - 1))
 NUMBERS = st.one_of(st.integers(0, 3), st.integers(0, 70_000), st.integers(0, LARGEST))
 TALLIES = st.dictionaries(KEYS, NUMBERS, max_size=20)
 
@@ -65,8 +65,17 @@ def test_a_number_that_is_too_large_is_the_largest() -> None:
 
 def test_what_is_packed_is_small() -> None:
     assert pack_tally({}) == b""
-    assert len(pack_tally(dict.fromkeys(range(50), 200))) == 2 + 50 + 50
-    assert len(pack_tally(dict.fromkeys(range(256, 306), 300))) == 2 + 100 + 100
+    assert len(pack_tally(dict.fromkeys(range(50), 200))) == 4 + 2 + 50
+    assert len(pack_tally(dict.fromkeys(range(250, 310), 300))) == 4 + 3 + 120
+    assert len(pack_tally(dict.fromkeys(range(0, 100, 2), 7))) == 4 + 2 * 50 + 50
+
+
+@given(st.integers(0, 600), st.integers(1, 700), KEYS, KEYS)
+@examples(200)
+def test_a_part_of_a_long_run_comes_back(begin: int, length: int, first: int, end: int) -> None:
+    tally = {key: key + 1 for key in range(begin, begin + length)}
+    within = {key: number for key, number in tally.items() if first <= key < end}
+    assert sum_packed([pack_tally(tally)], first, end) == within
 
 
 def test_keys_tell_latencies_and_outcomes_apart() -> None:
