@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from telemetry_twisted.jip3.chains import CHAINS
-from telemetry_twisted.jip3.observed import Outcome
+from telemetry_twisted.jip3.observed import Outcome, Withheld
 from telemetry_twisted.store.tallies import Tally, add_packed, latency_key, outcome_key, sum_alike
 from telemetry_twisted.timestamps import rfc3339
 
@@ -49,11 +49,25 @@ class ChainOutcomes(Outcomes):
     name: str | None
 
 
+class LeftOut(Answer):
+    """What chains do not tell: latencies left out because a node's time ran backwards; events that
+    refer to what is not known any more; sightings of events, rows and costs for which there was no
+    room."""
+
+    time_backwards: int
+    orphans: int
+    sightings: int
+    rows: int
+    costs: int
+
+
 class Chains(Range):
-    """How chains of events ended, by the type of event that they begin with."""
+    """How chains of events ended, by the type of event that they begin with, and what was left out,
+    which is not told by core."""
 
     genesis: Genesis | None
     chains: list[ChainOutcomes]
+    left_out: LeftOut | None
 
 
 class Attempts(Outcomes):
@@ -108,12 +122,17 @@ def chains_in(tally: Mapping[int, int]) -> list[ChainOutcomes]:
 async def chains(history: History, subject: Subject, begin: float, end: float) -> Chains:
     """How chains ended over a range."""
     span = subject.whole(history, begin, end)
-    rows = await subject.rows(history, span, ("outcomes",))
+    columns = ("outcomes", "withheld") if subject.core is None else ("outcomes",)
+    rows = await subject.rows(history, span, columns)
+    withheld = sum_alike(row[2] for row in rows) if subject.core is None else None
     return Chains(
         from_=rfc3339(span.begin),
         to=rfc3339(span.end),
         genesis=subject.network.genesis,
-        chains=chains_in(sum_alike(packed for _, packed in rows)),
+        chains=chains_in(sum_alike(row[1] for row in rows)),
+        left_out=None
+        if withheld is None
+        else LeftOut(**{what.name.lower(): withheld.get(what, 0) for what in Withheld}),
     )
 
 

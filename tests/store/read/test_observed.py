@@ -70,6 +70,7 @@ class Truth:
                 Cost(0, 1, 9, CORE, 2, tuple(range(10, 10 + len(LEAVES[1])))),
                 Cost(0, 2, 8, NO_CORE, 1, (1,) * len(LEAVES[2])),
             ),
+            "withheld": ((handle, 2, 3),),
             "clocks": (NodeClock(handle, handle * 1000, handle * 9000),),
         }
 
@@ -175,6 +176,10 @@ async def test_chains_and_connections_and_work(
         90: (0, 0),
     }
     assert [each.unfinished for each in found.chains] == [0, 48]
+    assert found.left_out is not None
+    assert (found.left_out.orphans, found.left_out.rows) == (48, 0)
+    of_core = await chains.chains(history, Subject(network, core=CORE), *span)
+    assert ([each.event_type for each in of_core.chains], of_core.left_out) == ([90], None)
     told = await chains.connections(history, Subject(network), *span)
     out = told.connecting_out
     assert (out.success, out.failure, sum(out.succeeded), sum(out.failed)) == (16, 32, 16, 32)
