@@ -19,6 +19,7 @@ from telemetry_twisted.hub.figures import HubFigures, HubGauges
 from telemetry_twisted.hub.histogram import Histogram
 from telemetry_twisted.hub.hub import Hub
 from telemetry_twisted.hub.store.client import StoreClient
+from telemetry_twisted.hub.stream_load import StreamLoad
 from telemetry_twisted.hub.supervisor import Supervisor
 from telemetry_twisted.hub.watch import Watch
 from telemetry_twisted.interfaces import IServerReactor
@@ -59,6 +60,7 @@ class KeptHistory:
 
         :param frames: how many events there were in the frames that subscribers were sent.
         """
+        self._servers = figures.servers
         self._gauges = HubGauges(
             figures,
             frames,
@@ -109,10 +111,10 @@ class KeptHistory:
             reached,
             turns,
         )
+        load = StreamLoad(self._servers, self.client.stream_is_busy, reactor, errors)
         process = Supervisor(reactor, self.client, time.time, errors)
-        return HistoryService(
-            self.client, process, watch, self._notifier, database, reactor, failed
-        )
+        beside = [watch, load, *([] if self._notifier is None else [self._notifier])]
+        return HistoryService(self.client, process, beside, database, reactor, failed)
 
 
 def _notifier(options: Options, reactor: IServerReactor, errors: InternalErrors) -> Notifier | None:

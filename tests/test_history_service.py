@@ -45,7 +45,7 @@ class Client:
 
 def service(database: NoDatabase, told: Deferred[CannotStart]) -> HistoryService:
     client, part, unusable = cast(Any, Client()), cast(Any, Service()), cast(Any, database)
-    return HistoryService(client, part, cast(Any, Service()), None, unusable, CLOCK, told.callback)
+    return HistoryService(client, part, [Service()], unusable, CLOCK, told.callback)
 
 
 def test_what_is_seen_at_once_keeps_it_from_starting() -> None:

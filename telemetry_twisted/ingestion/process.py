@@ -13,6 +13,7 @@ from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
+from telemetry_twisted.busy import Busy
 from telemetry_twisted.clock import Now
 from telemetry_twisted.errors import InternalErrors
 from telemetry_twisted.interfaces import IServerReactor
@@ -75,6 +76,7 @@ class IngestionProcess:
         self._information: dict[int, NodeInformation] = {}
         self._reports = Rounds(self._report, "report of an ingestion process", reactor, errors)
         self._pace = Pace()
+        self._busy = Busy(reactor)
         self._draining = False
         self.ended: Deferred[None] = Deferred()
 
@@ -242,6 +244,7 @@ class IngestionProcess:
             "rate_limited": self._assembler.rate_limited,
             "held_back": self._gate.closed,
             "link_backlog_bytes": self._link.backlog,
+            "busy": round(self._busy.share(), 3),
             "cpu_seconds": usage.ru_utime + usage.ru_stime,
             "memory_bytes": resident_bytes(),
             "internal_errors": self._errors.counts,

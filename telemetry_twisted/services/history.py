@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from threading import Thread
 from typing import Any
 
@@ -12,7 +12,6 @@ from twisted.internet.interfaces import IReactorFromThreads
 
 from telemetry_twisted.hub.store.client import StoreClient
 from telemetry_twisted.hub.supervisor import Supervisor
-from telemetry_twisted.hub.watch import Watch
 from telemetry_twisted.store.database.interface import Database, NeverUsable
 
 from .starting import CannotStart
@@ -24,7 +23,7 @@ CHECK_SECONDS = 0.5
 class HistoryService(MultiService):
     """Has history written, and alerts raised.
 
-    :param notifier: takes alerts to where they are to go, if anywhere.
+    :param beside: what looks at the server meanwhile, and tells others of it.
     :param database: what the REST API reads from.
     :param failed: told when a database that seemed to come never can.
     """
@@ -33,8 +32,7 @@ class HistoryService(MultiService):
         self,
         store_client: StoreClient,
         supervisor: Supervisor,
-        watch: Watch,
-        notifier: IService | None,
+        beside: Iterable[IService],
         database: Database,
         reactor: IReactorFromThreads,
         failed: Callable[[CannotStart], None],
@@ -48,9 +46,8 @@ class HistoryService(MultiService):
         self._failed = failed
         self._refusal: CannotStart | None = None
         supervisor.setServiceParent(self)
-        for part in (watch, notifier):
-            if part is not None:
-                part.setServiceParent(self)
+        for service in beside:
+            service.setServiceParent(self)
 
     def startService(self) -> None:
         """Start the store process.

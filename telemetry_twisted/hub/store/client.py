@@ -27,6 +27,7 @@ from .outbox import Outbox
 from .pending import Pending
 from .raw import RawEvents
 from .record import Record, connected_body, gone_body
+from .sampling import Sampling
 from .standing import Standing
 
 PATIENCE = Patience(busy_late=30.0, busy_dead=90.0)
@@ -43,7 +44,8 @@ class StoreClient:
 
     Records are kept until the process says that they are committed (:class:`~.pending.Pending`), so
     that the next one can be given those that are not. Raw events go beside them as far as there is
-    room for them (:class:`~.raw.RawEvents`), and are not kept.
+    room for them (:class:`~.raw.RawEvents`) and the stream has time for them
+    (:class:`~.sampling.Sampling`), and are not kept.
 
     :param settings: for the store process; they go over the link, since they may hold a password.
     :param raw_events: whether raw events are kept at all.
@@ -64,6 +66,7 @@ class StoreClient:
         self.patience = PATIENCE
         self.losses = Losses(clock)
         self.raw = RawEvents(clock)
+        self.sampling = Sampling(clock)
         self.pending = Pending(now, self.losses.add, self.raw.put_back)
         self.server = uuid4().hex
         self._settings = ujson.dumps({**ujson.loads(settings), "server": self.server}).encode()
@@ -215,7 +218,13 @@ class StoreClient:
         if self.pending.gap_is_open:
             # The store will not be told whose it is.
             self.raw.withhold(chunk.count)
-        elif self._flowing and self._resumed and self.raw.pass_on(chunk):
+            return
+        if not self.sampling.all_pass:
+            sampled = self.raw.cut(chunk, self.sampling.most(chunk))
+            if sampled is None:
+                return
+            chunk = sampled
+        if self._flowing and self._resumed and self.raw.pass_on(chunk):
             assert self._outbox is not None
             self._outbox.put(*chunk.encode())
         else:
@@ -225,6 +234,10 @@ class StoreClient:
     def record(self, kind: int, body: bytes) -> None:
         self.pending.add(kind, body)
         self._send_waiting()
+
+    def stream_is_busy(self, busy: float) -> None:
+        """How busy the busiest process of the stream is, from 0 to 1; told twice a second."""
+        self.sampling.stream_is_busy(busy, self.raw.given)
 
     def _send_sampled(self) -> None:
         if self.pending.gap_is_open:

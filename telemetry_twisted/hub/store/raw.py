@@ -110,7 +110,7 @@ class RawEvents:
             counts = self._counts
             most = [n if counts.get(handle, 0) < enough else 0 for handle, n in chunk.runs]
             if not all(most):
-                welcome = self._cut(chunk, most)
+                welcome = self.cut(chunk, most)
                 if welcome is None:
                     return
                 chunk = welcome
@@ -179,9 +179,9 @@ class RawEvents:
     def _of_those_meant(self, after: int, chunk: Chunk) -> Chunk | None:
         """What is left of a chunk without the events of nodes whose handles stand for others."""
         meant = self.owners.meant(after, chunk)
-        return chunk if meant is None else self._cut(chunk, meant)
+        return chunk if meant is None else self.cut(chunk, meant)
 
-    def _cut(self, chunk: Chunk, most: list[int]) -> Chunk | None:
+    def cut(self, chunk: Chunk, most: list[int]) -> Chunk | None:
         """What is left of a chunk when all but so many events of each run are withheld."""
         kept = sum(most)
         self.withhold(chunk.count - kept)

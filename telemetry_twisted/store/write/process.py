@@ -21,8 +21,6 @@ from telemetry_twisted.transport import records
 from telemetry_twisted.transport.link import Link
 
 from .listener import Listener
-from .pressure import Pressure
-from .room import RawRoom
 from .writer import Writer
 
 STATUS_SECONDS = 0.5
@@ -91,8 +89,7 @@ class StoreProcess(Listener):
 
     def _start(self, settings: Settings) -> None:
         database = open_database(settings.database, self._reactor)
-        pressure = Pressure(self._reactor)
-        self._room = RawRoom(settings.policy.queue_events, pressure)
+        self._most_raw = settings.policy.queue_events
         self._writer = Writer(
             database,
             settings.server,
@@ -100,7 +97,6 @@ class StoreProcess(Listener):
             settings.policy,
             self._now,
             self._errors,
-            pressure,
         )
         self._writer.start(self)
         self._reports = Rounds(self.tell, "report of the store", self._reactor, self._errors)
@@ -111,7 +107,7 @@ class StoreProcess(Listener):
         if self._writer is None or self._gone:
             return
         status = self._writer.status()
-        room = self._room.left(status["queue_events"], status["raw_taken"])
+        room = max(0, self._most_raw - status["queue_events"])
         more = {"raw_room": room, "internal_errors": self._errors.counts}
         self._link.send(records.encode_json(records.STORE_STATUS, {**status, **more}))
 

@@ -35,13 +35,12 @@ from .lines import Lines
 from .listener import Listener
 from .maintenance import Maintenance, trim_raw
 from .pending import Pending
-from .pressure import Pressure
 from .rows import Keys
 from .transactions import RawCommit
 
-COMMIT_SECONDS, PRESSED_COMMIT_SECONDS = 2.0, 4.0
-"""How often what was gathered is written, also while others need the processors: the most that
-``kill -9`` can lose, and a little. Whatever is said again meanwhile is written once."""
+COMMIT_SECONDS = 2.0
+"""How often what was gathered is written: the most that ``kill -9`` can lose, and a little. What is
+said again meanwhile is written once."""
 
 RAW_EVENTS_AT_ONCE = 20_000
 """Raw events that are written before the next commit is due."""
@@ -63,7 +62,6 @@ class Writer:
     :param clock: tells when to commit.
     :param now: tells Unix time, which is what is written.
     :param errors: where mistakes with single rows, and with raw events, stay.
-    :param pressure: tells whether others need the processors.
     """
 
     _log = Logger()
@@ -76,10 +74,8 @@ class Writer:
         policy: Policy,
         now: Now,
         errors: InternalErrors,
-        pressure: Pressure | None = None,
     ) -> None:
         self._errors = errors
-        self._pressure = pressure
         self._database = database
         self._server = server
         self._clock = clock
@@ -196,8 +192,7 @@ class Writer:
         """Do the next thing that is due; return whether there was one."""
         now = self._clock.seconds()
         if now >= self._next_commit:
-            pressed = self._pressure is not None and self._pressure.pressed
-            self._next_commit = now + (PRESSED_COMMIT_SECONDS if pressed else COMMIT_SECONDS)
+            self._next_commit = now + COMMIT_SECONDS
             await self._commit()
             self._raw_due = True
         elif self._pending.raw_events >= (1 if self._raw_due else RAW_EVENTS_AT_ONCE):
