@@ -138,6 +138,10 @@ class Account:
         """By how many microseconds the clock of a node is ahead."""
         return int(self.told["clock_offsets"][node])
 
+    def troubled(self, name: str) -> list[int]:
+        """The nodes that have a trouble, by its name; none if it was not simulated."""
+        return list(self.told["troubles"].get(name, ()))
+
     def missed_slots(self) -> list[int]:
         """The slots without a block while nodes were sending."""
         return [int(slot) for slot, each in self.told["slots"].items() if each["missed"]]

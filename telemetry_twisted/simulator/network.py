@@ -13,7 +13,7 @@ from random import Random
 from typing import Any
 
 from attrs import evolve, field, frozen
-from attrs.validators import ge, gt, in_, le, optional
+from attrs.validators import deep_iterable, ge, gt, in_, le, optional
 
 from .. import __version__
 from ..jip3.encoder import encode_event, encode_node_information, frame
@@ -22,6 +22,8 @@ from .blockchain import ASSURED, EPOCH_SLOTS, SECOND, SLOT, Blockchain, digest, 
 from .context import Context, Moment, peer_address
 from .prepared import PreparedPiece, prepare_pieces
 from .schedule import Event
+from .traffic import FAILING_KINDS, KINDS
+from .troubles import TROUBLES, troubled
 from .work import GUARANTORS, Package, Report, guarantors_of, make_package
 
 MAX_NODES = 65_000
@@ -63,7 +65,8 @@ class Network:
     or until it has sent exactly ``events`` events; without either, for ever. ``mistakes`` is how
     many messages in a second it gets wrong, on average. Clocks are up to ``clock_skew``
     milliseconds ahead or behind; ``forks`` is the share of slots with two blocks, ``stuck`` that of
-    work packages that come to no end. ``gp`` is the version of the Gray Paper that node information
+    work packages that come to no end; ``trouble`` names what is wrong with some nodes, of
+    :data:`.troubles.TROUBLES`. ``gp`` is the version of the Gray Paper that node information
     is laid out by, ``version`` the protocol version.
 
     :raises ValueError: if a setting is out of range.
@@ -81,6 +84,7 @@ class Network:
     clock_skew: float = field(default=0.0, validator=[ge(0), le(MAX_CLOCK_SKEW)])
     forks: float = field(default=0.0, validator=[ge(0), le(1)])
     stuck: float = field(default=0.0, validator=[ge(0), le(1)])
+    trouble: Sequence[str] = field(default=(), validator=deep_iterable(in_(TROUBLES)))
     gp: str = field(default="0.7", validator=in_(("0.7", "0.8")))
     version: int = field(default=0, validator=in_((0, 1)))
 
@@ -101,8 +105,11 @@ class Network:
 
     _moment: Callable[[int, bool], Moment] = field(init=False, repr=False)
 
-    pieces: Callable[[int], Sequence[PreparedPiece]] = field(init=False, repr=False)
-    """The prepared pieces of the nodes with even (0) and odd (1) indices; none meets itself."""
+    pieces: Callable[..., Sequence[PreparedPiece]] = field(init=False, repr=False)
+    """The prepared pieces of the nodes with even (0) and odd (1) indices, none of which meets
+    itself; with ``failing`` those of a node that fails to serve others."""
+
+    _troubled: Mapping[str, frozenset[int]] = field(init=False, repr=False)
 
     @blockchain.default
     def _make_blockchain(self) -> Blockchain:
@@ -124,6 +131,10 @@ class Network:
     def _cache_packages(self) -> Callable[[int, int], Package | None]:
         return lru_cache(maxsize=4 * self.cores)(self._package)
 
+    @_troubled.default
+    def _choose_troubled(self) -> Mapping[str, frozenset[int]]:
+        return {name: troubled(name, self.seed, self.nodes) for name in self.trouble}
+
     @_moment.default
     def _cache_moments(self) -> Callable[[int, bool], Moment]:
         return lru_cache(maxsize=64)(self._make_moment)
@@ -131,6 +142,10 @@ class Network:
     @pieces.default
     def _cache_pieces(self) -> Callable[[int], Sequence[PreparedPiece]]:
         return lru_cache(maxsize=None)(self._prepare)
+
+    def troubled(self, name: str) -> frozenset[int]:
+        """The indices of the nodes that have the trouble ``name``, none if nobody should."""
+        return self._troubled.get(name, frozenset())
 
     def clock_offset(self, index: int) -> int:
         """By how many microseconds the clock of node ``index`` is ahead."""
@@ -205,7 +220,7 @@ class Network:
             rotation=(slot - 1) // _ROTATION,
         )
 
-    def _prepare(self, parity: int) -> Sequence[PreparedPiece]:
+    def _prepare(self, parity: int, failing: bool = False) -> Sequence[PreparedPiece]:
         strangers = list(enumerate(self.peer_ids))[1 - parity :: 2]
 
         def context(random: Random, moment: Moment) -> Context:
@@ -223,6 +238,7 @@ class Network:
         return prepare_pieces(
             context,
             self.encode,
+            FAILING_KINDS if failing else KINDS,
             seed=f"{self.seed}/pieces/{parity}",
             size=exchanges,
             span=int(min(_PIECE_SPAN, 0.4 * SECOND * exchanges / self.rate)),

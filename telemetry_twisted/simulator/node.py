@@ -22,6 +22,15 @@ from .routine import (
 )
 from .schedule import NEVER, Event, Exchange, Schedule, by_clock
 from .tally import Tally
+from .troubles import (
+    FAILING_SHARDS,
+    LAG,
+    LAGGING_IMPORTER,
+    PARTITIONED_GROUP,
+    SLOW_GUARANTOR,
+    is_cut_off,
+    slowed,
+)
 
 _MILLISECOND = 1_000
 
@@ -66,7 +75,7 @@ class Node:
         self._finalized_time = 0
         self._assurance_id: int | None = None
 
-        self._pieces = network.pieces(index % 2)
+        self._pieces = network.pieces(index % 2, self._has(FAILING_SHARDS))
         self._piece_index = self._random.randrange(len(self._pieces))
         self._choose_piece()
         for exchange in (
@@ -201,9 +210,14 @@ class Node:
         if random.random() < 0.003:
             self._schedule.begin(drop(random, begins + random.randrange(SECOND)))
 
+    def _has(self, trouble: str) -> bool:
+        return self.index in self.network.troubled(trouble)
+
     def _take_blocks(self, slot: int, begins: int) -> None:
         """Author or import the block of ``slot``, and the other one if there are two."""
         blockchain = self.network.blockchain
+        if is_cut_off(slot) and self._has(PARTITIONED_GROUP):
+            return
         fork = blockchain.fork(slot)
         follows_fork = blockchain.follows_fork(slot, self.index)
         best = fork if fork and follows_fork else blockchain.head(slot)
@@ -235,6 +249,8 @@ class Node:
         arrives = block.ready + int(self._latency * random.lognormvariate(0, 0.4))
         if random.random() < 0.01:
             arrives += random.randrange(SECOND // 2, 3 * SECOND)
+        if self._has(LAGGING_IMPORTER):
+            arrives += LAG
         arrives = max(arrives, begins, self._best_time + 1)
         took = int(self._import_time * random.lognormvariate(0, 0.2))
         trouble = None
@@ -274,4 +290,4 @@ class Node:
         else:
             own = network.peer_ids[self.index]
             exchange = guarantee_as_secondary(self._random, package, own)
-        self._schedule.begin(exchange)
+        self._schedule.begin(slowed(exchange) if self._has(SLOW_GUARANTOR) else exchange)

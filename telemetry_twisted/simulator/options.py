@@ -8,6 +8,7 @@ from datetime import datetime, timezone
 
 from .blockchain import era_time
 from .network import EARLIEST_START, MAX_CLOCK_SKEW, MAX_CORES, MAX_NODES, MAX_RATE, MIN_RATE
+from .troubles import TROUBLES
 
 DESCRIPTION = """\
 Simulated validators of a JAM network that send telemetry (JIP-3) to a server.
@@ -114,6 +115,13 @@ def make_parser() -> argparse.ArgumentParser:
         metavar="SHARE",
         help="share of work packages of which nothing is heard any more once the work is done "
         "(default: %(default)g)",
+    )
+    network.add_argument(
+        "--trouble",
+        type=_troubles,
+        default=(),
+        metavar="NAME,...",
+        help=f"what is wrong with some of the nodes: {', '.join(TROUBLES)}",
     )
     network.add_argument(
         "--seed",
@@ -223,6 +231,16 @@ def _host_and_port(text: str) -> tuple[str, int]:
             f"{text!r} is not HOST:PORT, such as 127.0.0.1:9000 or [::1]:9000"
         )
     return host, int(port)
+
+
+def _troubles(text: str) -> tuple[str, ...]:
+    names = tuple(dict.fromkeys(text.split(",")))
+    for name in names:
+        if name not in TROUBLES:
+            raise argparse.ArgumentTypeError(
+                f"there is no trouble {name!r}, but {', '.join(TROUBLES)}"
+            )
+    return names
 
 
 def _start_time(text: str) -> datetime:

@@ -19,7 +19,6 @@ from typing import NamedTuple
 from .context import Context, Kind, Moment
 from .schedule import Event, Schedule
 from .sums import Sums
-from .traffic import KINDS
 
 Encode = Callable[[Event], bytes]
 """An event to the bytes of its message, length prefix included."""
@@ -145,6 +144,7 @@ class PreparedPiece:
 def prepare_pieces(
     make_context: Callable[[Random, Moment], Context],
     encode: Encode,
+    kinds: Sequence[Kind],
     *,
     seed: str,
     size: int,
@@ -152,10 +152,11 @@ def prepare_pieces(
 ) -> list[PreparedPiece]:
     """Pieces that together hold what a validator of a full network does in half a slot.
 
-    Every fate of every kind is among them. A piece has ``size`` exchanges and spans at most
-    ``span`` microseconds. ``make_context`` makes what the exchanges of one draw from.
+    They are made of exchanges of ``kinds``, with every fate of every kind. A piece has ``size``
+    exchanges and spans at most ``span`` microseconds. ``make_context`` makes what the exchanges of
+    one draw from.
     """
-    chosen = [(kind, fate) for kind in KINDS for fate in _fates(kind)]
+    chosen = [(kind, fate) for kind in kinds for fate in _fates(kind)]
     random = Random(seed)
     random.shuffle(chosen)
     return [

@@ -27,7 +27,7 @@ def tell_account(network: Network, tallies: Iterable[tuple[int, Tally]]) -> dict
     indices in ``validators``, the first ``nodes`` of which are simulated.
 
     - ``seed``, ``genesis``, ``nodes``; ``validators``: node IDs; ``clock_offsets``: by how much the
-      clock of each node is ahead.
+      clock of each node is ahead; ``troubles``: by name, the nodes that have it.
     - ``slots``: by slot ``author`` (a node), ``missed``, and ``blocks``, each with ``hash``,
       ``author`` and ``outline``.
     - ``packages``: by hash ``core``, ``slot``, ``report``, ``erasure_root``, ``guarantors``
@@ -62,6 +62,7 @@ def tell_account(network: Network, tallies: Iterable[tuple[int, Tally]]) -> dict
         "nodes": network.nodes,
         "validators": [peer_id.hex() for peer_id in network.peer_ids],
         "clock_offsets": [network.clock_offset(index) for index in range(network.nodes)],
+        "troubles": {name: sorted(network.troubled(name)) for name in network.trouble},
         "slots": {str(slot): _slot(network, slot) for slot in _all_between(slots)},
         "packages": {_hex(key): _package(network, packages[key]) for key in packages},
         "connections": connections,

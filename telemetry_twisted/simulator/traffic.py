@@ -40,63 +40,72 @@ def _request(ask: Callable[[Context, int, str | None], Asked]) -> Begin:
 
 
 _REQUEST_FATES = ("done", "early", "late")
+_FAILING_FATES = ("late", "early", "done")
 
 
-KINDS: tuple[Kind, ...] = (
-    Kind(1_000, send_assurance, ("done", "failed")),
-    Kind(1_000, receive_assurance, ("done", "failed")),
-    Kind(330, _request(fetch_shard), _REQUEST_FATES),
-    Kind(300, _request(serve_shard), _REQUEST_FATES),
-    Kind(
-        60,
-        receive_guarantee,
-        (
-            "done",
-            "failed",
-            "PackageReportedOnChain",
-            "ReplacedByBetter",
-            "CannotReportOnChain",
-            "TooManyGuarantees",
-            "Other",
+def _kinds(served: tuple[str, ...]) -> tuple[Kind, ...]:
+    """All kinds of traffic; ``served`` are the fates of what others ask for."""
+    return (
+        Kind(1_000, send_assurance, ("done", "failed")),
+        Kind(1_000, receive_assurance, ("done", "failed")),
+        Kind(330, _request(fetch_shard), _REQUEST_FATES),
+        Kind(300, _request(serve_shard), served),
+        Kind(
+            60,
+            receive_guarantee,
+            (
+                "done",
+                "failed",
+                "PackageReportedOnChain",
+                "ReplacedByBetter",
+                "CannotReportOnChain",
+                "TooManyGuarantees",
+                "Other",
+            ),
         ),
-    ),
-    Kind(40, announce_block, ("Remote", "Local")),
-    Kind(20, transfer_ticket, ("done", "failed")),
-    Kind(4, audit, ("shards", "whole", "early", "late")),
-    Kind(10, _request(serve_bundle_shard), _REQUEST_FATES),
-    Kind(3, _request(serve_bundle), _REQUEST_FATES),
-    Kind(10, _request(serve_segment_shards), _REQUEST_FATES),
-    Kind(3, _request(serve_segments), _REQUEST_FATES),
-    Kind(
-        3,
-        announce_preimage,
-        (
-            "done",
-            "failed",
-            "ProvidedOnChain",
-            "NotRequestedOnChain",
-            "FailedToAcquire",
-            "TooManyAnnounced",
-            "BadLength",
-            "Other",
+        Kind(40, announce_block, ("Remote", "Local")),
+        Kind(20, transfer_ticket, ("done", "failed")),
+        Kind(4, audit, ("shards", "whole", "early", "late")),
+        Kind(10, _request(serve_bundle_shard), served),
+        Kind(3, _request(serve_bundle), served),
+        Kind(10, _request(serve_segment_shards), served),
+        Kind(3, _request(serve_segments), served),
+        Kind(
+            3,
+            announce_preimage,
+            (
+                "done",
+                "failed",
+                "ProvidedOnChain",
+                "NotRequestedOnChain",
+                "FailedToAcquire",
+                "TooManyAnnounced",
+                "BadLength",
+                "Other",
+            ),
         ),
-    ),
-    Kind(
-        2,
-        fetch_preimage,
-        (
-            "done",
-            "early",
-            "late",
-            "ProvidedOnChain",
-            "NotRequestedOnChain",
-            "TooManyPreimages",
-            "Other",
+        Kind(
+            2,
+            fetch_preimage,
+            (
+                "done",
+                "early",
+                "late",
+                "ProvidedOnChain",
+                "NotRequestedOnChain",
+                "TooManyPreimages",
+                "Other",
+            ),
         ),
-    ),
-    Kind(2, _request(serve_preimage), _REQUEST_FATES),
-    Kind(1, connect, ("out", "in", "out failed", "in failed")),
-    Kind(1, refuse),
-    Kind(1, misbehave, ("invalid signature", "malformed message", "invalid ticket proof")),
-)
+        Kind(2, _request(serve_preimage), served),
+        Kind(1, connect, ("out", "in", "out failed", "in failed")),
+        Kind(1, refuse),
+        Kind(1, misbehave, ("invalid signature", "malformed message", "invalid ticket proof")),
+    )
+
+
+KINDS = _kinds(_REQUEST_FATES)
 """The traffic of a validator, most of it assurances (JIP-3 126-131) and shards (120-125)."""
+
+FAILING_KINDS = _kinds(_FAILING_FATES)
+"""The same, where most of what others ask for fails."""

@@ -100,7 +100,7 @@ def test_counts_and_ends_describe_the_events() -> None:
 
 
 def test_the_pieces_have_every_fate_of_every_kind() -> None:
-    pieces = prepare_pieces(make_context, NETWORK.encode, seed="x", size=32, span=20_000)
+    pieces = prepare_pieces(make_context, NETWORK.encode, KINDS, seed="x", size=32, span=20_000)
     seen = {name for piece in pieces for name in piece.names}
     assert seen == set(PIECE.names)
     reasons = {failure for piece in pieces for failure in piece.failures if failure}
@@ -110,7 +110,7 @@ def test_the_pieces_have_every_fate_of_every_kind() -> None:
 
 @pytest.mark.parametrize("span", [0, 1, 1_000, 20_000])
 def test_a_piece_fits_its_span_in_order(span: int) -> None:
-    for piece in prepare_pieces(make_context, NETWORK.encode, seed="x", size=200, span=span):
+    for piece in prepare_pieces(make_context, NETWORK.encode, KINDS, seed="x", size=200, span=span):
         assert 0 <= piece.span <= span
 
 
