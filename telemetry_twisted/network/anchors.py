@@ -36,8 +36,8 @@ MOST_CHAINS = 8
 
 DISTRIBUTING, DISTRIBUTED = 126, 129
 
-AnchorKey = tuple[int, bytes]
-"""A network's number, and the hash of a block."""
+AnchorKey = tuple[str, bytes]
+"""A genesis hash, and the hash of a block."""
 
 _distributing = picker(DISTRIBUTING, "anchor")
 _distributed = picker(DISTRIBUTED)
@@ -134,18 +134,17 @@ class _Chain(NamedTuple):
     sender: bytes
 
 
-class Anchors:
-    """The anchors of the assurances that are distributed now; ``open`` is where they are.
+class Anchors(Opened[AnchorKey, Anchor]):
+    """The anchors of the assurances that are distributed now.
 
     :param lost: where is counted what cannot be taken.
     """
 
     def __init__(self, lost: Counter[str]) -> None:
-        self._lost = lost
-        self.open: Opened[AnchorKey, Anchor] = Opened("anchors", MOST_ANCHORS, lost)
+        super().__init__("anchors", MOST_ANCHORS, lost)
         self._chains: GoingOn[_Chain] = GoingOn(MOST_CHAINS)
 
-    def take(self, reporter: Reporter, sighting: Sighting) -> None:
+    def see(self, reporter: Reporter, sighting: Sighting) -> None:
         """Take an event of a node.
 
         :raises struct.error: if its content is too short.
@@ -166,16 +165,16 @@ class Anchors:
         (timestamp,) = _distributed(content)
         chain = self._chains.get(reporter.link, sighting.root_id)
         self._chains.end(reporter.link, sighting.root_id)
-        anchor = self.open.get(chain.key) if chain else None
+        anchor = self.get(chain.key) if chain else None
         if chain is None or anchor is None or anchor.closed is not None:
             self._lost["anchor_sightings"] += 1
             return
         anchor.senders[chain.sender].ended = unix_time(timestamp)
-        self.open.changed(chain.key, arrival)
+        self.changed(chain.key, arrival)
 
     def receive(
         self,
-        network: int,
+        network: str,
         hash: bytes,
         sender: bytes,
         receptions: Sequence[tuple[int, int]],
@@ -187,13 +186,13 @@ class Anchors:
             assurance.receive(receptions)
 
     def _assurance(self, key: AnchorKey, sender: bytes, arrival: int) -> Assurance | None:
-        anchor = self.open.get(key)
+        anchor = self.get(key)
         if anchor is None or anchor.closed is not None:
-            if self.open.is_late(key):
+            if self.is_late(key):
                 return None
             anchor = Anchor(arrival, arrival)
-            self.open.open(key, anchor, arrival)
-        self.open.changed(key, arrival)
+            self.open(key, anchor, arrival)
+        self.changed(key, arrival)
         there = anchor.senders.get(sender)
         if there is None:
             if len(anchor.senders) >= MOST_SENDERS:
@@ -208,8 +207,8 @@ class Anchors:
 
     def settle(self, now: float) -> None:
         """Let go of what is over at ``now``, in seconds."""
-        self.open.settle(now)
-        self._chains.settle(lambda chain: chain.key in self.open)
+        super().settle(now)
+        self._chains.settle(lambda chain: chain.key in self)
 
     def chains_of(self, key: AnchorKey) -> list[tuple[str, int, int, bytes]]:
         """What goes on of an anchor: node, connection, the root's ID, and sender."""
@@ -221,7 +220,7 @@ class Anchors:
 
     def go_on(self, key: AnchorKey, anchor: Anchor, chains: Sequence[Sequence[Any]]) -> None:
         """Go on with an anchor that a run before has written; nothing was taken of it since."""
-        self.open.open(key, anchor, anchor.last)
+        self.resume(key, anchor)
         for node, connection, root, sender in chains:
             self._chains.put((node, connection), root, _Chain(key, sender))
 

@@ -18,8 +18,8 @@ KINDS = (120, 121, 141, 149)
 """The roots of the chains that are told apart: a shard asked for and served, a bundle's shard
 served, a bundle served."""
 
-FetchKey = tuple[int, bytes]
-"""A network's number, and an erasure root."""
+FetchKey = tuple[str, bytes]
+"""A genesis hash, and an erasure root."""
 
 
 @define
@@ -59,24 +59,24 @@ class Fetches:
         """See :class:`.Thing`: never, for it has its name from the beginning."""
 
 
-class Availability:
-    """What is fetched now; ``open`` is where it is.
+class Availability(Opened[FetchKey, Fetches]):
+    """What is fetched now.
 
     :param lost: where is counted what cannot be taken.
     """
 
     def __init__(self, lost: Counter[str]) -> None:
-        self.open: Opened[FetchKey, Fetches] = Opened("fetches", MOST_ROOTS, lost)
+        super().__init__("fetches", MOST_ROOTS, lost)
 
-    def take(self, key: FetchKey, kind: int, more: Fetched, arrival: int) -> None:
+    def add(self, key: FetchKey, kind: int, more: Fetched, arrival: int) -> None:
         """Add requests of a kind, of which it was heard at ``arrival``."""
-        there = self.open.get(key)
+        there = self.get(key)
         if there is None or there.closed is not None:
-            if self.open.is_late(key):
+            if self.is_late(key):
                 return
             there = Fetches(arrival, arrival)
-            self.open.open(key, there, arrival)
-        self.open.changed(key, arrival)
+            self.open(key, there, arrival)
+        self.changed(key, arrival)
         sums = there.kinds.setdefault(kind, Fetched())
         sums.succeeded += more.succeeded
         sums.failed += more.failed
@@ -84,7 +84,3 @@ class Availability:
         sums.last = max(sums.last, more.last)
         sums.sum += more.sum
         sums.greatest = max(sums.greatest, more.greatest)
-
-    def settle(self, now: float) -> None:
-        """Let go of what is over at ``now``, in seconds."""
-        self.open.settle(now)

@@ -32,8 +32,8 @@ OPEN_SECONDS, QUIET_SECONDS = 120, 30
 
 BUILT, RECEIVED, DISCARDED = 105, 112, 113
 
-GuaranteeKey = tuple[int, bytes]
-"""A network's number, and the hash of a work report."""
+GuaranteeKey = tuple[str, bytes]
+"""A genesis hash, and the hash of a work report."""
 
 _OUTLINE = ("work_report_hash", "slot")
 _PICK = {kind: picker(kind, *_OUTLINE) for kind in (BUILT, RECEIVED, DISCARDED)}
@@ -80,17 +80,16 @@ class Guarantee:
         """See :class:`.Thing`: never, for it has its name from the beginning."""
 
 
-class Guarantees:
-    """The guarantees that travel now; ``open`` is where they are.
+class Guarantees(Opened[GuaranteeKey, Guarantee]):
+    """The guarantees that travel now.
 
     :param lost: where is counted what cannot be taken.
     """
 
     def __init__(self, lost: Counter[str]) -> None:
-        self._lost = lost
-        self.open: Opened[GuaranteeKey, Guarantee] = Opened("guarantees", MOST_GUARANTEES, lost)
+        super().__init__("guarantees", MOST_GUARANTEES, lost)
 
-    def take(self, reporter: Reporter, sighting: Sighting) -> None:
+    def see(self, reporter: Reporter, sighting: Sighting) -> None:
         """Take an event of a node.
 
         :raises struct.error: if its content is too short.
@@ -100,18 +99,18 @@ class Guarantees:
         kind = content[TYPE]
         timestamp, report, slot = _PICK[kind](content)
         key = reporter.network, report
-        there = self.open.get(key)
+        there = self.get(key)
         if there is None or there.closed is not None:
-            if self.open.is_late(key):
+            if self.is_late(key):
                 return
             there = Guarantee(arrival, arrival)
-            self.open.open(key, there, arrival)
+            self.open(key, there, arrival)
         if kind == RECEIVED:
             there.receptions += 1
             there.received.add(reporter, unix_time(timestamp))
         if there.slot is None or kind != RECEIVED:
             self._read(there, kind, slot, reporter, timestamp, content)
-        self.open.changed(key, arrival)
+        self.changed(key, arrival)
 
     def _read(
         self,
@@ -138,10 +137,6 @@ class Guarantees:
             time = unix_time(timestamp)
             before, _ = there.built.get(reporter.node, (time, 0))
             there.built[reporter.node] = min(time, before), reporter.offset
-
-    def settle(self, now: float) -> None:
-        """Let go of what is over at ``now``, in seconds."""
-        self.open.settle(now)
 
 
 def dump_guarantee(guarantee: Guarantee) -> list[Any]:

@@ -34,8 +34,8 @@ MOST_CHAINS = 4096
 MOST_SERVICES = 16
 """Services of a work package; it has no more items."""
 
-JourneyKey = tuple[int, bytes]
-"""A network's number, and the hash of a work package. While that is not known there is more in its
+JourneyKey = tuple[str, bytes]
+"""A genesis hash, and the hash of a work package. While that is not known there is more in its
 place: the bytes of the node ID, the connection, and the ID of the event that began it."""
 
 _RECEIVED, _BUILT_REPORT, _BUILT = 94, 102, 105
@@ -78,18 +78,17 @@ def _text(content: bytes, place: int) -> str:
     return text.replace("\0", "\ufffd")[:128]
 
 
-class Journeys:
-    """The journeys that are under way; ``open`` is where they are.
+class Journeys(Opened[JourneyKey, Journey]):
+    """The journeys that are under way.
 
     :param lost: where is counted what cannot be taken.
     """
 
     def __init__(self, lost: Counter[str]) -> None:
-        self._lost = lost
-        self.open: Opened[JourneyKey, Journey] = Opened("journeys", MOST_JOURNEYS, lost)
+        super().__init__("journeys", MOST_JOURNEYS, lost)
         self._chains: GoingOn[tuple[JourneyKey, Part]] = GoingOn(MOST_CHAINS)
 
-    def take(self, reporter: Reporter, sighting: Sighting) -> None:
+    def see(self, reporter: Reporter, sighting: Sighting) -> None:
         """Take an event of a node, of a chain whose top is a work package's.
 
         :raises struct.error: if its content is too short.
@@ -104,7 +103,7 @@ class Journeys:
             chain = self._begin(reporter, sighting)
         key, part = chain
         kind, content = sighting.content[TYPE], sighting.content
-        journey = self.open.get(key)
+        journey = self.get(key)
         if journey is None or journey.closed is not None:
             self._lost["late_journeys"] += 1
             return
@@ -120,7 +119,7 @@ class Journeys:
         self._end(journey, part, kind, content)
         note = self._note(journey, kind, content)
         journey.add(reporter, kind, note, time_of(content), sighting.arrived, sighting.event_id)
-        self.open.changed(key, sighting.arrived)
+        self.changed(key, sighting.arrived)
 
     def _begin(self, reporter: Reporter, sighting: Sighting) -> tuple[JourneyKey, Part]:
         """A part of a journey begins: its key, which does not tell the package yet, and itself."""
@@ -136,7 +135,7 @@ class Journeys:
             ),
         )
         arrived = sighting.arrived
-        self.open.open(key, Journey(arrived, arrived, parts=[part]), arrived)
+        self.open(key, Journey(arrived, arrived, parts=[part]), arrived)
         self._chains.put(reporter.link, sighting.top_id, (key, part))
         return key, part
 
@@ -156,17 +155,17 @@ class Journeys:
             return key, journey
         if len(key[1]) == len(hash):
             return key, journey  # a second name for what has one
-        there = self.open.get(named)
+        there = self.get(named)
         if there is None:
-            if self.open.is_late(named):
+            if self.is_late(named):
                 return None
             there = Journey(journey.first, arrived)
-            self.open.open(named, there, arrived)
+            self.open(named, there, arrived)
         elif there.closed is not None:
             self._lost["late_journeys"] += 1
             return None
         there.absorb(journey)
-        self.open.supersede(key)
+        self.supersede(key)
         self._chains.put(reporter.link, part.top, (named, part))
         return named, there
 
@@ -209,18 +208,18 @@ class Journeys:
         for key, part in self._chains.gone(link):
             if not part.outcome:
                 part.outcome = "unfinished"
-                journey = self.open.get(key)
+                journey = self.get(key)
                 if journey is not None and journey.closed is None:
-                    self.open.changed(key, max(journey.last, now))
+                    self.changed(key, max(journey.last, now))
 
     def settle(self, now: float) -> None:
         """Let go of what is over at ``now``, in seconds."""
-        self.open.settle(now)
-        self._chains.settle(lambda chain: chain[0] in self.open)
+        super().settle(now)
+        self._chains.settle(lambda chain: chain[0] in self)
 
     def go_on(self, key: JourneyKey, journey: Journey) -> None:
         """Go on with a journey that a run before has written; nothing was taken of it since."""
-        self.open.open(key, journey, journey.last)
+        self.resume(key, journey)
         for part in journey.parts:
             if not part.outcome:
                 self._chains.put((part.node, part.connection), part.top, (key, part))

@@ -1,6 +1,6 @@
 """What is understood of the networks whose nodes report: each apart from all others.
 
-A network is the nodes that share a genesis hash. Its number is part of every key here.
+A network is the nodes that share a genesis hash, which is part of every key here.
 """
 
 from __future__ import annotations
@@ -25,18 +25,16 @@ from .reporters import OFF, Numbers, Reporter
 from .slots import Slots
 
 
-def network_number(genesis: bytes) -> int:
-    """The number that stands for the network of a genesis hash: 63 bits of it.
-
-    Who would pass for a node of another network could as well take its whole hash.
-    """
-    return int.from_bytes(genesis[:8], "big") >> 1
+def network_of(genesis: bytes) -> str:
+    """The genesis hash as everything here and in history has it: ``0x`` and hex digits."""
+    return f"0x{genesis.hex()}"
 
 
 class Connected(Protocol):
     """A node as its connection tells of it.
 
-    ``connection`` is when that began, in microseconds of Unix time; ``network`` its number.
+    ``connection`` is when that began, in microseconds of Unix time; ``genesis`` is the hash, as
+    :func:`network_of` has it, that tells its network.
     """
 
     @property
@@ -44,7 +42,7 @@ class Connected(Protocol):
     @property
     def connection(self) -> int: ...
     @property
-    def network(self) -> int: ...
+    def genesis(self) -> str: ...
     @property
     def cores(self) -> int | None: ...
     @property
@@ -95,15 +93,15 @@ class Networks:
             except (struct.error, ValueError, IndexError):
                 self._lost["sightings"] += 1  # what is decoded before it is told is never so
         offsets = {handle: self._offset(node.node_id) for handle, node in nodes.items()}
-        numbers = [network_number(genesis) for genesis in observed.networks]
+        networks = [network_of(genesis) for genesis in observed.networks]
         for network, anchor, sender, receipts in observed.assurances:
-            if network < len(numbers):
+            if network < len(networks):
                 times = [(time, offsets.get(handle, OFF)) for handle, time in receipts]
-                self.anchors.receive(numbers[network], anchor, sender, times, now)
+                self.anchors.receive(networks[network], anchor, sender, times, now)
         for network, root, erasure_root, *sums in observed.fetches:
-            if network < len(numbers):
-                key = numbers[network], erasure_root
-                self.availability.take(key, root, Fetched(*sums), now)
+            if network < len(networks):
+                key = networks[network], erasure_root
+                self.availability.add(key, root, Fetched(*sums), now)
 
     def sight(self, reporter: Reporter, sighting: Sighting) -> None:
         """Take one event of a node.
@@ -112,13 +110,13 @@ class Networks:
         """
         kind = sighting.content[TYPE]
         if sighting.top_type in _OF_JOURNEYS:
-            self.journeys.take(reporter, sighting)
+            self.journeys.see(reporter, sighting)
         if kind in _OF_SLOTS:
-            self.slots.take(reporter, sighting)
+            self.slots.see(reporter, sighting)
         elif kind in _OF_GUARANTEES:
-            self.guarantees.take(reporter, sighting)
+            self.guarantees.see(reporter, sighting)
         elif kind in _OF_ANCHORS:
-            self.anchors.take(reporter, sighting)
+            self.anchors.see(reporter, sighting)
 
     def _offset(self, node: str) -> int:
         known = self.clocks.offset(node)
@@ -135,7 +133,7 @@ class Networks:
             number,
             node.node_id,
             node.connection,
-            node.network,
+            node.genesis,
             offset,
             node.cores,
             node.version,
@@ -148,8 +146,9 @@ class Networks:
         self.journeys.gone(link, now)
 
     def settle(self, now: float) -> None:
-        """Let go of what is over at ``now``, in seconds of Unix time."""
-        for each in (self.slots, self.journeys, self.guarantees, self.anchors, self.availability):
-            each.settle(now)
+        """Forget the nodes that were not heard of for long at ``now``, in seconds of Unix time.
+
+        What they report are sources of their own, which settle by themselves.
+        """
         self.clocks.settle(int(now * 1_000_000))
         self.numbers.settle(now)

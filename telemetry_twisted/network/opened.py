@@ -104,9 +104,16 @@ class Opened(Generic[K, V]):
         """Whether there is something under ``key``, over or not."""
         return key in self._open
 
-    def know(self, key: K) -> None:
-        """The database has what is under ``key``."""
+    def resume(self, key: K, value: V) -> None:
+        """Go on with ``value``, which the database has."""
+        self._open[key] = value
         self._known.add(key)
+
+    def know_closed(self, key: K) -> None:
+        """What was under ``key`` is over, and the database has it."""
+        self._closed[key] = None
+        if len(self._closed) > MOST_CLOSED:
+            del self._closed[next(iter(self._closed))]
 
     def take(self) -> list[tuple[K, V]]:
         """What has changed since it was last taken."""
@@ -147,9 +154,7 @@ class Opened(Generic[K, V]):
     def _forget(self, key: K) -> None:
         del self._open[key]
         self._known.discard(key)
-        self._closed[key] = None
-        if len(self._closed) > MOST_CLOSED:
-            del self._closed[next(iter(self._closed))]
+        self.know_closed(key)
 
     def _trim(self, now: int) -> None:
         going_on = [key for key, value in self._open.items() if value.closed is None]

@@ -19,14 +19,14 @@ class Reporter:
     """A connection of a node, as those see it who take what it reports.
 
     ``number`` stands for the node, ``connection`` is when the connection began (microseconds of
-    Unix time), ``network`` the number of its network. ``offset`` is what to add to its times,
+    Unix time), ``network`` the genesis hash of its network. ``offset`` is what to add to its times,
     :data:`OFF` where its clock is of no use or unknown.
     """
 
     number: int
     node: str
     connection: int
-    network: int
+    network: str
     offset: int
     cores: int | None = None
     version: int = 0

@@ -56,8 +56,8 @@ _authored = picker(AUTHORED, *_OUTLINE_FIELDS)
 _importing = picker(IMPORT, "slot", *_OUTLINE_FIELDS)
 _timestamp = struct.Struct("<Q").unpack_from
 
-SlotKey = tuple[int, int]
-"""A network's number, and a slot."""
+SlotKey = tuple[str, int]
+"""A genesis hash, and a slot."""
 
 
 class _Chain(NamedTuple):
@@ -68,24 +68,23 @@ class _Chain(NamedTuple):
     parent: bytes | None = None
 
 
-class Slots:
+class Slots(Opened[SlotKey, Slot]):
     """The slots that nodes report now.
 
-    ``open`` is where they are; ``slot_of`` is the slot of each block heard of lately, by network
+    ``slot_of`` is the slot of each block heard of lately, by network
     and hash.
 
     :param lost: where is counted what cannot be taken.
     """
 
     def __init__(self, lost: Counter[str]) -> None:
-        self._lost = lost
-        self.open: Opened[SlotKey, Slot] = Opened("slots", MOST_SLOTS, lost)
-        self.slot_of: dict[tuple[int, bytes], int] = {}
+        super().__init__("slots", MOST_SLOTS, lost)
+        self.slot_of: dict[tuple[str, bytes], int] = {}
         self._chains: GoingOn[_Chain] = GoingOn(MOST_CHAINS)
-        self._newest: dict[int, int] = {}
+        self._newest: dict[str, int] = {}
         self._new: Counter[str] = Counter()
 
-    def take(self, reporter: Reporter, sighting: Sighting) -> None:
+    def see(self, reporter: Reporter, sighting: Sighting) -> None:
         """Take an event of a node.
 
         :raises struct.error: if its content is too short.
@@ -117,7 +116,7 @@ class Slots:
         """The slot, opened if it is not, None if it is not to be."""
         network = reporter.network
         key = network, number
-        slot = self.open.get(key)
+        slot = self.get(key)
         if slot is not None and slot.closed is None:
             return slot
         newest = self._newest.get(network, 0)
@@ -125,14 +124,14 @@ class Slots:
             if number > newest_slot(arrival / 1_000_000):
                 return None  # a fault of the node, counted as such
             self._newest[network] = number
-        if self.open.is_late(key):
+        if self.is_late(key):
             return None
         if number < newest - OLD_SLOTS or self._new[reporter.node] == MOST_NEW_SLOTS:
             self._lost["slot_sightings"] += 1
             return None
         self._new[reporter.node] += 1
         slot = Slot(arrival, arrival)
-        self.open.open(key, slot, arrival)
+        self.open(key, slot, arrival)
         return slot
 
     def _report(
@@ -145,17 +144,17 @@ class Slots:
         block = slot.block(hash)
         if slot.report(stage, reporter, unix_time(timestamp), block):
             self._learn(reporter.network, hash, number)
-            self.open.changed((reporter.network, number), arrival)
+            self.changed((reporter.network, number), arrival)
         return block
 
-    def _learn(self, network: int, hash: bytes, number: int) -> None:
+    def _learn(self, network: str, hash: bytes, number: int) -> None:
         if (network, hash) not in self.slot_of:
             self.slot_of[network, hash] = number
             if len(self.slot_of) > MOST_HASHES:
                 del self.slot_of[next(iter(self.slot_of))]
 
-    def _outline(self, network: int, number: int, index: int, outline: tuple[int, ...]) -> None:
-        slot = self.open.get((network, number))
+    def _outline(self, network: str, number: int, index: int, outline: tuple[int, ...]) -> None:
+        slot = self.get((network, number))
         if slot is not None and index < MOST_BLOCKS and slot.blocks[index].outline is None:
             slot.blocks[index].outline = outline
 
@@ -165,7 +164,7 @@ class Slots:
         if slot is not None:
             if reporter.node not in slot.tried and len(slot.tried) < MOST_BLOCKS:
                 slot.tried.append(reporter.node)
-            self.open.changed((reporter.network, number), arrival)
+            self.changed((reporter.network, number), arrival)
             chain = _Chain((reporter.network, number), None, parent)
             self._chains.put(reporter.link, event, chain)
 
@@ -176,7 +175,7 @@ class Slots:
         if chain is None:
             self._lost["slot_sightings"] += 1
             return
-        slot = self.open.get(chain.key)
+        slot = self.get(chain.key)
         if slot is None or slot.closed is not None:
             self._lost["late_slots"] += 1
             return
@@ -198,7 +197,7 @@ class Slots:
             slot.failures[_FAILURES[kind]] += 1
         if kind not in (AUTHORED, _VERIFIED):
             self._chains.end(reporter.link, root)
-        self.open.changed(chain.key, arrival)
+        self.changed(chain.key, arrival)
 
     def gone(self, link: Link) -> None:
         """The connection of a node has ended, and all that went on in it."""
@@ -207,9 +206,9 @@ class Slots:
     def settle(self, now: float) -> None:
         """Let go of what is over at ``now``, in seconds."""
         self._new.clear()
-        self.open.settle(now)
-        self._chains.settle(lambda chain: chain.key in self.open)
-        there = {network for network, _ in self.open}
+        super().settle(now)
+        self._chains.settle(lambda chain: chain.key in self)
+        there = {network for network, _ in self}
         self._newest = {key: slot for key, slot in self._newest.items() if key in there}
 
     def chains_of(self, key: SlotKey) -> list[tuple[str, int, int, int | None, bytes | None]]:
@@ -222,7 +221,7 @@ class Slots:
 
     def go_on(self, key: SlotKey, slot: Slot, chains: Sequence[Sequence[Any]]) -> None:
         """Go on with a slot that a run before has written; nothing was taken of it since."""
-        self.open.open(key, slot, slot.last)
+        self.resume(key, slot)
         self._newest[key[0]] = max(self._newest.get(key[0], 0), key[1])
         for block in slot.blocks:
             self._learn(key[0], block.hash, key[1])

@@ -11,7 +11,7 @@ from telemetry_twisted.jip3.encoder import encode_event
 from telemetry_twisted.jip3.moment import COMMON_ERA, SLOT
 from telemetry_twisted.jip3.observations import Observations
 from telemetry_twisted.jip3.observed import NO_EVENT, Assurance, Clock, Fetch, Sighting
-from telemetry_twisted.network.networks import Networks, network_number
+from telemetry_twisted.network.networks import Networks, network_of
 
 SECOND = 1_000_000
 BEGIN = 1_795_506_120 * SECOND
@@ -56,7 +56,7 @@ class Origin:
 
     node_id: str
     connection: int
-    network: int
+    genesis: str
     cores: int | None = CORES
     version: int = 0
 
@@ -129,7 +129,7 @@ class Scene:
 
     def node(self, handle: int, genesis: bytes = GENESIS, **how: int) -> Node:
         """Another node."""
-        origin = Origin(f"{handle:02x}" * 32, BEGIN - handle, network_number(genesis))
+        origin = Origin(f"{handle:02x}" * 32, BEGIN - handle, network_of(genesis))
         node = self.nodes[handle] = Node(self, handle, origin, **how)
         return node
 
@@ -163,4 +163,13 @@ class Scene:
     def settle(self, seconds: int) -> None:
         """Have so much time pass, all that changed being written before."""
         self.now += seconds * SECOND
-        self.networks.settle(self.now / SECOND)
+        networks, now = self.networks, self.now / SECOND
+        for source in (
+            networks.slots,
+            networks.journeys,
+            networks.guarantees,
+            networks.anchors,
+            networks.availability,
+            networks,
+        ):
+            source.settle(now)

@@ -9,13 +9,13 @@ from telemetry_twisted.jip3.bins import bin_of
 from telemetry_twisted.jip3.observed import Assurance
 from telemetry_twisted.network import anchors
 from telemetry_twisted.network.anchors import Assurance as Spreading
-from telemetry_twisted.network.networks import network_number
+from telemetry_twisted.network.networks import network_of
 from telemetry_twisted.network.reporters import OFF
 from tests.examples import examples
 from tests.network.scene import BEGIN, GENESIS, SECOND, Scene
 
 ANCHOR = bytes([9]) * 32
-KEY = (network_number(GENESIS), ANCHOR)
+KEY = (network_of(GENESIS), ANCHOR)
 
 
 def begin(scene: Scene, handle: int, at: int) -> int:
@@ -28,7 +28,7 @@ def spread(sender: bytes, *receptions: tuple[int, int]) -> Assurance:
 
 
 def anchor_of(scene: Scene) -> anchors.Anchor:
-    found = scene.networks.anchors.open.get(KEY)
+    found = scene.networks.anchors.get(KEY)
     assert found is not None
     return found
 
@@ -85,7 +85,7 @@ def test_anchors_of_networks_do_not_mix() -> None:
     sender = bytes([77]) * 32
     both = (spread(sender, (2, 0)), spread(sender, (2, 0))._replace(network=1))
     scene.pass_on(both, genesis=(GENESIS, other))
-    assert len(scene.networks.anchors.open) == 2
+    assert len(scene.networks.anchors) == 2
 
 
 @examples(50)

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from telemetry_twisted.network import guarantees
-from telemetry_twisted.network.networks import network_number
+from telemetry_twisted.network.networks import network_of
 from tests.network.scene import GENESIS, SECOND, Node, Scene
 
 REPORT = "0x" + 64 * "2"
-KEY = (network_number(GENESIS), bytes.fromhex(REPORT[2:]))
+KEY = (network_of(GENESIS), bytes.fromhex(REPORT[2:]))
 
 
 def outline(guarantors: tuple[int, ...] = (3, 900)) -> dict[str, object]:
@@ -25,7 +25,7 @@ def receive(node: Node, at: int) -> None:
 
 
 def guarantee_of(scene: Scene) -> guarantees.Guarantee:
-    found = scene.networks.guarantees.open.get(KEY)
+    found = scene.networks.guarantees.get(KEY)
     assert found is not None
     return found
 
@@ -67,7 +67,7 @@ def test_a_guarantee_is_final_once_it_is_quiet() -> None:
     scene = Scene()
     receive(scene.node(2), 5)
     scene.pass_on()
-    source = scene.networks.guarantees.open
+    source = scene.networks.guarantees
     source.written(source.take())
     scene.settle(guarantees.QUIET_SECONDS + 2)
     source.written(source.take())

@@ -8,14 +8,14 @@ import pytest
 
 from telemetry_twisted.network import journey as journeys
 from telemetry_twisted.network.journey import Journey
-from telemetry_twisted.network.networks import network_number
+from telemetry_twisted.network.networks import network_of
 from tests.network.scene import GENESIS, HASH, Node, Scene, package
 
 PACKAGE = "0x" + 64 * "1"
 REPORT, ROOT = "0x" + 64 * "2", "0x" + 64 * "3"
 EXEC = {"gas_used": 1, "elapsed_ns": 2}
 COST = {"total": EXEC, "load_ns": 3, "host_call": EXEC}
-KEY = (network_number(GENESIS), bytes.fromhex(PACKAGE[2:]))
+KEY = (network_of(GENESIS), bytes.fromhex(PACKAGE[2:]))
 
 
 def receive(node: Node, at: int, hash: str = PACKAGE) -> int:
@@ -60,8 +60,8 @@ def share(node: Node, at: int) -> None:
     node.say(103, at + 8000, top, share_id=top)
 
 
-def journey_of(scene: Scene, key: tuple[int, bytes] = KEY) -> Journey:
-    found = scene.networks.journeys.open.get(key)
+def journey_of(scene: Scene, key: tuple[str, bytes] = KEY) -> Journey:
+    found = scene.networks.journeys.get(key)
     assert found is not None
     return found
 
@@ -74,7 +74,7 @@ def test_a_journey_is_over_all_its_guarantors() -> None:
     guarantee(first, 0, top)
     share(second, 1500)
     scene.pass_on()
-    assert len(scene.networks.journeys.open) == 1
+    assert len(scene.networks.journeys) == 1
     journey = journey_of(scene)
     assert journey.outcome == "distributed"
     assert journey.stages == 0b1111111
@@ -99,8 +99,8 @@ def test_a_package_is_one_journey_whoever_has_it_and_whenever_its_hash_is_told()
     top = first.say(90, 0, -1, builder=HASH, bundle=True)
     other = second.say(90, 10, -1, builder=HASH, bundle=False)
     scene.pass_on()
-    assert len(scene.networks.journeys.open) == 2
-    source = scene.networks.journeys.open
+    assert len(scene.networks.journeys) == 2
+    source = scene.networks.journeys
     source.written(source.take())  # the database has both under names that do not last
     receive_again = package(PACKAGE)
     first.say(94, 20, top, submission_or_share_id=top, core=5, outline=receive_again)
@@ -139,7 +139,7 @@ def test_a_package_that_fails_before_its_hash_is_known_is_a_journey_without_a_na
     top = node.say(90, 0, -1, builder=HASH, bundle=False)
     node.say(92, 2, top, submission_or_share_id=top, reason="too large")
     scene.pass_on()
-    (journey,) = scene.networks.journeys.open.values()
+    (journey,) = scene.networks.journeys.values()
     assert (journey.outcome, journey.stages) == ("failed", 0)
 
 
@@ -165,7 +165,7 @@ def test_a_journey_that_ended_is_closed_soon_and_one_that_did_not_late() -> None
     guarantee(first, 0, top)
     receive(second, 0, "0x" + 64 * "9")
     scene.pass_on()
-    source = scene.networks.journeys.open
+    source = scene.networks.journeys
     source.written(source.take())
     scene.settle(journeys.LINGER_SECONDS + 2)
     ((key, ended),) = source.take()
@@ -209,6 +209,6 @@ def test_networks_do_not_mix() -> None:
     receive(scene.node(1), 0)
     receive(scene.node(2, other), 0)
     scene.pass_on()
-    assert len(scene.networks.journeys.open) == 2
+    assert len(scene.networks.journeys) == 2
     for genesis in (GENESIS, other):
-        assert len(journey_of(scene, (network_number(genesis), KEY[1])).parts) == 1
+        assert len(journey_of(scene, (network_of(genesis), KEY[1])).parts) == 1

@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 from telemetry_twisted.network import slot as slots
-from telemetry_twisted.network.networks import network_number
+from telemetry_twisted.network.networks import network_of
 from telemetry_twisted.network.slots import MOST_NEW_SLOTS, OLD_SLOTS
 from tests.network.scene import GENESIS, HASH, SECOND, SLOT_NOW, Node, Scene, outline
 
-KEY = (network_number(GENESIS), SLOT_NOW)
+KEY = (network_of(GENESIS), SLOT_NOW)
 OTHER = "0x" + 64 * "b"
 
 
@@ -32,7 +32,7 @@ def import_(node: Node, at: int, hash: str = HASH) -> None:
 
 
 def slot_of(scene: Scene) -> slots.Slot:
-    found = scene.networks.slots.open.get(KEY)
+    found = scene.networks.slots.get(KEY)
     assert found is not None
     return found
 
@@ -90,10 +90,10 @@ def test_networks_do_not_mix() -> None:
     import_(scene.node(1), 0)
     import_(scene.node(2, other), 0)
     scene.pass_on()
-    open_ = scene.networks.slots.open
+    open_ = scene.networks.slots
     assert len(open_) == 2
     for genesis in (GENESIS, other):
-        slot = open_.get((network_number(genesis), SLOT_NOW))
+        slot = open_.get((network_of(genesis), SLOT_NOW))
         assert slot is not None
         assert [len(spread) for spread in slot.spreads] == [1, 1, 1, 1, 1, 0]
 
@@ -116,7 +116,7 @@ def test_a_slot_is_final_once_it_is_over_and_later_reports_are_counted() -> None
     scene = Scene()
     import_(scene.node(1), 0)
     scene.pass_on()
-    source = scene.networks.slots.open
+    source = scene.networks.slots
     source.written(source.take())
     scene.settle(slots.OPEN_SECONDS + 1)
     ((_, slot),) = source.take()
@@ -142,7 +142,7 @@ def test_a_node_that_syncs_opens_few_slots_and_no_old_ones() -> None:
     for number in range(1, MOST_NEW_SLOTS + 50):
         node.say(11, 0, slot=SLOT_NOW - number, hash=HASH)
     scene.pass_on()
-    assert len(scene.networks.slots.open) == MOST_NEW_SLOTS
+    assert len(scene.networks.slots) == MOST_NEW_SLOTS
     assert scene.lost["slot_sightings"] == 99 + 50
 
 
@@ -150,7 +150,7 @@ def test_slots_ahead_of_the_clock_are_left_out() -> None:
     scene = Scene()
     scene.node(1).say(11, 0, slot=SLOT_NOW + 12, hash=HASH)
     scene.pass_on()
-    assert len(scene.networks.slots.open) == 0
+    assert len(scene.networks.slots) == 0
 
 
 def test_a_chain_ends_with_its_connection() -> None:

@@ -19,7 +19,7 @@ reports = st.lists(
 
 
 def reporter(number: int, offset: int) -> Reporter:
-    return Reporter(number, f"{number:04x}", 0, 1, offset)
+    return Reporter(number, f"{number:04x}", 0, "0x", offset)
 
 
 @examples(100)

@@ -15,7 +15,6 @@ from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 
 from telemetry_twisted.interfaces import IServerReactor
-from telemetry_twisted.store.schema.raw_tables import RAW_CHUNKS
 from telemetry_twisted.store.schema.table import AUTOMATIC, BLOB, INTEGER, TEXT, Row, Table, marks
 from telemetry_twisted.store.schema.versions import NEWEST, Dialect, changes_since
 
@@ -53,7 +52,7 @@ PAGE_BYTES = 16384
 
 
 def _options(table: Table) -> str:
-    by_key = AUTOMATIC not in table.columns.values() and table is not RAW_CHUNKS
+    by_key = AUTOMATIC not in table.columns.values() and not table.large
     return " WITHOUT ROWID" if by_key else ""
 
 

@@ -29,6 +29,7 @@ RAW_CHUNKS = Table(
         "events": BLOB,
     },
     ("batch", "run", "number"),
+    large=True,
 )
 """The chunks of a batch as they came, their events compressed; see :mod:`.raw_layout`."""
 

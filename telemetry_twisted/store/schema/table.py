@@ -32,7 +32,8 @@ class Table:
     kind are found over long ranges of time, in a database that keeps rows as they came, and not by
     their key. ``since`` is the version that brought
     the table, and ``later`` says which of its columns, the last ones, came with which version after
-    that; they are null in older rows.
+    that; they are null in older rows. Rows are ``large`` where few fit a page: such lie in the
+    order in which they come.
     """
 
     name: str
@@ -45,6 +46,7 @@ class Table:
     series: Mapping[tuple[str, ...], int] = field(factory=dict)
     since: int = 1
     later: Mapping[str, int] = field(factory=dict)
+    large: bool = False
 
     @property
     def written(self) -> tuple[str, ...]:

@@ -12,6 +12,7 @@ microseconds everywhere else. ``node`` is the small integer that ``nodes`` gives
 from __future__ import annotations
 
 from .counted import counted
+from .network_tables import THINGS
 from .raw_tables import RAW_BATCHES, RAW_CHUNKS, RAW_POSTINGS
 from .sum_tables import SUM_TABLES
 from .table import AUTOMATIC, BLOB, INTEGER, TEXT, Table
@@ -270,6 +271,7 @@ TABLES = (
     *FAULTS.values(),
     GAPS,
     *LOSSES.values(),
+    *THINGS,
     RAW_SHARE,
     *SUM_TABLES,
     RAW_BATCHES,

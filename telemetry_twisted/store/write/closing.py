@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from telemetry_twisted.store.database.interface import Transaction
+from telemetry_twisted.store.schema.network_tables import THINGS
 
 
 def close_runs(
     transaction: Transaction, which: str, parameters: Sequence[object], at: int, reason: str
 ) -> None:
-    """Runs have ended with the last that is seen of them, and with them their connections.
+    """Runs have ended with the last that is seen of them, and with them their connections, and what
+    they were in the midst of.
 
     :param which: SQL over ``runs`` for which of them, with its ``parameters``.
     :param at: when connections have ended, in microseconds, but for those that began later.
@@ -27,6 +29,12 @@ def close_runs(
         f"WHERE {open_ones}",
         (reason, at, at, *parameters),
     )
+    for table in THINGS:
+        transaction.execute(
+            f"UPDATE {table.name} SET closed = last "
+            f"WHERE closed IS NULL AND run IN (SELECT run FROM runs WHERE {which})",
+            tuple(parameters),
+        )
     transaction.execute(
         f"UPDATE runs SET ended = seen WHERE ended IS NULL AND {which}", tuple(parameters)
     )

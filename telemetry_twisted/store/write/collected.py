@@ -38,10 +38,11 @@ from .facts import Facts
 from .faults import Faults
 from .lines import Lines
 from .losses import Gap, Losses
-from .presence import Presence
+from .presence import Connection, Presence
 from .rows import Section
 from .share import Share
 from .sums import OpenBuckets, Sums
+from .understood import Understood
 
 MOST_GAPS = 1000
 """Gaps that wait to be written."""
@@ -57,7 +58,8 @@ class Collected:
     """
 
     def __init__(self, lost: Counter[str], lines: Lines) -> None:
-        self.presence = Presence(lost)
+        self.understood = Understood(lost)
+        self.presence = Presence(lost, self._over)
         self.facts = Facts(lost, lines)
         self.share: Buckets[None, Share] = Buckets(SHARE_SECONDS, Share)
         self.sums = Sums(lost)
@@ -89,6 +91,7 @@ class Collected:
             Section(self._gaps, GAPS, rows.gap_row),
             Section(self.share, RAW_SHARE, rows.share_row),
             *self._sections_of_sums(),
+            *self.understood.sections(),
         )
 
     def _sections_of_sums(self) -> Iterator[Section]:
@@ -107,7 +110,9 @@ class Collected:
         elif kind == records.COUNTS:
             self._take_counts(records.decode_json(body))
         elif kind == records.OBSERVATIONS:
-            self.sums.take(Observations.decode(body), self.presence.origin)
+            observed = Observations.decode(body)
+            self.sums.take(observed, self.presence.origin)
+            self.understood.take(observed, len(body), self.presence.origins)
         elif kind == records.STATE:
             self.presence.learn_cores(records.decode_json(body))
         elif kind == records.FAULTS:
@@ -124,6 +129,9 @@ class Collected:
             sampled = records.decode_json(body)
             share = Share(sampled["seen"], sampled["kept"], sampled["lost"])
             self.share.add(int(sampled["received"]), None, share)
+
+    def _over(self, ended: Connection) -> None:
+        self.understood.gone(ended.node_id, ended.started, ended.ended or ended.started)
 
     def resume(self, body: Mapping[str, Any], now: int) -> None:
         """Take a ``RESUME`` record that came at ``now``, in microseconds of Unix time."""
@@ -171,3 +179,4 @@ class Collected:
         self.facts.settle(now)
         for section in self.sections:
             section.source.settle(now)
+        self.understood.settle(now)

@@ -64,7 +64,8 @@ class Origin:
     """Whose messages come under a handle of the link: the node, and how its messages are laid out.
 
     ``cores`` is None where the node did not tell; the length of what was decoded then does.
-    ``genesis`` is the hash that tells its network.
+    ``genesis`` is the hash that tells its network, ``connection`` when the connection began
+    (microseconds of Unix time).
     ``reasons`` says where those of failures stand.
     """
 
@@ -72,6 +73,7 @@ class Origin:
     cores: int | None
     version: int
     genesis: str = ""
+    connection: int = 0
     reasons: Mapping[int, ReasonPlace] = field(init=False, eq=False, repr=False)
 
     @reasons.default

@@ -4,6 +4,13 @@ from __future__ import annotations
 
 from attrs import frozen
 
+from telemetry_twisted.store.schema.network_tables import (
+    ANCHORS,
+    FETCHES,
+    GUARANTEES,
+    JOURNEYS,
+    NETWORK_SLOTS,
+)
 from telemetry_twisted.store.schema.policy import DAY, Policy
 from telemetry_twisted.store.schema.sum_tables import KINDS, NETWORK_SUMS, SUMS_OPEN
 from telemetry_twisted.store.schema.table import Table
@@ -31,6 +38,10 @@ MOST_CONNECTIONS = 1_000_000
 
 MOST_GAPS = 10_000
 """Gaps that are kept."""
+
+
+MOST_THINGS = 1_000_000
+"""Slots, work packages, guarantees, anchors, and erasure roots that are kept, of each."""
 
 
 @frozen
@@ -75,6 +86,11 @@ def limits(policy: Policy) -> list[Limit]:
         *(Limit(table, "bucket", policy.yearly) for table in FAULTS.values()),
         *(Limit(table, "bucket", policy.yearly) for table in LOSSES.values()),
         Limit(SPREADS, "bucket", policy.yearly),
+        Limit(NETWORK_SLOTS, "first", slots, second, MOST_THINGS),
+        Limit(ANCHORS, "first", slots, second, MOST_THINGS),
+        Limit(JOURNEYS, "first", policy.slots, second, MOST_THINGS),
+        Limit(GUARANTEES, "first", policy.slots, second, MOST_THINGS),
+        Limit(FETCHES, "first", policy.slots, second, MOST_THINGS),
         Limit(SLOTS, "first", slots, second),
         Limit(GAPS, "began", policy.yearly, second, MOST_GAPS),
         Limit(CONNECTIONS, "ended", policy.yearly, second, MOST_CONNECTIONS),

@@ -126,6 +126,7 @@ class Pending:
         self._raw_dropped_before = begun.raw_dropped
         for kind, number, slot in begun.slots:
             self._collected.facts.spreads.go_on(kind, number, slot)
+        self._collected.understood.begin(begun.taken_over, begun.at)
 
     def repeat(self) -> None:
         """Have written again who is connected."""

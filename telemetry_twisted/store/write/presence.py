@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from attrs import evolve, frozen
@@ -56,6 +56,10 @@ def _read(body: Mapping[str, Any]) -> tuple[Node, Connection]:
     return node, Connection(body["node_id"], started, address)
 
 
+def _nobody(_: Connection) -> None:
+    """Who is told of connections that end where nobody wants to know."""
+
+
 class Presence:
     """The nodes that are connected, and what changes of ``nodes`` and ``connections``.
 
@@ -63,15 +67,22 @@ class Presence:
     process, until another node has it.
 
     :param lost: where changes are counted that are let go of, for there are too many.
+    :param over: is told of each connection that has ended.
     """
 
-    def __init__(self, lost: Counter[str]) -> None:
+    def __init__(self, lost: Counter[str], over: Callable[[Connection], object] = _nobody) -> None:
+        self._over = over
         self._origins: dict[int, Origin] = {}
         self._connected: dict[int, tuple[Node, Connection]] = {}
         self.connections: Changes[tuple[str, int], Connection] = Changes(
             "connections", lost, spared=lambda _, connection: connection.ended is None
         )
         self.nodes: Changes[str, Node] = Changes("nodes", lost, MOST_NODES)
+
+    @property
+    def origins(self) -> Mapping[int, Origin]:
+        """Whose messages come under which handle."""
+        return self._origins
 
     def origin(self, handle: int) -> Origin | None:
         """Whose messages come under ``handle``, if it is known."""
@@ -89,7 +100,11 @@ class Presence:
         if before is not None and before[1] != connection:
             self._end(handle, connection.started, END_LOST)
         self._origins[handle] = Origin(
-            connection.node_id, node.cores, node.version, clean(node.info.get("genesis", ""))
+            connection.node_id,
+            node.cores,
+            node.version,
+            clean(node.info.get("genesis", "")),
+            connection.started,
         )
         self._connected[handle] = node, connection
         self._change(node, connection)
@@ -141,6 +156,7 @@ class Presence:
         node, connection = self._connected.pop(handle)
         ended = connection.over(at, reason)
         assert ended.ended is not None
+        self._over(ended)
         self._change(evolve(node, last_seen=ended.ended), ended)
 
     def _change(self, node: Node, connection: Connection) -> None:

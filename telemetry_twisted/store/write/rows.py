@@ -9,12 +9,14 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, Protocol
 
 import ujson
 from attrs import frozen
 
+from telemetry_twisted.store.detail import Detail
 from telemetry_twisted.store.packed import pack
+from telemetry_twisted.store.schema.network_tables import THINGS
 from telemetry_twisted.store.schema.table import Row, Table
 from telemetry_twisted.store.schema.tables import SLOTS, STATE_COLUMNS
 
@@ -64,6 +66,16 @@ class Numbers:
     networks: Mapping[str, int]
 
 
+class Packed(Protocol):
+    """A column that names nodes: ``node_ids``, whose numbers :meth:`pack` puts there."""
+
+    @property
+    def node_ids(self) -> Iterable[str]: ...
+
+    def pack(self, numbers: Mapping[str, int]) -> bytes:
+        """The column, the nodes having ``numbers`` in the database."""
+
+
 def node_ids(rows: Iterable[tuple[Table, Sequence[Row]]]) -> set[str]:
     """The IDs of all nodes in rows by table, but for the empty one."""
     found: set[str] = set()
@@ -71,7 +83,8 @@ def node_ids(rows: Iterable[tuple[Table, Sequence[Row]]]) -> set[str]:
         if (column := _column(table, "node")) is not None:
             found.update(str(row[column]) for row in made)
         if (column := _packed_column(table)) is not None:
-            found.update(node for row in made for node, _ in _by_node(row, column).by_node)
+            packed = (_packed(row, column) for row in made)
+            found.update(node for each in packed if each is not None for node in each.node_ids)
     return found - {""}
 
 
@@ -91,7 +104,9 @@ def numbered(table: Table, rows: Sequence[Row], numbers: Numbers) -> Sequence[Ro
             rows = [(*row[:column], given[str(row[column])], *row[column + 1 :]) for row in rows]
     if (column := _packed_column(table)) is not None:
         rows = [
-            (*row[:column], _by_node(row, column).pack(numbers.nodes), *row[column + 1 :])
+            row
+            if (packed := _packed(row, column)) is None
+            else (*row[:column], packed.pack(numbers.nodes), *row[column + 1 :])
             for row in rows
         ]
     return rows
@@ -106,12 +121,13 @@ def _packed_column(table: Table) -> int | None:
     """Which column of rows of ``table`` is packed by the numbers of nodes, if one is."""
     if table is SLOTS:
         return _column(table, "reports")
-    return _column(table, "guarantors")
+    return _column(table, "detail" if table in THINGS else "guarantors")
 
 
-def _by_node(row: Row, column: int) -> Reports | ByNode:
+def _packed(row: Row, column: int) -> Packed | None:
+    """What is to be packed, None where the column is null."""
     told = row[column]
-    assert isinstance(told, (Reports, ByNode))
+    assert told is None or isinstance(told, (Reports, ByNode, Detail))
     return told
 
 

@@ -40,6 +40,11 @@ class Reports:
     first: int
     by_node: tuple[tuple[str, tuple[int, int]], ...]
 
+    @property
+    def node_ids(self) -> Iterator[str]:
+        """The IDs of the nodes."""
+        return (node for node, _ in self.by_node)
+
     def pack(self, numbers: Mapping[str, int]) -> bytes:
         """The column ``reports``, the nodes being numbered."""
         return pack_reports(

@@ -5,7 +5,7 @@ Their columns are told in :mod:`telemetry_twisted.store.schema.sum_tables`.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 from attrs import define, field, frozen
 
@@ -89,6 +89,11 @@ class ByNode:
     """A tally by node, to be packed for its row when the nodes are numbered."""
 
     by_node: tuple[tuple[str, int], ...]
+
+    @property
+    def node_ids(self) -> Iterator[str]:
+        """The IDs of the nodes."""
+        return (node for node, _ in self.by_node)
 
     def pack(self, numbers: Mapping[str, int]) -> bytes:
         """The tally, packed."""

@@ -8,6 +8,7 @@ after that is what holds.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from functools import partial
 from typing import TypeVar
 
 from attrs import frozen
@@ -25,6 +26,7 @@ from .presence import END_LOST
 from .raw import Batch, Waiting, make_batch
 from .rows import Keys, Numbers, genesis_hashes, node_ids, numbered
 from .spread import OPEN_SECONDS, Slot, reporters, unpack_slot
+from .taking_over import TakenOver, take_over
 
 T = TypeVar("T")
 
@@ -42,7 +44,8 @@ class Superseded(DatabaseError):
 @frozen
 class Begun:
     """A new run, and what the runs of its server before it have left: the number of the last
-    record that is in the database, raw events written and let go of, and slots by type and number.
+    record that is in the database, raw events written and let go of, slots by type and number, and
+    what was ``taken_over`` of what is understood, ``at`` a time (microseconds).
     """
 
     run: int
@@ -50,6 +53,8 @@ class Begun:
     raw_written: int
     raw_dropped: int
     slots: list[tuple[int, int, Slot]]
+    taken_over: TakenOver
+    at: int
 
 
 @frozen
@@ -88,7 +93,9 @@ def begin_run(transaction: Transaction, server: str, now: int) -> Begun:
     )
     run = transaction.insert(RUNS, (now, now, None, server, position, 0, 0, 0))
     slots = _take_over_slots(transaction, server, run, now)
-    return Begun(run, position, written, dropped, slots)
+    names_of = partial(node_names, transaction)
+    taken_over = take_over(transaction, server, run, now, names_of)
+    return Begun(run, position, written, dropped, slots, taken_over, now)
 
 
 def begin_stretch(transaction: Transaction, now: int) -> int:
@@ -110,18 +117,24 @@ def _take_over_slots(
         "WHERE run = ? AND first >= ? AND reports IS NOT NULL ORDER BY first",
         (run, now - OPEN_SECONDS * 1_000_000),
     )
-    numbers = sorted({number for *_, reports in rows for number in reporters(reports)})
+    numbers = {number for *_, reports in rows for number in reporters(reports)}
+    names = node_names(transaction, numbers)
+    return [
+        (kind, slot, unpack_slot(first, blocks, reports, names))
+        for kind, slot, first, blocks, reports in rows
+    ]
+
+
+def node_names(transaction: Transaction, numbers: Iterable[int]) -> dict[int, str]:
+    """The IDs of nodes, by their numbers; of those that were forgotten there is none."""
     names: dict[int, str] = {}
-    for some in _in_pieces(numbers):
+    for some in _in_pieces(sorted(numbers)):
         names.update(
             transaction.query(
                 f"{NODES.select('node', 'node_id')} WHERE node IN ({marks(some)})", some
             )
         )
-    return [
-        (kind, slot, unpack_slot(first, blocks, reports, names))
-        for kind, slot, first, blocks, reports in rows
-    ]
+    return names
 
 
 def read_commits(transaction: Transaction, run: int) -> int:
