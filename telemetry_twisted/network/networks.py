@@ -92,7 +92,9 @@ class Networks:
                 self.sight(reporter, sighting)
             except (struct.error, ValueError, IndexError):
                 self._lost["sightings"] += 1  # what is decoded before it is told is never so
-        offsets = {handle: self._offset(node.node_id) for handle, node in nodes.items()}
+        offsets: dict[int, int] = {}
+        if observed.assurances:
+            offsets = {handle: self._offset(node.node_id) for handle, node in nodes.items()}
         networks = [network_of(genesis) for genesis in observed.networks]
         for network, anchor, sender, receipts in observed.assurances:
             if network < len(networks):

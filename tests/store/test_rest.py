@@ -35,6 +35,7 @@ from telemetry_twisted.store.database.interface import Database
 from telemetry_twisted.store.read.history import History
 from telemetry_twisted.store.schema.policy import Policy
 from telemetry_twisted.turns import Turns
+from tests.store.observed import FIRST_SLOT, PACKAGE, STUCK, tell
 
 NOW = 1_795_506_120
 README = Path(__file__).parents[2] / "README.md"
@@ -336,6 +337,53 @@ async def test_a_latency_that_there_is_not(filled: Make, fetch: Make) -> None:
     assert answer["error"]["message"].startswith("there is no latency patience; there are connect")
 
 
+@pytest.fixture
+def observed(database: Database, make_writer: Make, make_feed: Make, commit: Make) -> Make:
+    """Has two networks do a little of everything."""
+
+    async def observe() -> None:
+        writer = make_writer(database)
+        await commit(writer)
+        tell(make_feed(writer))
+        await commit(writer)
+
+    return observe
+
+
+@ensureDeferred
+async def test_networks(observed: Make, fetch: Make, live: Live, clock: Clock) -> None:
+    await observed()
+    live.nodes = ["05" * 32]
+    clock.advance(20)
+    _, known = await fetch("/api/networks")
+    assert [each["connected"] for each in known["networks"]] == [0, 1]
+    first, second = (each["genesis"] for each in known["networks"])
+    for genesis, number in ((None, 3), (first, 3), (second, 1)):
+        of = f"&network={genesis}" if genesis else ""
+        _, found = await fetch(f"/api/slots?from=-1m{of}")
+        assert sum(not each["empty"] for each in found["slots"]) == number
+    status, wrong = await fetch(f"/api/slots?network=0x{64 * '9'}")
+    assert (status, "ever heard of a network" in wrong["error"]["message"]) == (404, True)
+    assert (await fetch("/api/slots?network=x"))[0] == 400
+    _, found = await fetch(f"/api/slots/{FIRST_SLOT}/nodes")
+    assert len(found["nodes"]) == 4
+    assert (await fetch("/api/slots/8/nodes"))[0] == 404
+    _, found = await fetch("/api/work-packages?from=-1m&stuck=false&core=5")
+    assert [each["work_package"] for each in found["work_packages"]] == [STUCK, PACKAGE]
+    _, found = await fetch(f"/api/work-packages/{PACKAGE[2:]}")
+    assert found["summary"]["outcome"] == "distributed"
+    assert (await fetch(f"/api/work-packages/{PACKAGE}?network={second}"))[0] == 404
+    _, found = await fetch("/api/guarantees?from=-1m")
+    assert [each["receptions"] for each in found["guarantees"]] == [3]
+    _, found = await fetch("/api/assurances?from=-1m")
+    (anchor,) = found["anchors"]
+    _, found = await fetch(f"/api/assurances/{anchor['anchor']}")
+    assert len(found["senders"]) == 1
+    assert (await fetch(f"/api/assurances/{HASH}"))[0] == 404
+    _, found = await fetch("/api/networks/health")
+    assert found["verdict"] in ("healthy", "degraded", "failing")
+
+
 @ensureDeferred
 async def test_live_figures(fetch: Make, live: Live) -> None:
     assert await fetch("/api/metrics/live") == (200, live.metrics())
@@ -492,8 +540,11 @@ async def test_many_at_once(filled: Make, fetch: Make) -> None:
 
 @ensureDeferred
 @pytest.mark.end_to_end
-async def test_schemathesis_finds_nothing(filled: Make, base: str, tmp_path: Path) -> None:
+async def test_schemathesis_finds_nothing(
+    filled: Make, observed: Make, base: str, tmp_path: Path
+) -> None:
     await filled()
+    await observed()
     (tmp_path / "schemathesis.toml").write_text(
         # A range that ends before it begins is refused, which a schema cannot say.
         '[checks.positive_data_acceptance]\nexpected-statuses = ["2xx", "400", "404"]\n'

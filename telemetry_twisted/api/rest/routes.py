@@ -23,7 +23,7 @@ from telemetry_twisted.quiet import QuietLog
 from telemetry_twisted.store.database.interface import DatabaseError
 from telemetry_twisted.store.read.history import History
 
-from . import blocks, chains, events, failures, losses, nodes, server, stream, work
+from . import blocks, chains, events, failures, losses, networks, nodes, server, stream, work
 from .asked import BadRequest
 from .endpoint import Endpoint, NotFound, Sources
 from .openapi import HERE, openapi_document
@@ -43,8 +43,17 @@ ENDPOINTS: tuple[Endpoint, ...] = (
     nodes.timeline,
     events.events,
     events.event_types,
+    networks.networks,
+    networks.network_health,
+    networks.slots,
     blocks.slot,
+    networks.slot_nodes,
     blocks.propagation,
+    networks.work_packages,
+    networks.work_package,
+    networks.guarantees,
+    networks.assurances,
+    networks.anchor,
     failures.failures,
     failures.protocol_errors,
     losses.losses,
