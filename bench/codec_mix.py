@@ -11,13 +11,13 @@ from typing import Any
 import orjson
 import ujson
 
-from telemetry_twisted.jip3.codec import Codec, Dialect, load_codec
-from telemetry_twisted.jip3.moment import Moment
+from telemetry_twisted.jip3.codec import Codec, Dialect, Following, load_codec
+from telemetry_twisted.jip3.moment import COMMON_ERA, Moment
 
 from .baselines.node import NodeReader, now
 from .rows import Measure, Report, Sample, Target, interleave
 from .settings import Settings
-from .traffic import CORES, Block, Traffic
+from .traffic import CORES, Traffic
 
 READ_BYTES = 65536
 """What a server takes from a socket at once."""
@@ -26,7 +26,9 @@ ROOM = 100
 """Events that are decoded at once."""
 
 CASE = "realistic mix"
-CODECS = ("A", "B", "python", "compiled")
+CHAINS = ", following chains"
+CODECS = ("A", "B", "python", f"python{CHAINS}", "compiled", f"compiled{CHAINS}")
+NETWORKS = (bytes(32),)
 
 
 def run(settings: Settings) -> Report:
@@ -44,6 +46,7 @@ def run(settings: Settings) -> Report:
         (
             Target(CASE, "compiled", 25, against=(CASE, "A")),
             Target(CASE, "python", 1.8, against=(CASE, "A")),
+            Target(CASE, f"compiled{CHAINS}", 0.85, against=(CASE, "compiled")),
         ),
         about="events a second of processor time that become finished messages.",
     )
@@ -60,7 +63,7 @@ def measure_of(system: str, traffic: Traffic, seconds: float) -> Measure:
         case "B":
             convert = baseline(traffic, orjson.dumps)
         case _:
-            convert = ours(traffic, load_codec(system))
+            convert = ours(traffic, load_codec(system.removesuffix(CHAINS)), CHAINS in system)
 
     def measure() -> Sample:
         # What lives on in this process is not what a server would have to look through.
@@ -77,7 +80,7 @@ def measure_of(system: str, traffic: Traffic, seconds: float) -> Measure:
 
 def baseline(traffic: Traffic, dumps: Callable[[dict[str, Any]], object]) -> Callable[[], int]:
     """Decode to a dict and dump it."""
-    reads = _reads(traffic.block)
+    reads = _reads(traffic.block.data)
 
     def convert() -> int:
         reader = NodeReader(count(1))
@@ -87,30 +90,44 @@ def baseline(traffic: Traffic, dumps: Callable[[dict[str, Any]], object]) -> Cal
     return convert
 
 
-def ours(traffic: Traffic, codec: Codec) -> Callable[[], int]:
-    """Decode straight to messages."""
-    reads = _reads(traffic.block)
-    dialect = Dialect(traffic.node_ids[0], CORES)
+def ours(traffic: Traffic, codec: Codec, chains: bool = False) -> Callable[[], int]:
+    """Decode straight to messages; with ``chains``, take what is found after all."""
+    block = traffic.block
+    gatherer = codec.gatherer()
+    ends = [index for index, _ in block.firsts[1:]] + [block.count]
+    nodes = [
+        (first_id, _reads(block.data[block.offsets[begin] : block.offsets[end]]))
+        for (begin, first_id), end in zip(block.firsts, ends, strict=True)
+    ]
+    # At a time at which the nodes could have sent it, since what is off the clock is left out.
+    sent = (int.from_bytes(block.data[4:12], "little") + COMMON_ERA) / 1_000_000
 
-    def convert() -> int:
-        stream = codec.open(dialect)
+    def convert_node(number: int, first_id: int, reads: list[bytes]) -> int:
+        dialect = Dialect(traffic.node_ids[number], CORES)
+        stream = codec.open(dialect, Following(gatherer, number, 0) if chains else None)
+        stream.next_event_id = first_id
         events = 0
         rest = b""
         for read in reads:
             data = rest + read
             at, before = 0, -1
-            moment = Moment.at(time.time(), now().encode())
+            moment = Moment.at(sent, now().encode())
             while at != before:
                 before = at
                 decoded = stream.decode(data, at, ROOM, events + 1, 1, moment)
                 at = decoded.end
                 events += len(decoded.types)
             rest = data[at:]
+        stream.end_chains()
+        return events
+
+    def convert() -> int:
+        events = sum(convert_node(number, *node) for number, node in enumerate(nodes))
+        gatherer.take(0, 1, 0, NETWORKS)
         return events
 
     return convert
 
 
-def _reads(block: Block) -> list[bytes]:
-    data = block.data
+def _reads(data: bytes) -> list[bytes]:
     return [data[begin : begin + READ_BYTES] for begin in range(0, len(data), READ_BYTES)]

@@ -24,10 +24,14 @@ RECORDED_NODES = 4
 
 @frozen
 class Block:
-    """Encoded events: ``data`` is the frames joined, ``offsets`` where each begins and the end."""
+    """Encoded events: ``data`` is the frames joined, ``offsets`` where each begins and the end.
+
+    ``firsts`` tells for each node that they are of the index of its first one, and its event ID.
+    """
 
     data: bytes
     offsets: tuple[int, ...]
+    firsts: tuple[tuple[int, int], ...] = ((0, 0),)
 
     @property
     def count(self) -> int:
@@ -49,20 +53,22 @@ class Traffic:
 
     def save(self, path: Path) -> None:
         """Keep it in a file."""
-        parts = (self.node_ids, self.informations, self.block.data, self.block.offsets)
+        block = self.block
+        parts = (self.node_ids, self.informations, block.data, block.offsets, block.firsts)
         path.write_bytes(pickle.dumps(parts))
 
     @classmethod
     def load(cls, path: Path) -> Traffic:
         """Read what :meth:`save` wrote."""
-        node_ids, informations, data, offsets = pickle.loads(path.read_bytes())
-        return cls(node_ids, informations, Block(data, offsets))
+        node_ids, informations, *block = pickle.loads(path.read_bytes())
+        return cls(node_ids, informations, Block(*block))
 
 
-def block_of(frames: Iterable[bytes]) -> Block:
+def block_of(frames: Iterable[bytes], firsts: Iterable[tuple[int, int]] = ((0, 0),)) -> Block:
     """The frames joined."""
     frames = tuple(frames)
-    return Block(b"".join(frames), tuple(accumulate(map(len, frames), initial=0)))
+    offsets = tuple(accumulate(map(len, frames), initial=0))
+    return Block(b"".join(frames), offsets, tuple(firsts))
 
 
 def simulate() -> Traffic:
@@ -75,17 +81,25 @@ def simulate() -> Traffic:
 
     network = Network(nodes=NODES, cores=CORES)
     frames: list[bytes] = []
+    firsts = []
     for index in range(RECORDED_NODES):
         node = Node(network, index)
-        node.advance(node.begins + SLOT)
+        before = messages(node.advance(node.begins + SLOT))
+        firsts.append((len(frames), sum(map(ids_used, before))))
         slot = node.advance(node.begins + 2 * SLOT)
         frames += (len(content).to_bytes(4, "little") + content for content in messages(slot))
     many = Network(nodes=MOST_NODES, cores=CORES)
     return Traffic(
         tuple(map(many.node_id, range(MOST_NODES))),
         tuple(map(many.node_information, range(MOST_NODES))),
-        block_of(frames),
+        block_of(frames, firsts),
     )
+
+
+def ids_used(content: bytes) -> int:
+    """How many event IDs a message takes."""
+    dropped = content[8] == 0
+    return int.from_bytes(content[17:25], "little") if dropped else 1
 
 
 def main() -> None:

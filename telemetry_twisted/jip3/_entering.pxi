@@ -10,27 +10,23 @@ cdef void withhold(Follower f, Withheld what) noexcept:
     """Something of the node is not told."""
     cdef uint64_t key = withheld_key(f.handle, what)
     cdef Rows* rows = &f.gatherer._withheld
-    cdef WithheldRow* row = <WithheldRow*> row_with_number(rows, key)
+    cdef uint32_t hash = hash_of_number(rows, key)
+    cdef WithheldRow* row = <WithheldRow*> row_with_number(rows, key, hash)
     if row == NULL:
-        row = <WithheldRow*> new_row(rows, &key)
+        row = <WithheldRow*> new_row(rows, &key, hash)
     if row != NULL:
         row.times = counted(row.times)
 
 
 cdef inline char* row_for(Follower f, Rows* rows, uint64_t key) noexcept:
     """The row of the key; NULL, which is counted, if there is none and none may be made."""
-    cdef char* row = row_with_number(rows, key)
-    return row_made_for(f, rows, &key) if row == NULL else row
+    cdef uint32_t hash = hash_of_number(rows, key)
+    cdef char* row = row_with_number(rows, key, hash)
+    return row_made_for(f, rows, &key, hash) if row == NULL else row
 
 
-cdef inline char* long_row_for(Follower f, Rows* rows, const void* key) noexcept:
-    """The same for a longer key."""
-    cdef char* row = row_with_key(rows, key)
-    return row_made_for(f, rows, key) if row == NULL else row
-
-
-cdef char* row_made_for(Follower f, Rows* rows, const void* key) noexcept:
-    cdef char* row = new_row(rows, key) if f.rows < MOST_ROWS_OF_NODE else NULL
+cdef char* row_made_for(Follower f, Rows* rows, const void* key, uint32_t hash) noexcept:
+    cdef char* row = new_row(rows, key, hash) if f.rows < MOST_ROWS_OF_NODE else NULL
     if row == NULL:
         withhold(f, NO_ROW)
     else:
@@ -83,19 +79,41 @@ cdef void add_cost(
         cost += leaves.sizes[each]
 
 
+cdef FetchRow* fetch_row_for(Follower f, uint8_t root, const void* erasure_root) noexcept:
+    cdef Rows* rows = &f.gatherer._fetches
+    cdef const Place* places = <const Place*> rows.places.start
+    cdef uint64_t sum = f.network << 8 | root
+    cdef uint32_t hash = hash_of_number(rows, sum + mixed_hash(rows.seeds + 1, erasure_root))
+    cdef FetchRow* row
+    cdef FetchKey key
+    cdef size_t at
+    if rows.places_bits > 0:
+        at = hash >> (HASH_BITS - rows.places_bits)
+        while places[at].row != 0:
+            if places[at].hash == hash:
+                row = <FetchRow*> row_at(rows, places[at].row)
+                if (
+                    row.key.root == root
+                    and row.key.network == f.network
+                    and same_hash(row.key.erasure_root, erasure_root)
+                ):
+                    return row
+            at = (at + 1) & rows.last_place
+    key.network = f.network
+    key.root = root
+    memcpy(key.erasure_root, erasure_root, HASH_BYTES)
+    return <FetchRow*> row_made_for(f, rows, &key, hash)
+
+
 cdef void count_fetch(
     Follower f, uint8_t root, const void* erasure_root, bint well, int64_t took
 ) noexcept:
     """A request has ended, ``well`` or not; it ``took`` so long, which is negative if unknown."""
-    cdef FetchKey key
     cdef FetchRow* row
     if f.network == NO_NETWORK:
         withhold(f, NO_ROW)
         return
-    key.network = f.network
-    key.root = root
-    memcpy(key.erasure_root, erasure_root, HASH_BYTES)
-    row = <FetchRow*> long_row_for(f, &f.gatherer._fetches, &key)
+    row = fetch_row_for(f, root, erasure_root)
     if row == NULL:
         return
     if row.succeeded == 0 and row.failed == 0:
@@ -109,19 +127,45 @@ cdef void count_fetch(
         row.greatest = max(row.greatest, <uint64_t> took)
 
 
+cdef AssuranceRow* assurance_row_for(
+    Follower f, const uint8_t* anchor, const uint8_t* sender
+) noexcept:
+    cdef Rows* rows = &f.gatherer._assurances
+    cdef const Place* places = <const Place*> rows.places.start
+    cdef uint64_t sum = (
+        f.network + mixed_hash(rows.seeds + 1, anchor) + mixed_hash(rows.seeds + 5, sender)
+    )
+    cdef uint32_t hash = hash_of_number(rows, sum)
+    cdef AssuranceRow* row
+    cdef AssuranceKey key
+    cdef size_t at
+    if rows.places_bits > 0:
+        at = hash >> (HASH_BITS - rows.places_bits)
+        while places[at].row != 0:
+            if places[at].hash == hash:
+                row = <AssuranceRow*> row_at(rows, places[at].row)
+                if (
+                    row.key.network == f.network
+                    and same_hash(row.key.sender, sender)
+                    and same_hash(row.key.anchor, anchor)
+                ):
+                    return row
+            at = (at + 1) & rows.last_place
+    key.network = f.network
+    memcpy(key.anchor, anchor, HASH_BYTES)
+    memcpy(key.sender, sender, HASH_BYTES)
+    return <AssuranceRow*> row_made_for(f, rows, &key, hash)
+
+
 cdef void add_receipt(Follower f, const Event* event) noexcept:
     """The node received an assurance."""
     cdef Gatherer g = f.gatherer
-    cdef AssuranceKey key
     cdef AssuranceRow* row
     cdef NumberedReceipt receipt
     if f.network == NO_NETWORK:
         withhold(f, NO_ROW)
         return
-    key.network = f.network
-    memcpy(key.anchor, event.content + ANCHOR_AT, HASH_BYTES)
-    memcpy(key.sender, event.content + SENDER_AT, HASH_BYTES)
-    row = <AssuranceRow*> long_row_for(f, &g._assurances, &key)
+    row = assurance_row_for(f, event.content + ANCHOR_AT, event.content + SENDER_AT)
     if row == NULL:
         return
     receipt.row = (<const char*> row - g._assurances.rows.start) // sizeof(AssuranceRow)

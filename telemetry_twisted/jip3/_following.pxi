@@ -35,7 +35,7 @@ cdef class Follower:
         self.handle = handle
         self.network = network
         self.cores = MAX_CORES if cores is None else min(cores, <int> NO_CORE)
-        self.open.seed = gatherer._seeds[0]
+        self.open.seed = gatherer._seeds[0] | 1
         self.sights_left = SIGHTS_AT_ONCE
         gatherer._followers[self] = None
 
@@ -77,7 +77,7 @@ cdef inline Reason judge(Follower f, Machine* m, uint64_t event_id, Event* event
     event.chain = NULL
     event.orphan = False
     event.wrong = FINE
-    if event.role.begins != NOTHING_BEGINS:
+    if event.role.begins != NOTHING_BEGINS and event_id <= f.open.highest:
         free_id(f, event_id)
     if event.role.reference_at != 0:
         event.wrong = find_referred(f, event)
@@ -131,12 +131,19 @@ cdef void follow(Follower f, Machine* m, Event* event, uint64_t ids) noexcept:
         nameable = event.chain != NULL
     elif role.begins == LINK:
         nameable = event.chain != NULL and add_link(f, event)
-    if event.wrong == FINE or role.begins == CHAIN:
+    if role.quiet and (event.chain == NULL or is_quiet(event.chain)):
+        pass
+    elif event.wrong == FINE or role.begins == CHAIN:
         observe(f, m, event)
     if ids == 1:
         note_kind(&f.past, event.id, event.kind if nameable else UNTOLD)
     else:
         note_kinds(&f.past, event.id, ids, UNTOLD)
+
+
+cdef inline bint is_quiet(const Chain* chain) noexcept nogil:
+    """Whether there is nothing to find in a quiet event of it."""
+    return chain.core == NO_CORE and chain.order == SHORT
 
 
 cdef inline void touch(Follower f, Chain* chain) noexcept:

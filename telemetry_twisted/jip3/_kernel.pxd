@@ -12,7 +12,7 @@ cdef enum:
     STATES = 4              # as many as there are state_types
     ALLOWANCES = 5          # one for each of them, and one for failures
     TYPES = 256             # discriminators
-    SEEDS = 10              # of hashes: enough for keys of 80 bytes
+    SEEDS = 9               # of hashes: one, and one for each eight bytes of two long ones
     NO_DISCRIMINATOR = 256  # where a message is too short to have one
 
 
@@ -110,7 +110,9 @@ cdef class Buffers:
 
 cdef struct Rows:                   # that are added up by their keys
     Buffer rows                     # packed, each begins with its key
-    Buffer places                   # by hash, uint32_t: the number of a row from 1 on, 0 for none
+    Buffer places                   # of rows, by their hashes
+    uint8_t places_bits             # of a hash that tell a place, 0 if there are none
+    uint32_t last_place
     uint64_t mask                   # of a key of up to eight bytes as a number; 0 if it has more
     uint32_t key_size
     uint32_t row_size
@@ -178,7 +180,9 @@ cdef struct Order:                  # of chains, by when they were touched
 cdef struct Chains:
     Buffer chains                   # found by their numbers, from 1 on
     Buffer places                   # by hash of their IDs, uint16_t: a number, or NOWHERE
-    uint64_t seed
+    uint8_t places_shift            # how far a hash is moved to tell a place
+    uint64_t seed                   # of hashes
+    uint64_t highest                # ID that there ever was
     uint32_t count
     uint16_t free                   # the first one that is, or NOWHERE
     Order[ORDERS] orders

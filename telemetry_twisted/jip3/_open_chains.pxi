@@ -16,11 +16,16 @@ cdef inline uint16_t number_of(const Chains* open, const Chain* chain) noexcept 
     return (chain - <const Chain*> open.chains.start) + 1
 
 
+cdef inline size_t home_of(const Chains* open, uint64_t id) noexcept nogil:
+    """Where the number of the chain is looked for first. There are places."""
+    return id * open.seed >> open.places_shift
+
+
 cdef inline size_t place_of(const Chains* open, uint64_t id) noexcept nogil:
     """Where the number of the chain is, or the place for it. There are free places."""
     cdef const uint16_t* places = <const uint16_t*> open.places.start
     cdef size_t last = open.places.size // sizeof(uint16_t) - 1
-    cdef size_t at = hashed(id ^ open.seed) & last
+    cdef size_t at = home_of(open, id)
     while places[at] != NOWHERE and chain_at(open, places[at]).id != id:
         at = (at + 1) & last
     return at
@@ -51,6 +56,7 @@ cdef Chain* new_chain(Chains* open, uint64_t id) noexcept nogil:
         number = open.chains.size // sizeof(Chain)
     memset(chain, 0, sizeof(Chain))
     chain.id = id
+    open.highest = max(open.highest, id)
     (<uint16_t*> open.places.start)[place_of(open, id)] = number
     open.count += 1
     return chain
@@ -73,6 +79,12 @@ cdef bint has_room_for_chain(Chains* open) noexcept nogil:
         open.places = before
         return False
     open.places.size = open.places.capacity
+    open.places_shift = 64
+    size = open.places.size // sizeof(uint16_t)
+    while size > 1:
+        open.places_shift -= 1
+        size >>= 1
+    size = before.size // sizeof(uint16_t)
     memset(open.places.start, 0, open.places.size)
     places = <uint16_t*> before.start
     for number in range(size):
@@ -99,7 +111,7 @@ cdef void free_chain(Chains* open, Chain* chain) noexcept nogil:
         at = (at + 1) & last
         if places[at] == NOWHERE:
             break
-        home = hashed(chain_at(open, places[at]).id ^ open.seed) & last
+        home = home_of(open, chain_at(open, places[at]).id)
         if ((at - home) & last) >= ((at - hole) & last):
             places[hole] = places[at]
             hole = at

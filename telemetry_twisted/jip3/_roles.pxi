@@ -35,8 +35,9 @@ cdef struct Role:           # as _roles.ROLE packs it
     uint8_t erasure_root_at
     uint8_t costs           # their phase, from 1 on; 0 for none
     uint8_t sight
-    uint8_t fetches           # whether chains that it begins do
-    uint8_t of_package        # whether chains that it begins are
+    uint8_t fetches         # whether chains that it begins do
+    uint8_t of_package      # whether chains that it begins are
+    uint8_t quiet           # whether nothing is found in it but that it belongs to a chain
     Part[MOST_TARGETS] parts
 
 

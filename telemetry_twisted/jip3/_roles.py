@@ -12,7 +12,7 @@ from typing import TypeVar
 
 from .chains import CHAINS
 from .costs import PACKAGE_RECEIVED
-from .following import CORES, ERASURE_ROOTS, FETCHES
+from .following import ASSURANCE_RECEIVED, CORES, ERASURE_ROOTS, FETCHES
 from .observed import COST_TYPES, Phase
 from .open_chains import WORK_PACKAGES
 from .sights import BLOCK_ANNOUNCED, SIGHTED
@@ -33,12 +33,12 @@ PART = struct.Struct(f"=BBB{2 * MOST_LATENCIES}B")
 has its time kept, from 1 on (0: nowhere), and for each latency that it ends, where the time of the
 event that began it is kept (0: there is no further latency) and its number."""
 
-ROLE = struct.Struct(f"=BB2BBBBBBB{MOST_KINDS * PART.size}s")
+ROLE = struct.Struct(f"=BB2BBBBBBBB{MOST_KINDS * PART.size}s")
 """A packed role: where in the content the ID is that it refers to (0: it refers to nothing), what
 it begins (:class:`Begin`), the types that it may refer to (0: no other), where its core and its
 erasure root are (0: it has none), the phase of its costs, from 1 on (0: none), whether it is told
 (:class:`Sight`), whether chains that it begins are fetches and whether they are of work packages,
-and its parts."""
+whether nothing is found in it but that it belongs to a chain, and its parts."""
 
 
 class End(IntEnum):
@@ -83,6 +83,8 @@ def _role(kind: int) -> bytes:
     reference = CHAINS.references.get(kind)
     begin = Begin.CHAIN if kind in CHAINS.roots else Begin(Begin.LINK * (kind in CHAINS.links))
     parts = [_part(kind, root) for root, types in sorted(CHAINS.members.items()) if kind in types]
+    sight = Sight.NEW if kind == BLOCK_ANNOUNCED else Sight(kind in SIGHTED)
+    found_in = {*CORES, *ERASURE_ROOTS, *COST_TYPES, ASSURANCE_RECEIVED}
     return ROLE.pack(
         reference.offset if reference else 0,
         begin,
@@ -90,9 +92,10 @@ def _role(kind: int) -> bytes:
         CORES.get(kind, 0),
         ERASURE_ROOTS.get(kind, 0),
         COST_TYPES[kind] + 1 if kind in COST_TYPES else 0,
-        Sight.NEW if kind == BLOCK_ANNOUNCED else Sight(kind in SIGHTED),
+        sight,
         kind in FETCHES,
         kind in WORK_PACKAGES,
+        not (sight or kind in found_in or any(part[1:] != bytes(PART.size - 1) for part in parts)),
         b"".join(_filled(parts, MOST_KINDS, bytes(PART.size))),
     )
 
