@@ -90,13 +90,12 @@ async def rows_of(
     """
     told = ", ".join(f"s.{column}" for column in ("bucket", *columns))
     given = " AND ".join(f"s.{column} = ?" for column in only)
+    table = kind.tables[span.width]
     if only.keys() >= set(kind.key):
-        buckets: Sequence[int] = span.buckets
-        within = f"s.bucket IN ({marks(buckets)})"
+        within, buckets = history.over(table, span)
     else:
-        buckets = (span.begin, span.end)
-        within = "s.bucket >= ? AND s.bucket < ?"
-    parts = [f"SELECT {told} FROM {kind.tables[span.width].name} s WHERE {within} AND {given}"]
+        within, buckets = "bucket >= ? AND bucket < ?", (span.begin, span.end)
+    parts = [f"SELECT {told} FROM {table.name} s WHERE {within} AND {given}"]
     parameters: list[int] = [*buckets, *only.values()]
     for width in WIDER:
         if width < span.width:

@@ -30,6 +30,10 @@ from .policy import DAY, HOUR
 from .table import AUTOMATIC, BLOB, INTEGER, TEXT, Table
 
 MINUTE = 60
+
+SINCE = 3
+"""The version of the schema that brought these tables."""
+
 WIDER = {MINUTE: HOUR, HOUR: DAY}
 """The bucket that another becomes part of, by their widths in seconds."""
 
@@ -41,7 +45,7 @@ NETWORKS = Table(
     ("genesis",),
     least=frozenset({"first_seen"}),
     greatest=frozenset({"last_seen"}),
-    since=2,
+    since=SINCE,
 )
 """Every network that was heard of: the small integer that stands for its genesis hash, and when
 something was written of it (microseconds of Unix time)."""
@@ -60,7 +64,8 @@ NETWORK_SUMS = {
             "latencies": BLOB,
         },
         ("bucket", "network", "run"),
-        since=2,
+        since=SINCE,
+        large=width >= MINUTE,
     )
     for width in (10, MINUTE, HOUR, DAY)
 }
@@ -98,7 +103,10 @@ def _kind(
             f"{subject}_sums_{_NAMES[width]}",
             {"bucket": INTEGER, **dict.fromkeys(key, INTEGER), "run": INTEGER, **own},
             ("bucket", *key, "run"),
-            since=2,
+            # Minutes are kept for a day: all of them are in memory soon.
+            series={(*key, "bucket"): SINCE} if width >= HOUR else {},
+            since=SINCE,
+            large=subject == "node" and width >= HOUR,
         )
         for width in (MINUTE, HOUR, DAY)
     }
@@ -133,7 +141,7 @@ SUMS_OPEN = Table(
     "sums_open",
     {"bucket": INTEGER, "kind": INTEGER, "width": INTEGER, "run": INTEGER},
     ("bucket", "kind", "width", "run"),
-    since=2,
+    since=SINCE,
 )
 """The buckets of each :class:`Kind` that are not part of a wider one yet."""
 
