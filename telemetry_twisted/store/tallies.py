@@ -101,8 +101,19 @@ def _width(largest: int) -> str:
 def add_packed(tally: Tally, packed: bytes, first: int = 0, end: int | None = None) -> None:
     """Add what :func:`pack_tally` packed, of keys from ``first`` to before ``end`` alone if those
     are given."""
-    if not packed:
-        return
+    if packed:
+        get = tally.get
+        for key, value in zip(*_within(packed, first, end), strict=True):
+            tally[key] = get(key, 0) + value
+
+
+def total_packed(packed: bytes, first: int, end: int) -> int:
+    """The sum of the numbers of keys from ``first`` to before ``end``."""
+    return sum(_within(packed, first, end)[1]) if packed else 0
+
+
+def _within(packed: bytes, first: int, end: int | None) -> tuple[Sequence[int], Sequence[int]]:
+    """Keys and numbers of a tally that is not empty."""
     wide, long, runs = _HEAD.unpack_from(packed)
     lengths_at = _HEAD.size + runs * _SIZES[wide]
     starts = struct.unpack_from(f"<{runs}{chr(wide)}", packed, _HEAD.size)
@@ -124,10 +135,7 @@ def add_packed(tally: Tally, packed: bytes, first: int = 0, end: int | None = No
     else:
         for start, length in zip(starts, lengths, strict=True):
             keys.extend(range(start, start + length))
-    numbers = struct.unpack_from(f"<{len(keys)}{chr(long)}", packed, at)
-    get = tally.get
-    for key, value in zip(keys, numbers, strict=True):
-        tally[key] = get(key, 0) + value
+    return keys, struct.unpack_from(f"<{len(keys)}{chr(long)}", packed, at)
 
 
 def unpack_tally(packed: bytes) -> Tally:

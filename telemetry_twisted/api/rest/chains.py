@@ -29,9 +29,6 @@ class LatencyNodesAsked(NetworkAsked, frozen=True, kw_only=True):
     """Which latency, and how nodes are compared."""
 
     name: LatencyInPath
-    order: Annotated[
-        read_latencies.Order, Meta(description="By which of their figures nodes are compared.")
-    ] = "p95"
     limit: Limit = 100
     cursor: After = 0
 
@@ -93,16 +90,16 @@ async def latency(sources: Sources, asked: LatencyAsked) -> read_latencies.Laten
 
 @endpoint("/api/latencies/{name}/nodes", may_miss=True)
 async def latency_nodes(sources: Sources, asked: LatencyNodesAsked) -> read_latencies.LatencyNodes:
-    """How long something took each node, the slowest first, beside all of them together.
+    """How long something took each node, those first that took longest on average.
 
     What it is made of, and how exact, is as with /api/latencies. The range is widened to whole
-    hours, beyond 4 hours to whole days, and no more than the last 4 days of it are told.
+    hours, beyond 2 hours to whole days, and no more than the last 2 days of it are told.
     """
     name = _known(asked.name)
     network = await sources.network_of(asked.network)
     span = asked.range(sources.now())
     return await read_latencies.nodes(
-        sources.history, network, name, *span, asked.order, asked.cursor, asked.limit
+        sources.history, network, name, *span, asked.cursor, asked.limit
     )
 
 
@@ -137,7 +134,8 @@ async def clocks(sources: Sources, asked: ClocksAsked) -> read_clocks.Clocks:
 
     The least and the greatest difference, in microseconds, between when the server read an event
     and when the node says it was, of all events within a day of the server's clock. The least is
-    the clock's offset and the shortest time on the way; beyond 6 hours it is told in whole days.
+    the clock's offset and the shortest time on the way. Beyond 6 hours it is told in whole days, of
+    which no more than the last 2.
     """
     network = await sources.network_of(asked.network)
     span = asked.range(sources.now())

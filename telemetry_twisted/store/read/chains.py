@@ -155,7 +155,7 @@ async def connections(history: History, subject: Subject, begin: float, end: flo
         ended = [outcomes_of(step, root) for step in steps]
         return Attempts(
             **{name: sum(each[name] for each in ended) for name in outcomes_of({}, root)},
-            latency=Distribution(**told(histograms.get(number, {}), totals.get(number, 0))),  # type: ignore[arg-type]
+            latency=Distribution(**told(histograms.get(number, {}), totals.get(number, 0))),
             succeeded=[each["success"] for each in ended],
             failed=[each["failure"] for each in ended],
         )

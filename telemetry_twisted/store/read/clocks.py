@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from telemetry_twisted.store.schema.policy import DAY
 from telemetry_twisted.store.schema.sum_tables import OF_NODES
 from telemetry_twisted.timestamps import rfc3339
 
@@ -14,6 +15,9 @@ from .sums import rows_of
 
 MOST_LISTED = 6
 """Buckets that a list of all nodes reads, at most, unless only those of a day are there."""
+
+LONGEST_DAYS = 2
+"""Days over which the clocks of all nodes are told, at most."""
 
 
 class NodeClock(Answer):
@@ -37,7 +41,8 @@ class Clocks(Range):
 async def clocks(
     history: History, network: Network, begin: float, end: float, offset: int, limit: int
 ) -> Clocks:
-    """The clocks of nodes over a range."""
+    """The clocks of nodes over a range, or over the last :data:`LONGEST_DAYS` of it."""
+    begin = max(begin, end - LONGEST_DAYS * DAY)
     span = whole(begin, end, history.now(), history.policy.sums, MOST_LISTED)
     bounds: dict[int, tuple[int, int]] = {}
     columns = ("node", "clock_least", "clock_greatest")

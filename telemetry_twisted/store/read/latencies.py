@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Literal
+from typing import Annotated, Any
 
 from msgspec import Meta
 
@@ -12,7 +12,14 @@ from telemetry_twisted.jip3.chains import CHAINS, Latency
 from telemetry_twisted.store.schema.sum_tables import OF_NODES
 from telemetry_twisted.store.schema.table import marks
 from telemetry_twisted.store.schema.tables import NODES
-from telemetry_twisted.store.tallies import BIN_BITS, Tally, add_packed, latency_key
+from telemetry_twisted.store.tallies import (
+    BIN_BITS,
+    Tally,
+    add_packed,
+    latency_key,
+    sum_packed,
+    total_packed,
+)
 from telemetry_twisted.timestamps import rfc3339
 
 from .history import History
@@ -24,7 +31,7 @@ from .sums import Subject, rows_of
 SHARES = (0.5, 0.75, 0.95, 0.99, 1.0)
 """Of which shares it is told how long they took at most."""
 
-LONGEST_RANKED = 4
+LONGEST_RANKED = 2
 """Buckets over which nodes are compared, at most."""
 
 NUMBERS: Mapping[str, int] = {each.name: n for n, each in enumerate(CHAINS.latencies)}
@@ -85,19 +92,16 @@ class NodeDistribution(Distribution):
 
 
 class LatencyNodes(Range):
-    """How long it took each node, the slowest first, and all of them together (``network``)."""
+    """How long it took each node, those first that took longest on average, and the mean of all."""
 
     genesis: Genesis | None
     name: Name
-    network: Distribution
+    network_mean_ms: Milliseconds
     nodes: list[NodeDistribution]
     next: Next
 
 
-Order = Literal["p50", "p95", "mean"]
-
-
-def told(bins: Mapping[int, int], total: int) -> dict[str, int | float | None]:
+def told(bins: Mapping[int, int], total: int) -> dict[str, Any]:
     """The fields of a :class:`Distribution` of ``bins`` and the ``total`` in microseconds."""
     count = sum(bins.values())
     found = percentiles(bins, SHARES)
@@ -153,7 +157,7 @@ def _named(latency: Latency, bins: Mapping[int, int], total: int) -> LatencyDist
         begins_with_name=event_name(latency.begin),
         ends_with=latency.end,
         ends_with_name=event_name(latency.end),
-        **told(bins, total),  # type: ignore[arg-type]
+        **told(bins, total),
     )
 
 
@@ -175,8 +179,7 @@ async def chart(
         genesis=subject.network.genesis,
         name=name,
         distributions=[
-            Distribution(**told(tally, totals.get(number, 0)))  # type: ignore[arg-type]
-            for totals, tally in steps
+            Distribution(**told(tally, totals.get(number, 0))) for totals, tally in steps
         ],
     )
 
@@ -197,11 +200,10 @@ async def nodes(
     name: str,
     begin: float,
     end: float,
-    order: Order,
     offset: int,
     limit: int,
 ) -> LatencyNodes:
-    """How long it took each node, the slowest first.
+    """How long it took each node, those first that took longest on average.
 
     A range that is longer than :data:`LONGEST_RANKED` days is cut to the last of them.
     """
@@ -209,46 +211,43 @@ async def nodes(
     begin = max(begin, end - LONGEST_RANKED * max(kept))
     span = whole(begin, end, history.now(), kept, LONGEST_RANKED)
     number = NUMBERS[name]
+    first, last = latency_key(number, 0), latency_key(number + 1, 0)
     columns = ("node", "totals", "latencies")
-    rows = await rows_of(history, OF_NODES, span, columns, {"network": network.number})
-    by_node: dict[int, tuple[Tally, Tally]] = {}
-    async for _, node, packed_totals, packed in history.turns.steps(rows):
-        _add_one(number, packed_totals, packed, *by_node.setdefault(node, ({}, {})))
+    only = {"network": network.number}
+    counts: Tally = {}
     totals: Tally = {}
-    bins: Tally = {}
-    ranked = []
-    async for node, (own_totals, own_bins) in history.turns.steps(by_node.items()):
-        if own_bins:
-            ranked.append((_rank(order, own_bins, own_totals.get(number, 0)), node))
-            for key, count in own_bins.items():
-                bins[key] = bins.get(key, 0) + count
-            totals[number] = totals.get(number, 0) + own_totals.get(number, 0)
-    ranked.sort(key=lambda each: (-each[0], each[1]))
-    shown = [node for _, node in ranked[offset : offset + limit]]
+    rows: dict[int, list[bytes]] = {}
+    found = await rows_of(history, OF_NODES, span, columns, only)
+    async for _, node, packed_totals, packed in history.turns.steps(found):
+        count = total_packed(packed, first, last)
+        if count:
+            counts[node] = counts.get(node, 0) + count
+            total = total_packed(packed_totals, number, number + 1)
+            totals[node] = totals.get(node, 0) + total
+            rows.setdefault(node, []).append(packed)
+    ranked = sorted(counts, key=lambda node: (-totals[node] / counts[node], node))
+    shown = ranked[offset : offset + limit]
     ids = await node_ids(history, shown)
+
+    def distribution(node: int) -> dict[str, Any]:
+        bins = sum_packed(rows[node], first, last)
+        return told({key - first: count for key, count in bins.items()}, totals[node])
+
     return LatencyNodes(
         from_=rfc3339(span.begin),
         to=rfc3339(span.end),
         genesis=network.genesis,
         name=name,
-        network=Distribution(**told(bins, totals.get(number, 0))),  # type: ignore[arg-type]
+        network_mean_ms=round(sum(totals.values()) / sum(counts.values()) / 1000, 3)
+        if counts
+        else None,
         nodes=[
-            NodeDistribution(
-                node_id=ids[node],
-                **told(by_node[node][1], by_node[node][0].get(number, 0)),  # type: ignore[arg-type]
-            )
-            for node in shown
+            NodeDistribution(node_id=ids[node], **distribution(node))
+            async for node in history.turns.steps(shown)
             if node in ids
         ],
         next=offset + limit if len(ranked) > offset + limit else None,
     )
-
-
-def _rank(order: Order, bins: Mapping[int, int], total: int) -> float:
-    if order == "mean":
-        return total / sum(bins.values())
-    (found,) = percentiles(bins, (0.5 if order == "p50" else 0.95,))
-    return found or 0
 
 
 async def node_ids(history: History, numbers: list[int]) -> dict[int, str]:

@@ -29,7 +29,7 @@ from telemetry_twisted.store.read.history import History
 from telemetry_twisted.store.read.networks import Network, find_network
 from telemetry_twisted.store.read.nodes import node_number
 from telemetry_twisted.store.read.sums import Subject
-from telemetry_twisted.store.schema.policy import DAY
+from telemetry_twisted.store.schema.policy import DAY, HOUR
 from telemetry_twisted.store.write.writer import MAINTENANCE_SECONDS
 from tests.store.conftest import Feed, genesis
 
@@ -153,13 +153,25 @@ async def test_all_that_was_observed_is_told(
         chart = await latencies.chart(history, subject, "import", *span)
         assert sum(each.count for each in chart.distributions) == len(times)
         assert len(chart.distributions) <= 362
-    ranked = await latencies.nodes(history, network, "import", *span, "p95", 0, 1)
+
+
+@ensureDeferred
+async def test_nodes_are_told_the_slowest_first(
+    observed: Make, history: History, clock: Clock
+) -> None:
+    truth, began = await observed(HOUR)
+    span = (began, clock.seconds())
+    network = await the_network(history, 0)
+    ranked = await latencies.nodes(history, network, "import", *span, 0, 1)
     assert [each.node_id for each in ranked.nodes] == [Feed.node_id(2)]
     assert ranked.next == 1
     assert figures(ranked.nodes[0]) == distribution(truth.times[2])
-    assert figures(ranked.network) == distribution(of_both)
-    ranked = await latencies.nodes(history, network, "import", *span, "mean", 1, 5)
+    of_both = distribution(truth.times[1] + truth.times[2])
+    assert ranked.network_mean_ms == of_both["mean_ms"]
+    ranked = await latencies.nodes(history, network, "import", *span, 1, 5)
     assert ([each.node_id for each in ranked.nodes], ranked.next) == ([Feed.node_id(1)], None)
+    nothing = await latencies.nodes(history, network, "tickets", *span, 0, 5)
+    assert (nothing.network_mean_ms, nothing.nodes) == (None, [])
 
 
 @pytest.mark.parametrize("seconds", [60, 3 * DAY])
