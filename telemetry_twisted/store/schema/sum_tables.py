@@ -65,7 +65,7 @@ NETWORK_SUMS = {
         },
         ("bucket", "network", "run"),
         since=SINCE,
-        large=width >= MINUTE,
+        large=True,
     )
     for width in (10, MINUTE, HOUR, DAY)
 }
