@@ -32,8 +32,8 @@ def _things(name: str, key: str, kind: str, columns: Mapping[str, str]) -> Table
         },
         ("network", key, "run"),
         unless=f"{name}.closed IS NOT NULL",
-        indexes={("first",): 2, ("closed",): 2},
-        since=2,
+        indexes={("first",): 3, ("closed",): 3},
+        since=3,
         large=True,
     )
 
