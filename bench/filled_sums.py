@@ -30,6 +30,7 @@ from telemetry_twisted.store.tallies import (
     Tally,
     cost_key,
     latency_key,
+    number_key,
     outcome_key,
     pack_tally,
 )
@@ -115,6 +116,8 @@ def latencies(
             # Of very many no more are drawn: each stands for several.
             bins[key] = bins.get(key, 0) + max(count // 2000, 1)
             totals[number] = totals.get(number, 0) + time * max(count // 2000, 1)
+            seen = number_key(number)
+            totals[seen] = totals.get(seen, 0) + max(count // 2000, 1)
     return bins, totals
 
 

@@ -38,6 +38,11 @@ _TOGETHER = 16
 _SIZES = {ord(code): struct.calcsize(code) for code in _WIDTHS}
 
 
+def number_key(latency: int) -> int:
+    """The key, beside the sum of a latency, of how many it is the sum of."""
+    return latency | 1 << 7
+
+
 def latency_key(latency: int, bin_number: int) -> int:
     """The key of a bin of the histogram of a latency; those of one latency are side by side."""
     return latency << BIN_BITS | bin_number

@@ -17,6 +17,7 @@ from telemetry_twisted.store.tallies import (
     Tally,
     add_packed,
     latency_key,
+    number_key,
     sum_packed,
     total_packed,
 )
@@ -212,26 +213,29 @@ async def nodes(
     span = whole(begin, end, history.now(), kept, LONGEST_RANKED)
     number = NUMBERS[name]
     first, last = latency_key(number, 0), latency_key(number + 1, 0)
-    columns = ("node", "totals", "latencies")
+    seen = number_key(number)
     only = {"network": network.number}
     counts: Tally = {}
     totals: Tally = {}
-    rows: dict[int, list[bytes]] = {}
-    found = await rows_of(history, OF_NODES, span, columns, only)
-    async for _, node, packed_totals, packed in history.turns.steps(found):
-        count = total_packed(packed, first, last)
+    found = await rows_of(history, OF_NODES, span, ("node", "totals"), only)
+    async for _, node, packed in history.turns.steps(found):
+        count = total_packed(packed, seen, seen + 1)
         if count:
             counts[node] = counts.get(node, 0) + count
-            total = total_packed(packed_totals, number, number + 1)
-            totals[node] = totals.get(node, 0) + total
-            rows.setdefault(node, []).append(packed)
+            totals[node] = totals.get(node, 0) + total_packed(packed, number, number + 1)
     ranked = sorted(counts, key=lambda node: (-totals[node] / counts[node], node))
     shown = ranked[offset : offset + limit]
     ids = await node_ids(history, shown)
+    rows: dict[int, list[tuple[bytes, bytes]]] = {node: [] for node in shown}
+    columns = ("node", "totals", "latencies")
+    if shown:
+        for _, node, *packed in await rows_of(history, OF_NODES, span, columns, only, shown):
+            rows[node].append((packed[0], packed[1]))
 
     def distribution(node: int) -> dict[str, Any]:
-        bins = sum_packed(rows[node], first, last)
-        return told({key - first: count for key, count in bins.items()}, totals[node])
+        bins = sum_packed((latencies for _, latencies in rows[node]), first, last)
+        total = sum(total_packed(packed, number, number + 1) for packed, _ in rows[node])
+        return told({key - first: count for key, count in bins.items()}, total)
 
     return LatencyNodes(
         from_=rfc3339(span.begin),

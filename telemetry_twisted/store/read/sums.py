@@ -80,6 +80,7 @@ async def rows_of(
     span: Span,
     columns: Sequence[str],
     only: dict[str, int],
+    nodes: Sequence[int] | None = None,
 ) -> list[tuple[Any, ...]]:
     """The bucket and some ``columns`` of each row of a kind of sums.
 
@@ -87,16 +88,21 @@ async def rows_of(
     same breath: what becomes part of a wider one meanwhile is told once.
 
     :param only: the columns of the key that are given: both, or the network.
+    :param nodes: only of these, if they are given.
     """
     told = ", ".join(f"s.{column}" for column in ("bucket", *columns))
     given = " AND ".join(f"s.{column} = ?" for column in only)
+    values = [*only.values()]
+    if nodes is not None:
+        given += f" AND s.node IN ({marks(nodes)})"
+        values += nodes
     table = kind.tables[span.width]
     if only.keys() >= set(kind.key):
         within, buckets = history.over(table, span)
     else:
         within, buckets = "bucket >= ? AND bucket < ?", (span.begin, span.end)
     parts = [f"SELECT {told} FROM {table.name} s WHERE {within} AND {given}"]
-    parameters: list[int] = [*buckets, *only.values()]
+    parameters: list[int] = [*buckets, *values]
     for width in WIDER:
         if width < span.width:
             parts.append(
@@ -104,5 +110,5 @@ async def rows_of(
                 "WHERE o.kind = ? AND o.width = ? AND o.bucket >= ? AND o.bucket < ? "
                 f"AND s.bucket = o.bucket AND s.run = o.run AND {given}"
             )
-            parameters += (kind.number, width, span.begin, span.end, *only.values())
+            parameters += (kind.number, width, span.begin, span.end, *values)
     return await history.query(" UNION ALL ".join(parts), parameters)

@@ -15,9 +15,10 @@ as it is in no open one. Who asks by the hour adds the minutes that are open, an
 
 A ``BLOB`` holds a tally (:mod:`telemetry_twisted.store.tallies`): ``outcomes`` how many chains
 ended, by their root and how; ``latencies`` histograms of how long it took from one event to
-another; ``totals`` the sum of each latency in microseconds; ``events`` how many there were, by
-type, that belong to a core; ``costs`` those of phases of work, field by field; ``guarantors`` how
-many guarantees each node (its number) built for the core; ``withheld`` what was left out, by kind.
+another; ``totals`` the sum of each latency in microseconds, and of how many it is; ``events`` how
+many there were, by type, that belong to a core; ``costs`` those of phases of work, field by field;
+``guarantors`` how many guarantees each node (its number) built for the core; ``withheld`` what was
+left out, by kind.
 """
 
 from __future__ import annotations

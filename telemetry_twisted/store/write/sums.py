@@ -18,7 +18,14 @@ from telemetry_twisted.store.schema.sum_tables import (
     OF_NODES,
     OF_SERVICES,
 )
-from telemetry_twisted.store.tallies import COUNT, Tally, cost_key, latency_key, outcome_key
+from telemetry_twisted.store.tallies import (
+    COUNT,
+    Tally,
+    cost_key,
+    latency_key,
+    number_key,
+    outcome_key,
+)
 
 from .counts import Buckets, Place
 from .facts import Origin
@@ -142,10 +149,13 @@ class Sums:
             tally, totals = place.latencies, place.totals
             tally[key] = tally.get(key, 0) + count
             totals[latency] = totals.get(latency, 0) + microseconds
+            seen = number_key(latency)
+            totals[seen] = totals.get(seen, 0) + count
             if core != NO_CORE:
                 of_core = place.core(core)
                 _count(of_core.latencies, key, count)
                 _count(of_core.totals, latency, microseconds)
+                _count(of_core.totals, seen, count)
 
     def _take_cores(self, observations: Observations, places: _Places) -> None:
         for handle, kind, core, count in observations.cores:

@@ -37,6 +37,7 @@ def add_observations(
     for handle, latency, core, number, count, microseconds in observed.latencies:
         add(handle, "latencies", latency << 10 | number, count, core)
         add(handle, "totals", latency, microseconds, core)
+        add(handle, "totals", latency | 128, count, core)
     for handle, what, count in observed.withheld:
         add(handle, "withheld", what, count)
     for handle, kind, core, count in observed.cores:
