@@ -16,7 +16,7 @@ from telemetry_twisted.jip3.observations import Observations, chains_in
 from telemetry_twisted.jip3.observed import NO_CORE, Outcome, OutcomeCount, Withheld, WithheldCount
 from telemetry_twisted.jip3.open_chains import YET_TO_COME
 from telemetry_twisted.transport import records
-from tests.ingestion.test_node import NODE_ID, hang_up, hello, send
+from tests.ingestion.test_node import COMPILED, NODE_ID, hang_up, hello, send
 from tests.ingestion.test_process import ProcessTestCase
 from tests.jip3.chain_events import cost, event
 
@@ -114,6 +114,14 @@ class ObservingTests(ObservingTestCase):
         (told,) = self.told()
         self.assertEqual(told.networks, (bytes(32), b"\x99" * 32))
         self.assertEqual([row.network for row in told.costs], [1, 0])
+
+
+if COMPILED:
+
+    class CompiledObservingTests(ObservingTests):
+        """The same with what is compiled."""
+
+        codec = "compiled"
 
 
 class WithoutHistoryTests(ObservingTestCase):
