@@ -61,7 +61,10 @@ class WorkPackage(Answer):
     stuck: Annotated[
         bool, Meta(description=f"Going on, but nothing was heard of it for {STUCK_SECONDS} s.")
     ]
-    reason: Annotated[str | None, Meta(description="Why it failed last, as the node says.")]
+    reason: Annotated[
+        str | None,
+        Meta(description="Why the last guarantor that failed with it did, as that says."),
+    ]
     guarantors: Annotated[int, Meta(description="Submissions and shares of it, with any node.")]
     builder: Annotated[Hash | None, Meta(description="The peer ID of who submitted it.")]
     report: Annotated[Hash | None, Meta(description="The hash of its work report.")]

@@ -13,6 +13,7 @@ from telemetry_twisted.jip3.state_types import BEST_BLOCK, FINALIZED_BLOCK
 from telemetry_twisted.store import reports
 from telemetry_twisted.store.database.interface import Database, Transaction
 from telemetry_twisted.store.histogram import Histogram
+from telemetry_twisted.store.schema.network_tables import ANCHORS, NETWORK_SLOTS
 from telemetry_twisted.store.schema.policy import DAY, Policy
 from telemetry_twisted.store.schema.sum_tables import KINDS, WIDER
 from telemetry_twisted.store.schema.table import marks
@@ -64,7 +65,7 @@ class Maintenance:
         self._database = database
         self._policy = policy
         self._due: deque[Step] = deque()
-        self._with_reports = 0
+        self._let_go_until: dict[str, int] = {}
 
     async def step(
         self, now: float, own_run: int, settled: Callable[[int], Settled] | None = None
@@ -88,7 +89,7 @@ class Maintenance:
         yield partial(_close_dead_runs, now=micros, own_run=own_run)
         for kind in (BEST_BLOCK, FINALIZED_BLOCK):
             yield partial(merge_slots, now=now, kinds=(kind,))
-        yield from self._let_go_of_reports(now)
+        yield from self._let_go_of_details(now)
         for limit in limits(policy):
             yield partial(_delete_step, limit=limit, now=now)
         longest = max((policy.yearly, policy.states, policy.slots, *policy.counts.values()))
@@ -102,14 +103,22 @@ class Maintenance:
             oldest=micros - policy.raw_seconds * 1_000_000,
         )
 
-    def _let_go_of_reports(self, now: int) -> Iterator[Step]:
-        """Slots that no longer change need no reports; a day of them in a step."""
-        begin, end = max(self._with_reports, now - self._policy.slots), first_window(now)
-        self._with_reports = end
-        for day in range(begin, end, DAY):
-            yield partial(
-                _let_go_of_reports, begin=day * 1_000_000, end=min(day + DAY, end) * 1_000_000
-            )
+    def _let_go_of_details(self, now: int) -> Iterator[Step]:
+        """Slots that no longer change need no reports, and what single nodes did in one is kept as
+        long as their states are; a day of it in a step."""
+        states = now - self._policy.states
+        for table, column, end in (
+            (SLOTS, "reports", first_window(now)),
+            (NETWORK_SLOTS, "detail", states),
+            (ANCHORS, "detail", states),
+        ):
+            begin = max(self._let_go_until.get(table.name, 0), now - self._policy.slots)
+            self._let_go_until[table.name] = end
+            for day in range(begin, end, DAY):
+                until = min(day + DAY, end) * 1_000_000
+                yield partial(
+                    _let_go, table=table.name, column=column, begin=day * 1_000_000, end=until
+                )
 
 
 def _widening(now: int, settled: Callable[[int], Settled]) -> Iterator[Step]:
@@ -214,10 +223,11 @@ class _Window:
     histogram: Histogram = field(factory=Histogram)
 
 
-def _let_go_of_reports(transaction: Transaction, begin: int, end: int) -> None:
-    """Nobody goes on with slots that began from ``begin`` to ``end`` (microseconds)."""
+def _let_go(transaction: Transaction, table: str, column: str, begin: int, end: int) -> None:
+    """Nobody asks for a ``column`` of what began from ``begin`` to ``end`` (microseconds)."""
     transaction.execute(
-        "UPDATE slots SET reports = NULL WHERE first >= ? AND first < ? AND reports IS NOT NULL",
+        f"UPDATE {table} SET {column} = NULL "
+        f"WHERE first >= ? AND first < ? AND {column} IS NOT NULL",
         (begin, end),
     )
 

@@ -90,7 +90,7 @@ def take_over(
         columns = _COLUMNS[table.name]
         rows = transaction.query(
             f"{table.select('network', key, 'first', 'last', *columns)} "
-            "WHERE closed IS NULL AND run = ? ORDER BY first",
+            f"WHERE closed IS NULL AND run = ? AND {columns[-1]} IS NOT NULL ORDER BY first",
             (run,),
         )
         found[table.name] = [

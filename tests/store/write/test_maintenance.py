@@ -11,9 +11,10 @@ from pytest_twisted import ensureDeferred
 
 from telemetry_twisted.store.database.interface import Database, Transaction
 from telemetry_twisted.store.reports import Report, pack_reports, spread_of
+from telemetry_twisted.store.schema.network_tables import ANCHORS, NETWORK_SLOTS, THINGS
 from telemetry_twisted.store.schema.policy import DAY, HOUR, Policy
 from telemetry_twisted.store.schema.raw_tables import RAW_BATCHES
-from telemetry_twisted.store.schema.table import INTEGER
+from telemetry_twisted.store.schema.table import INTEGER, Table
 from telemetry_twisted.store.schema.tables import (
     CONNECTIONS,
     COUNTS,
@@ -26,7 +27,7 @@ from telemetry_twisted.store.schema.tables import (
 from telemetry_twisted.store.write import limits as limits_module
 from telemetry_twisted.store.write import maintenance
 from telemetry_twisted.store.write.limits import limits
-from telemetry_twisted.store.write.maintenance import Maintenance
+from telemetry_twisted.store.write.maintenance import DEAD_SECONDS, Maintenance
 from tests.store.conftest import NOW
 
 MICROS = 1_000_000
@@ -92,6 +93,42 @@ async def test_windows_whose_slots_are_gone_already_stay(database: Database) -> 
     await database.transact(lambda t: t.execute("DELETE FROM slots WHERE slot < 300"))
     await do_all(database, begin + HOUR + 60)
     assert await database.query("SELECT slots FROM spreads WHERE width = 3600") == [(500,)]
+
+
+def thing_row(table: Table, first: int) -> tuple[Any, ...]:
+    """A row of what is understood of networks that is over since ``first`` (seconds)."""
+    at = first * MICROS
+    known = {"first": at, "last": at, "closed": at, "network": 1, "run": 1, "detail": b"x"}
+    key = {table.key[1]: first if table is NETWORK_SLOTS else first.to_bytes(32, "big")}
+    return tuple({**known, **key}.get(column) for column in table.written)
+
+
+@ensureDeferred
+async def test_what_networks_did_is_kept_so_long_and_that_of_single_nodes_less(
+    database: Database,
+) -> None:
+    await database.open()
+    policy = Policy(slots=10 * DAY, states=DAY)
+    for table in THINGS:
+        rows = [thing_row(table, NOW - age) for age in (100, 2 * DAY, 9 * DAY, 11 * DAY)]
+        await insert(database, table, rows)
+    await do_all(database, NOW, policy)
+    for table in THINGS:
+        assert await number_of(database, table.name) == 3
+        details = await database.query(f"SELECT count(detail) FROM {table.name}")
+        assert details == [(1 if table in (NETWORK_SLOTS, ANCHORS) else 3,)]
+
+
+@ensureDeferred
+async def test_what_a_dead_server_was_in_the_midst_of_is_over(database: Database) -> None:
+    await database.open()
+    dead = await begin_run(database, (NOW * MICROS, NOW * MICROS, None, "gone", 0, 0, 0, 0))
+    for table in THINGS:
+        row = dict(zip(table.written, thing_row(table, NOW), strict=True))
+        await insert(database, table, [tuple({**row, "run": dead, "closed": None}.values())])
+    await do_all(database, NOW + 10 * DEAD_SECONDS)
+    for table in THINGS:
+        assert await database.query(f"SELECT closed FROM {table.name}") == [(NOW * MICROS,)]
 
 
 def node_row(number: int, last_seen: int) -> tuple[Any, ...]:
