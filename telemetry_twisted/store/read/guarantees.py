@@ -26,6 +26,10 @@ WINDOW_SLOTS = 5
 (Gray Paper, the constant U)."""
 
 
+NEAR_MICROS = 1800 * 1_000_000
+"""How far from the beginning of its slot a guarantee is looked for, in microseconds."""
+
+
 class Built(Answer):
     """A node that reported that it built a guarantee, and when by its own clock."""
 
@@ -80,14 +84,18 @@ async def guarantees(
     """Guarantees that were heard of first from ``begin`` to ``end``, the newest first, from before
     ``before`` (microseconds) if that is not 0."""
     where = "network = ? AND first >= ? AND first < ?"
-    until = min(int(end * 1_000_000), before or 2**62)
-    values: list[object] = [network.number, int(begin * 1_000_000), until]
+    since, until = int(begin * 1_000_000), min(int(end * 1_000_000), before or 2**62)
+    more: tuple[object, ...] = ()
     if slot is not None:
         where += " AND slot = ?"
-        values.append(slot)
+        more = (slot,)
+        # A guarantee travels soon after its slot began; others need not be looked at.
+        began = COMMON_ERA + slot * SLOT
+        since = max(since, began - NEAR_MICROS)
+        until = min(until, began + NEAR_MICROS)
     rows = await history.query(
         f"{GUARANTEES.select(*_GUARANTEE)} WHERE {where} ORDER BY first DESC LIMIT ?",
-        (*values, limit + 1),
+        (network.number, since, until, *more, limit + 1),
     )
     page = whole(rows, limit)
     best: dict[bytes, Guarantee] = {}

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Literal, get_args
 
 import ujson
+from attrs import frozen
 from msgspec import Meta
 
 from telemetry_twisted.network.journey import EVENT, STAGES, SUPERSEDED
@@ -20,7 +21,7 @@ from .slots import node_names
 from .spreads import Spread, spread
 
 MOST_COUNTED = 20_000
-"""Work packages of which the funnel is made, at most: the newest of the range."""
+"""Work packages that are looked at, at most: the newest of the range, for the funnel and a page."""
 
 STUCK_SECONDS = 30
 """A work package of which nothing was heard for so long, and that has not ended, is stuck."""
@@ -79,8 +80,9 @@ class WorkPackage(Answer):
 class Funnel(Answer):
     """How many of the packages came how far: exact counts of those that nodes told of.
 
-    A package counts in each stage that any guarantor reported. ``packages`` are all; where there
-    were more in the range, they are the newest, from ``begins`` on.
+    A package counts in each stage that any guarantor reported. ``packages`` are all of the range,
+    or, where it is not ``complete``, those of the newest 20,000; ``begins`` is when the first of
+    them was heard of.
     """
 
     packages: int
@@ -101,7 +103,10 @@ class Funnel(Answer):
 
 
 class WorkPackages(Range):
-    """Work packages, the newest first, and the funnel of the range."""
+    """Work packages, the newest first, and the funnel of the range.
+
+    A page looks at 20,000 packages at most: it may have few, and ``next`` tell where to go on.
+    """
 
     genesis: Hash | None
     funnel: Funnel
@@ -172,32 +177,28 @@ async def work_packages(
     before ``before`` (microseconds) if that is not 0."""
     stuck_since = int((history.now() - STUCK_SECONDS) * 1_000_000)
     where = ["network = ?", "first >= ?", "first < ?", "coalesce(outcome, '') <> ?"]
-    values: list[object] = [
-        network.number,
-        int(begin * 1_000_000),
-        int(end * 1_000_000),
-        SUPERSEDED,
-    ]
+    more: list[object] = [SUPERSEDED]
     if core is not None:
         where.append("core = ?")
-        values.append(core)
+        more.append(core)
     if service is not None:
         where.append("(',' || trim(services, '[]') || ',') LIKE ?")
-        values.append(f"%,{service},%")
-    funnel = await _funnel(history, " AND ".join(where), values)
+        more.append(f"%,{service},%")
+    counted = await _newest(history, network, int(begin * 1_000_000), int(end * 1_000_000))
+    funnel = await _funnel(history, counted, " AND ".join(where), more)
     if outcome is not None:
         where.append("outcome = ?")
-        values.append(outcome)
+        more.append(outcome)
     if stuck is not None:
         going_on = "(outcome IS NULL AND closed IS NULL AND last < ?)"
         where.append(going_on if stuck else f"NOT {going_on}")
-        values.append(stuck_since)
+        more.append(stuck_since)
+    shown = counted
     if before:
-        where.append("first < ?")
-        values.append(before)
+        shown = await _newest(history, network, int(begin * 1_000_000), before)
     rows = await history.query(
         f"{JOURNEYS.select(*_COLUMNS)} WHERE {' AND '.join(where)} ORDER BY first DESC LIMIT ?",
-        (*values, limit + 1),
+        (*shown.bounds, *more, limit + 1),
     )
     page = whole(rows, limit)
     best: dict[bytes, WorkPackage] = {}
@@ -206,14 +207,41 @@ async def work_packages(
         there = best.get(bytes(row[0]))
         if there is None or there.events < package.events:
             best[bytes(row[0])] = package
+    after = None if shown.complete else shown.begin
     return WorkPackages(
         from_=micros(int(begin * 1_000_000)),
         to=micros(int(end * 1_000_000)),
         genesis=network.genesis,
         funnel=funnel,
         work_packages=[*best.values()],
-        next=page[-1][1] if len(rows) > limit else None,
+        next=page[-1][1] if len(rows) > limit else after,
     )
+
+
+@frozen
+class _Newest:
+    """The packages of a network that are looked at: those from ``begin`` to ``end``, which are all
+    that were asked for if it is ``complete``."""
+
+    network: int
+    begin: int
+    end: int
+    complete: bool
+
+    @property
+    def bounds(self) -> tuple[int, int, int]:
+        """What the first conditions compare with."""
+        return self.network, self.begin, self.end
+
+
+async def _newest(history: History, network: Network, begin: int, end: int) -> _Newest:
+    ((oldest, number),) = await history.query(
+        f"SELECT min(first), count(*) FROM ({JOURNEYS.select('first')} "
+        "WHERE network = ? AND first >= ? AND first < ? ORDER BY first DESC LIMIT ?) AS newest",
+        (network.number, begin, end, MOST_COUNTED),
+    )
+    complete = number < MOST_COUNTED
+    return _Newest(network.number, begin if complete else oldest, end, complete)
 
 
 def whole(rows: Sequence[tuple[Any, ...]], limit: int) -> Sequence[tuple[Any, ...]]:
@@ -225,12 +253,11 @@ def whole(rows: Sequence[tuple[Any, ...]], limit: int) -> Sequence[tuple[Any, ..
     return page or rows[:limit]
 
 
-async def _funnel(history: History, where: str, values: Sequence[object]) -> Funnel:
+async def _funnel(history: History, counted: _Newest, where: str, more: Sequence[object]) -> Funnel:
     rows = await history.query(
-        "SELECT stages, outcome, closed IS NULL, count(*), min(first) FROM "
-        f"({JOURNEYS.select('stages', 'outcome', 'closed', 'first')} WHERE {where} "
-        "ORDER BY first DESC LIMIT ?) AS newest GROUP BY 1, 2, 3",
-        (*values, MOST_COUNTED),
+        "SELECT stages, outcome, closed IS NULL, count(*), min(first) "
+        f"FROM {JOURNEYS.name} WHERE {where} GROUP BY 1, 2, 3",
+        (*counted.bounds, *more),
     )
     counts = dict.fromkeys((*STAGES.values(), *get_args(Outcome), "going_on"), 0)
     total = 0
@@ -243,7 +270,7 @@ async def _funnel(history: History, where: str, values: Sequence[object]) -> Fun
     return Funnel(
         packages=total,
         begins=micros(min(row[4] for row in rows)) if rows else None,
-        complete=total < MOST_COUNTED,
+        complete=counted.complete,
         **counts,
     )
 

@@ -228,3 +228,25 @@ async def test_health_of_what_was_not_heard_of_lately_is_unknown(
     clock.advance(900)
     found = await health.health(history, await first(history))
     assert found.verdict == "unknown"
+
+
+@ensureDeferred
+async def test_a_page_looks_at_so_many_packages_and_says_where_to_go_on(
+    history: History, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(work_packages, "MOST_COUNTED", 2)
+    network = await first(history)
+    found = []
+    before = 0
+    for _ in range(3):
+        page = await work_packages.work_packages(
+            history, network, NOW, NOW + 20, before, 10, outcome="distributed"
+        )
+        assert not page.funnel.complete
+        assert (page.funnel.packages, page.funnel.failed) == (2, 1)
+        found += [each.work_package for each in page.work_packages]
+        if page.next is None:
+            break
+        before = page.next
+    assert found == [PACKAGE]
+    assert page.next is None
