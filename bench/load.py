@@ -97,7 +97,10 @@ def _source(index: int) -> tuple[str, int] | None:
 
 
 class Load:
-    """``nodes`` connections that send the block of ``traffic``, each from another event on."""
+    """``nodes`` connections that send the block of ``traffic``, each from another event on.
+
+    Its events are as of now, or with ``stamp`` as of when they are sent.
+    """
 
     def __init__(self, host: str, port: int, nodes: int, traffic: Traffic, stamp: bool) -> None:
         block = traffic.block
@@ -109,6 +112,8 @@ class Load:
         self._buffer = bytearray(block.data)
         self._view = memoryview(self._buffer)
         self._stamp = stamp
+        # Nodes' clocks are about right: where they are not, each event is a fault to be told.
+        self._stamp_events(0, self._count)
         self._begins = [index * block.count // nodes for index in range(nodes)]
         self._nodes = [
             Node(information, block.offsets[begin], index, host, port)
