@@ -74,7 +74,8 @@ async def fill(
         await run(lambda t: t.execute("ANALYZE"))
         return
     await run(partial(_make_templates, dice=dice, nodes=nodes))
-    for width, kept in ((10, 1), (60, days), (3600, days)):
+    # What a server has written last is what is not yet on disk alone.
+    for width, kept in ((3600, days), (60, days), (10, 1)):
         begin = (now - min(kept, days) * DAY) // width * width
         for start in range(begin, now, STEP_SECONDS):
             end = min(start + STEP_SECONDS, now)

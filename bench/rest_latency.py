@@ -45,8 +45,8 @@ from .rows import Report, Row, Sample, Target
 
 MOST_MS = 50.0
 
-
 Ask = Callable[[random.Random], str]
+Taken = Iterator[tuple[str, list[float]]]
 
 
 def questions(nodes: int, days: int, now: int) -> dict[str, Ask]:
@@ -148,9 +148,9 @@ def observed(month: str, node: Ask) -> dict[str, Ask]:
     }
 
 
-def ask(port: int, asked: Mapping[str, Ask], times: int) -> Iterator[tuple[str, list[float]]]:
+def ask(port: int, asked: Mapping[str, Ask], times: int, seed: int) -> Taken:
     """Each question with how long its answers took, in milliseconds."""
-    dice = random.Random(2)
+    dice = random.Random(seed)
     connection = HTTPConnection(HOST, port, timeout=20)
     for name, make in asked.items():
         taken = []
@@ -242,12 +242,18 @@ def measure(url: str, kind: str, options: argparse.Namespace) -> list[Row]:
             if options.questions in name
             and (not options.observed or name in observed("", lambda _: ""))
         }
-        rows = []
-        for name, taken in ask(json.loads(line)["port"], asked, options.times):
+        return rows_of(json.loads(line)["port"], kind, asked, options.times, options.repeats)
+
+
+def rows_of(port: int, kind: str, asked: Mapping[str, Ask], times: int, repeats: int) -> list[Row]:
+    """A row for each question, with a sample for each of several rounds."""
+    samples: dict[str, list[Sample]] = {name: [] for name in asked}
+    for seed in range(repeats):
+        for name, taken in ask(port, asked, times, seed):
             cuts = quantiles(taken, n=100, method="inclusive")
-            sample = Sample(cuts[98], {"p50 ms": cuts[49], "most ms": max(taken)})
-            rows.append(Row(name, kind, "ms (p99)", (sample,)))
-    return rows
+            details = {"p50 ms": cuts[49], "most ms": max(taken)}
+            samples[name].append(Sample(cuts[98], details))
+    return [Row(name, kind, "ms (p99)", tuple(taken)) for name, taken in samples.items()]
 
 
 def main() -> None:
@@ -256,6 +262,7 @@ def main() -> None:
     parser.add_argument("--days", type=int, default=30)
     parser.add_argument("--nodes", type=int, default=1024)
     parser.add_argument("--times", type=int, default=200, help="how often each question is asked")
+    parser.add_argument("--repeats", type=int, default=3, help="rounds, each of other ranges")
     parser.add_argument("--questions", default="", help="only those whose names have this in them")
     parser.add_argument(
         "--observed",
