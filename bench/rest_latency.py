@@ -178,6 +178,9 @@ class Figures:
     def problems(self) -> list[str]:
         return []
 
+    def network(self) -> dict[str, Any]:
+        return {"networks": {}}
+
     def alerts(self) -> dict[str, Any]:
         return {"alerts": [], "count": 0}
 

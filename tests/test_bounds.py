@@ -24,7 +24,7 @@ ROOMS = (
     "transport/*",
     "ingestion/*",
     "notify/*",
-    "network/*",
+    "network/**/*",
 )
 EMPTY = (ast.List, ast.Dict, ast.Set, ast.ListComp, ast.DictComp, ast.SetComp)
 MAKERS = (

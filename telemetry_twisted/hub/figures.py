@@ -15,6 +15,7 @@ from .child import Condition
 from .histogram import Histogram
 from .hub import Hub
 from .ingestion import IngestionServer
+from .network_figures import network_figures
 from .problems import RecentLosses, store_problem
 
 RATE_SECONDS = 5.0
@@ -169,6 +170,16 @@ class HubGauges:
         """The data of ``alert``: those that hold, and those that have just ended."""
         alerts = self._book.current
         return {"alerts": alerts, "count": len(alerts), "ended": self._book.ended}
+
+    def network(self) -> dict[str, Any]:
+        """The data of ``network``: how the server fares, and by genesis hash how networks do."""
+        return {
+            "events_per_second": round(self.events_per_second(), 1),
+            "problems": self.problems(),
+            "networks": network_figures(
+                self._store_client.networks.current, self._figures.hub.nodes
+            ),
+        }
 
     def metrics(self) -> dict[str, Any]:
         """The data of ``metrics``."""

@@ -28,6 +28,10 @@ MOST_WAITING = 2048
 """Receptions of a sender that wait until it is known when it began; of more the delays are told
 from the first of them."""
 
+WINDOW_SLOTS = 5
+"""For how many slots a report may become available: an assurance that begins later is too late
+(Gray Paper, the constant U)."""
+
 OPEN_SECONDS, QUIET_SECONDS = 120, 30
 """How long an anchor stays open after it was first heard of, and last."""
 

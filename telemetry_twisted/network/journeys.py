@@ -23,6 +23,7 @@ from .journey import (
     Part,
 )
 from .opened import Opened
+from .recent import Recent
 from .reporters import Reporter
 
 MOST_JOURNEYS = 40_000
@@ -81,11 +82,14 @@ def _text(content: bytes, place: int) -> str:
 class Journeys(Opened[JourneyKey, Journey]):
     """The journeys that are under way.
 
+    ``ended`` counts those that ended lately, by the stages that they had reached and their outcome.
+
     :param lost: where is counted what cannot be taken.
     """
 
     def __init__(self, lost: Counter[str]) -> None:
         super().__init__("journeys", MOST_JOURNEYS, lost)
+        self.ended: Recent[tuple[int, str]] = Recent()
         self._chains: GoingOn[tuple[JourneyKey, Part]] = GoingOn(MOST_CHAINS)
 
     def see(self, reporter: Reporter, sighting: Sighting) -> None:
@@ -211,6 +215,12 @@ class Journeys(Opened[JourneyKey, Journey]):
                 journey = self.get(key)
                 if journey is not None and journey.closed is None:
                     self.changed(key, max(journey.last, now))
+
+    def _close(self, key: JourneyKey, now: int) -> None:
+        super()._close(key, now)
+        journey = self._open[key]
+        if not journey.superseded:
+            self.ended.add(key[0], (journey.stages, journey.outcome or ""), 1, now)
 
     def settle(self, now: float) -> None:
         """Let go of what is over at ``now``, in seconds."""

@@ -21,6 +21,7 @@ from .going_on import Link
 from .guarantees import BUILT, DISCARDED, RECEIVED, Guarantees
 from .journey import SHARE, SUBMISSION
 from .journeys import Journeys
+from .recent import Recent
 from .reporters import OFF, Numbers, Reporter
 from .slots import Slots
 
@@ -59,6 +60,8 @@ class Networks:
     """Takes what was observed, and has what it adds up to in ``slots``, ``journeys``,
     ``guarantees``, ``anchors``, ``availability`` and ``clocks``.
 
+    ``ended`` counts the chains that ended lately, by the root's type and outcome.
+
     :param lost: where is counted, by kind, what cannot be taken or is let go of.
     """
 
@@ -71,6 +74,7 @@ class Networks:
         self.guarantees = Guarantees(lost)
         self.anchors = Anchors(lost)
         self.availability = Availability(lost)
+        self.ended: Recent[tuple[int, int]] = Recent()
 
     def take(self, observed: Observations, nodes: Mapping[int, Connected]) -> None:
         """Take what was observed; ``nodes`` are those that its handles stand for."""
@@ -79,6 +83,9 @@ class Networks:
             if clock.handle in nodes:
                 node = nodes[clock.handle].node_id
                 self.clocks.hear(node, clock.least, clock.greatest, now)
+        for handle, root, outcome, _, count in observed.outcomes:
+            if handle in nodes:
+                self.ended.add(nodes[handle].genesis, (root, outcome), count, now)
         reporters: dict[int, Reporter | None] = {}
         for sighting in observed.sightings:
             handle = sighting.handle
@@ -153,4 +160,6 @@ class Networks:
         What they report are sources of their own, which settle by themselves.
         """
         self.clocks.settle(int(now * 1_000_000))
+        self.ended.settle(int(now * 1_000_000))
+        self.journeys.ended.settle(int(now * 1_000_000))
         self.numbers.settle(now)

@@ -54,6 +54,9 @@ record                direction       body
                                       and ``raw_dropped`` how many those of this server wrote and
                                       dropped, null until the database has told; ``lost`` is what
                                       it had to let go of itself, by kind
+``NETWORK``           store to hub    JSON ``{genesis: summary}`` of networks of whose summaries
+                                      (:class:`.Summaries`) anything has changed, every second at
+                                      most; null for one that is told of no more
 ====================  ==============  ==========================================================
 
 Each is a little-endian ``u32`` length of what follows, one byte of kind, and the body.
@@ -126,7 +129,8 @@ from .reading import ChunkData
     RESUME,
     AUDIENCE,
     OBSERVATIONS,
-) = range(24)
+    NETWORK,
+) = range(25)
 
 PREFIX = struct.Struct("<IB")
 _CHUNK = struct.Struct("<QQQHHI")

@@ -39,7 +39,7 @@ ZERO_HASH = "0x" + "00" * 32
 NOW = int(time.time() * 1_000_000) - COMMON_ERA
 """The timestamp of all events here, in microseconds of the Common Era: when the tests began."""
 
-UNASKED = ("event", "batch", "lagged", "stats", "metrics", "alert")
+UNASKED = ("event", "batch", "lagged", "stats", "metrics", "alert", "network")
 """Types of messages that are not replies."""
 
 Message = dict[str, Any]

@@ -88,7 +88,14 @@ def test_ping_tells_this_subscribers_counters(
 
 @pytest.mark.parametrize(
     "request_type",
-    ["SubscribeMetrics", "UnsubscribeMetrics", "SubscribeAlerts", "UnsubscribeAlerts"],
+    [
+        "SubscribeMetrics",
+        "UnsubscribeMetrics",
+        "SubscribeAlerts",
+        "UnsubscribeAlerts",
+        "SubscribeNetwork",
+        "UnsubscribeNetwork",
+    ],
 )
 def test_without_history_there_are_no_metrics_and_alerts(
     subscriber: Subscriber, request_type: str

@@ -10,7 +10,14 @@ from attrs import define, field, frozen
 from telemetry_twisted.jip3.encoder import encode_event
 from telemetry_twisted.jip3.moment import COMMON_ERA, SLOT
 from telemetry_twisted.jip3.observations import Observations
-from telemetry_twisted.jip3.observed import NO_EVENT, Assurance, Clock, Fetch, Sighting
+from telemetry_twisted.jip3.observed import (
+    NO_EVENT,
+    Assurance,
+    Clock,
+    Fetch,
+    OutcomeCount,
+    Sighting,
+)
 from telemetry_twisted.network.networks import Networks, network_of
 
 SECOND = 1_000_000
@@ -137,6 +144,7 @@ class Scene:
         self,
         assurances: tuple[Assurance, ...] = (),
         fetches: tuple[Fetch, ...] = (),
+        outcomes: tuple[OutcomeCount, ...] = (),
         genesis: tuple[bytes, ...] = (GENESIS,),
         after: int = SECOND,
     ) -> None:
@@ -150,6 +158,7 @@ class Scene:
             self.now - after,
             self.now,
             networks=genesis,
+            outcomes=outcomes,
             clocks=clocks,
             sightings=tuple(self.sightings),
             assurances=assurances,

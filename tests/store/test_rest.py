@@ -73,6 +73,9 @@ class Live:
     def problems(self) -> list[str]:
         return self.wrong
 
+    def network(self) -> dict[str, Any]:
+        return {"networks": {}}
+
     def alerts(self) -> dict[str, Any]:
         return {"alerts": [], "count": 0}
 

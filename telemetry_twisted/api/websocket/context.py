@@ -14,6 +14,7 @@ from telemetry_twisted.turns import Turns
 
 if TYPE_CHECKING:
     from .metrics import Metrics
+    from .network import NetworkNews
     from .subscriber import Subscriber
     from .tail import Tails
 
@@ -40,6 +41,9 @@ class Gauges(Protocol):
     def alerts(self) -> dict[str, Any]:
         """The data of ``alert``."""
 
+    def network(self) -> dict[str, Any]:
+        """The data of ``network``, but for what says whether it is all of it."""
+
     def problems(self) -> list[str]:
         """What is wrong, in words: with the server, and what it raises alerts for."""
 
@@ -47,8 +51,9 @@ class Gauges(Protocol):
 class SubscriberContext(Protocol):
     """What all subscribers share.
 
-    ``gauges`` and ``metrics`` are None where no history is kept; ``frames`` counts events in each
-    frame. Those who wait for events do so at ``tails``. Work that takes long is done in ``turns``.
+    ``gauges``, ``metrics`` and ``network`` are None where no history is kept; ``frames`` counts
+    events in each frame. Those who wait for events do so at ``tails``. Work that takes long is done
+    in ``turns``.
     """
 
     ring: Ring
@@ -59,6 +64,7 @@ class SubscriberContext(Protocol):
     figures: Figures
     gauges: Gauges | None
     metrics: Metrics | None
+    network: NetworkNews | None
     frames: Histogram
     tails: Tails
 

@@ -70,6 +70,16 @@ class UnsubscribeAlerts:
     """No more ``alert``."""
 
 
+@frozen
+class SubscribeNetwork:
+    """``network``: all of it, then every second what has changed."""
+
+
+@frozen
+class UnsubscribeNetwork:
+    """No more ``network``."""
+
+
 Request = (
     Subscribe
     | Unsubscribe
@@ -79,6 +89,8 @@ Request = (
     | UnsubscribeMetrics
     | SubscribeAlerts
     | UnsubscribeAlerts
+    | SubscribeNetwork
+    | UnsubscribeNetwork
 )
 
 
@@ -89,13 +101,16 @@ NODE_IDS_A_POINT = 128
 """How many node IDs in a filter have the price of one point."""
 
 
+_COST_ONE = (Unsubscribe, SubscribeMetrics, SubscribeAlerts, SubscribeNetwork)
+
+
 def cost(request: Request) -> int:
     """What ``request`` costs, in points of a :class:`~.budget.Budget`."""
     if isinstance(request, GetRecentEvents):
         return 1 + request.limit // EVENTS_A_POINT
     if isinstance(request, Subscribe):
         return 1 + len(request.filter.node_ids or ()) // NODE_IDS_A_POINT
-    return 1 if isinstance(request, (Unsubscribe, SubscribeMetrics, SubscribeAlerts)) else 0
+    return 1 if isinstance(request, _COST_ONE) else 0
 
 
 def parse_batch(given: Sequence[str], most: int) -> int:
@@ -184,4 +199,6 @@ _READERS: Mapping[str, Callable[[dict[str, Any]], Request]] = {
     "UnsubscribeMetrics": lambda _: UnsubscribeMetrics(),
     "SubscribeAlerts": lambda _: SubscribeAlerts(),
     "UnsubscribeAlerts": lambda _: UnsubscribeAlerts(),
+    "SubscribeNetwork": lambda _: SubscribeNetwork(),
+    "UnsubscribeNetwork": lambda _: UnsubscribeNetwork(),
 }

@@ -11,6 +11,8 @@ SubscribeMetrics      metrics_subscribed, then metrics at the interval
 UnsubscribeMetrics    metrics_unsubscribed
 SubscribeAlerts       alerts_subscribed, then alert when the set of alerts changes
 UnsubscribeAlerts     alerts_unsubscribed
+SubscribeNetwork      network_subscribed, then network: all, and what changes
+UnsubscribeNetwork    network_unsubscribed
 anything else         error; the connection stays as it is
 ====================  ===========================================================
 
@@ -49,7 +51,7 @@ INTERNAL_ERROR = 1011
 
 NO_HISTORY = (
     "not available: the server was started with --no-database and keeps no history; "
-    "start it without that option to get metrics and alerts"
+    "start it without that option to get metrics, alerts and what networks do"
 )
 
 
@@ -184,10 +186,11 @@ class Subscriber:
 
     def _answer(self, request: requests.Request) -> None:
         gauges, metrics = self._context.gauges, self._context.metrics
+        network = self._context.network
         if isinstance(request, requests.Ping):
             uptime = self._context.clock.seconds() - self._opened
             self.stream.tell("pong", {**self.counters(), "uptime_ms": int(uptime * 1000)})
-        elif gauges is None or metrics is None:
+        elif gauges is None or metrics is None or network is None:
             self.stream.tell("error", {"message": NO_HISTORY, "request": type(request).__name__})
         elif isinstance(request, requests.SubscribeMetrics):
             self.stream.tell("metrics_subscribed", {"interval_ms": request.interval_ms})
@@ -202,6 +205,13 @@ class Subscriber:
         elif isinstance(request, requests.UnsubscribeAlerts):
             self._wants_alerts = False
             self.stream.tell("alerts_unsubscribed", {"message": "No more alerts"})
+        elif isinstance(request, requests.SubscribeNetwork):
+            message = "All of it follows, then every second what has changed"
+            self.stream.tell("network_subscribed", {"message": message})
+            network.begin(self)
+        elif isinstance(request, requests.UnsubscribeNetwork):
+            network.end(self)
+            self.stream.tell("network_unsubscribed", {"message": "No more of networks"})
 
     def counters(self) -> dict[str, int]:
         """This subscriber's ``events_received`` and ``lagged_total``."""
@@ -214,6 +224,16 @@ class Subscriber:
         # A client too slow for its events is not given figures to fall behind with as well.
         if self.stream.flowing:
             self.stream.tell_raw("metrics", metrics)
+
+    @property
+    def keeps_up(self) -> bool:
+        """Whether what it is told now goes out at once."""
+        return self.stream.flowing
+
+    @_kept
+    def send_network(self, figures: bytes) -> None:
+        """Tell how networks fare, in a JSON object made for all who asked for it."""
+        self.stream.tell_raw("network", figures)
 
     @_kept
     def alerts_changed(self, alerts: dict[str, Any]) -> None:
@@ -273,5 +293,7 @@ class Subscriber:
         """The connection is closed."""
         if self._context.metrics is not None:
             self._context.metrics.end(self)
+        if self._context.network is not None:
+            self._context.network.end(self)
         self.stream.leave()
         self._context.closed(self)

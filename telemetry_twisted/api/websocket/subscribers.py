@@ -20,6 +20,7 @@ from telemetry_twisted.turns import Turns
 from .context import SUBSCRIBER, Figures, Gauges
 from .frames import encode
 from .metrics import Metrics
+from .network import NetworkNews
 from .subscriber import Subscriber
 from .tail import Tails
 
@@ -64,6 +65,7 @@ class Subscribers:
         self.figures = figures
         self.gauges = gauges
         self.metrics = None if gauges is None else Metrics(gauges, clock, errors)
+        self.network = None if gauges is None else NetworkNews(gauges, clock, errors)
         self.max_subscribers = max_subscribers
         self.clock = clock
         self.now = now

@@ -23,6 +23,7 @@ from telemetry_twisted.transport.link import Link
 
 from .in_vain import MOST_IN_VAIN, InVain
 from .losses import Losses
+from .networks import ToldNetworks
 from .outbox import Outbox
 from .pending import Pending
 from .raw import RawEvents
@@ -65,6 +66,7 @@ class StoreClient:
         self.condition = Condition("store", "store process")
         self.patience = PATIENCE
         self.losses = Losses(clock)
+        self.networks = ToldNetworks(clock)
         self.raw = RawEvents(clock)
         self.sampling = Sampling(clock)
         self.pending = Pending(now, self.losses.add, self.raw.put_back)
@@ -128,6 +130,7 @@ class StoreClient:
     def process_ended(self, reason: str) -> None:
         self._errors_before = {}
         self.losses.process_ended()
+        self.networks.ended()
         self._standing.ended(f"the store process ended: {reason}")
         if self._in_vain.ended(self._spoke, self._untouched, reason):
             self.pending.give_up(
@@ -142,6 +145,9 @@ class StoreClient:
     chunk_received = None
 
     def record_received(self, kind: int, body: bytes) -> None:
+        if kind == records.NETWORK:
+            self.networks.told(records.decode_json(body))
+            return
         if kind != records.STORE_STATUS:
             self._log.error("store process sent a record of kind {kind}", kind=kind)
             return
@@ -150,6 +156,7 @@ class StoreClient:
         self._errors.add(counted, self._errors_before)
         self._errors_before = counted
         self.losses.process_told(status.pop("lost", {}))
+        self.networks.heard()
         self._spoke = True
         self.pending.told(
             status.pop("taken", None), status.pop("attempting", None), status.pop("position", None)

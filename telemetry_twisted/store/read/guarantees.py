@@ -10,6 +10,7 @@ from msgspec import Meta
 
 from telemetry_twisted.jip3.bins import percentiles
 from telemetry_twisted.jip3.moment import COMMON_ERA, SLOT
+from telemetry_twisted.network.anchors import WINDOW_SLOTS
 from telemetry_twisted.network.reporters import OFF
 from telemetry_twisted.network.spread import SHARES
 from telemetry_twisted.store.detail import unpack_detail
@@ -20,11 +21,6 @@ from .networks import Network
 from .shapes import Answer, Hash, Next, NodeId, Range, Time, micros
 from .spreads import OffClock, Spread, spread
 from .work_packages import whole
-
-WINDOW_SLOTS = 5
-"""For how many slots a report may become available: an assurance that begins later is too late
-(Gray Paper, the constant U)."""
-
 
 NEAR_MICROS = 1800 * 1_000_000
 """How far from the beginning of its slot a guarantee is looked for, in microseconds."""

@@ -130,6 +130,10 @@ class Collected:
             share = Share(sampled["seen"], sampled["kept"], sampled["lost"])
             self.share.add(int(sampled["received"]), None, share)
 
+    def summarize(self, now: int) -> Iterator[None]:
+        """Have the networks' summaries as of ``now`` (microseconds), in steps."""
+        return self.understood.summaries.look(self.presence.networks(), now)
+
     def _over(self, ended: Connection) -> None:
         self.understood.gone(ended.node_id, ended.started, ended.ended or ended.started)
 

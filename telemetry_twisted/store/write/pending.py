@@ -56,8 +56,8 @@ class Pending:
 
     ``taken`` is the number of the last record that was taken, None before the first ``RESUME``;
     ``position`` that of the last one that is in the database, None until it has told. ``lost`` is
-    what had to be let go of, by kind. ``stretch`` numbers the stretches in which the wall clock
-    only went forward, from 0.
+    what had to be let go of, by kind; ``collected`` is what came. ``stretch`` numbers the stretches
+    in which the wall clock only went forward, from 0.
 
     :param errors: where mistakes with single rows stay.
     """
@@ -68,7 +68,7 @@ class Pending:
         self.position: int | None = None
         self.stretch = 0
         self._errors = errors
-        self._collected = Collected(self.lost, lines)
+        self.collected = Collected(self.lost, lines)
         self._raw = RawQueue(policy.queue_events, policy.queue_bytes)
         self._in_hand: Sequence[Waiting] = ()
         self._attempt: _Attempt | None = None
@@ -87,12 +87,12 @@ class Pending:
         """Take the next record, which came at ``now``, in seconds of Unix time."""
         # First, for what cannot be taken is not worth being sent again.
         self.taken = (self.taken or 0) + 1
-        self._collected.take(kind, body, now)
+        self.collected.take(kind, body, now)
 
     def take_chunk(self, chunk: records.Chunk, now: float) -> None:
         """Take raw events, which came at ``now``."""
         self._raw_taken += chunk.count
-        nodes = tuple(self._collected.presence.node_at(handle) for handle, _ in chunk.runs)
+        nodes = tuple(self.collected.presence.node_at(handle) for handle, _ in chunk.runs)
         self._drop(self._raw.push(Waiting(chunk, nodes)), now)
 
     def resume(self, body: Any, now: float) -> None:
@@ -101,21 +101,21 @@ class Pending:
         if self.taken is None:  # what is said later is known here
             self._resumed = body["gap"]["ended"] if body["gap"] else micros
         self.taken = body["first"] - 1
-        self._collected.resume(body, micros)
+        self.collected.resume(body, micros)
 
     def clock_set_back(self) -> None:
         """The wall clock was set back: seconds that have been will be again."""
         self.stretch += 1
-        self._collected.clock_set_back()
+        self.collected.clock_set_back()
 
     def end(self, now: int, reason: str) -> None:
         """Nobody is connected any more."""
-        self._collected.presence.end_all(now, reason)
+        self.collected.presence.end_all(now, reason)
 
     def _drop(self, events: int, now: float) -> None:
         if events:
             self._raw_dropped += events
-            self._collected.share.add(int(now), None, Share(dropped=events))
+            self.collected.share.add(int(now), None, Share(dropped=events))
 
     # What is written
 
@@ -125,12 +125,12 @@ class Pending:
         self._raw_written_before = begun.raw_written
         self._raw_dropped_before = begun.raw_dropped
         for kind, number, slot in begun.slots:
-            self._collected.facts.spreads.go_on(kind, number, slot)
-        self._collected.understood.begin(begun.taken_over, begun.at)
+            self.collected.facts.spreads.go_on(kind, number, slot)
+        self.collected.understood.begin(begun.taken_over, begun.at)
 
     def repeat(self) -> None:
         """Have written again who is connected."""
-        self._collected.presence.repeat()
+        self.collected.presence.repeat()
 
     @contextmanager
     def commit(self, keys: Keys) -> Iterator[Commit]:
@@ -152,8 +152,8 @@ class Pending:
                 section.source.put_back(items)
 
         with self._attempting(position, let_go, restore) as number:
-            self._collected.fold()
-            taken.extend((section, section.source.take()) for section in self._collected.sections)
+            self.collected.fold()
+            taken.extend((section, section.source.take()) for section in self.collected.sections)
             made = [
                 (section.table, self._rows(section, items, keys))
                 for section, items in taken
@@ -222,11 +222,11 @@ class Pending:
 
     def settle(self, now: float) -> None:
         """Let go of what is written and changes no more at ``now``."""
-        self._collected.settle(now)
+        self.collected.settle(now)
 
     def settled(self, kind: int, keys: Keys) -> Settled:
         """What changes no more of what is observed, of a kind of sums by its number."""
-        buckets = self._collected.sums.by_kind[kind]
+        buckets = self.collected.sums.by_kind[kind]
         runs = {run: buckets.settled(stretch) for stretch, run in enumerate(keys.runs)}
         return Settled(keys.server, runs)
 
@@ -252,7 +252,7 @@ class Pending:
     def status(self) -> dict[str, Any]:
         """How far the database is, for the hub, and how much waits for it."""
         share = Share()
-        for recent in self._collected.share.open_values():
+        for recent in self.collected.share.open_values():
             share.update(recent)
         before = self._raw_written_before
         in_hand = sum(item.chunk.count for item in self._in_hand)

@@ -84,6 +84,15 @@ class Presence:
         """Whose messages come under which handle."""
         return self._origins
 
+    def networks(self) -> dict[str, str]:
+        """The network, a genesis hash, of each node that is connected, by its ID."""
+        handles = self._connected
+        return {
+            origin.node_id: origin.genesis
+            for handle, origin in self._origins.items()
+            if handle in handles
+        }
+
     def origin(self, handle: int) -> Origin | None:
         """Whose messages come under ``handle``, if it is known."""
         return self._origins.get(handle)

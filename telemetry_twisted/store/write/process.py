@@ -19,12 +19,17 @@ from telemetry_twisted.store.database.opening import open_database
 from telemetry_twisted.store.schema.policy import Policy
 from telemetry_twisted.transport import records
 from telemetry_twisted.transport.link import Link
+from telemetry_twisted.turns import Turns
 
 from .listener import Listener
+from .networks_told import NetworksTold
 from .writer import Writer
 
 STATUS_SECONDS = 0.5
 """How often the hub is told how the store fares, and how many raw events it has room for."""
+
+NETWORK_SECONDS = 1.0
+"""How often the hub is told how networks fare."""
 
 UNHEARD_SECONDS = 0.05
 """How often to look whether the hub has read what it was told."""
@@ -101,6 +106,13 @@ class StoreProcess(Listener):
         self._writer.start(self)
         self._reports = Rounds(self.tell, "report of the store", self._reactor, self._errors)
         self._reports.start(STATUS_SECONDS, now=True)
+        told = NetworksTold(self._writer.collected, Turns(self._reactor), self._now, self._tell)
+        self._networks = Rounds(told.look, "summary of networks", self._reactor, self._errors)
+        self._networks.start(NETWORK_SECONDS)
+
+    def _tell(self, record: bytes) -> None:
+        if not self._gone:
+            self._link.send(record)
 
     def tell(self) -> None:
         """Tell the hub how the store fares."""
@@ -138,6 +150,7 @@ class StoreProcess(Listener):
     async def _stop(self) -> None:
         if self._writer is not None:
             self._reports.stop()
+            self._networks.stop()
             try:
                 await self._writer.stop(FLUSH_SECONDS)
             except Exception:

@@ -8,6 +8,7 @@ from functools import partial
 
 from telemetry_twisted.jip3.observations import Observations
 from telemetry_twisted.network.networks import Connected, Networks
+from telemetry_twisted.network.summary.summaries import Summaries
 from telemetry_twisted.store.schema.network_tables import (
     ANCHORS,
     FETCHES,
@@ -37,6 +38,7 @@ class Understood:
     def __init__(self, lost: Counter[str]) -> None:
         self._lost = lost
         self.networks = Networks(lost)
+        self.summaries = Summaries(self.networks)
         self._held: deque[tuple[int, Callable[[], object]]] | None = deque()
         self._held_bytes = 0
 

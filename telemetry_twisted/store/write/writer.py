@@ -56,7 +56,7 @@ STOPPED = "the server stopped"
 
 
 class Writer:
-    """Takes the records of the link and keeps ``database`` up to date.
+    """Takes the records of the link and keeps ``database`` up to date; ``collected`` is what came.
 
     :param server: the token of the server whose history it is.
     :param clock: tells when to commit.
@@ -84,6 +84,7 @@ class Writer:
         self._maintenance = Maintenance(database, policy)
         lines = Lines(clock)
         self._pending = Pending(policy, errors, lines)
+        self.collected = self._pending.collected
         self._fares = Fares(database.name, clock, now, lines)
         self._last_batch = 0
         self._runs: list[int] = []

@@ -26,6 +26,9 @@ class Live:
     def stats(self) -> dict[str, Any]:
         return {}
 
+    def network(self) -> dict[str, Any]:
+        return {"networks": {}}
+
     def alerts(self) -> dict[str, Any]:
         return {}
 

@@ -15,6 +15,7 @@ from twisted.web.http import HTTPChannel
 from telemetry_twisted.api.websocket.context import Figures, Gauges
 from telemetry_twisted.api.websocket.frames import event_renderer
 from telemetry_twisted.api.websocket.metrics import Metrics
+from telemetry_twisted.api.websocket.network import NetworkNews
 from telemetry_twisted.api.websocket.subscriber import Subscriber
 from telemetry_twisted.api.websocket.tail import Tails
 from telemetry_twisted.api.websocket.transport import TURN_BYTES, SubscriberTransport
@@ -66,12 +67,16 @@ class FakeGauges:
     """Figures of a server that keeps history."""
 
     current: list[str] = field(factory=list)
+    networks: dict[str, Any] = field(factory=dict)
 
     def stats(self) -> dict[str, Any]:
         return {"database": {}, "broadcaster": {}, "connections": {"total": 0, "nodes": []}}
 
     def metrics(self) -> dict[str, Any]:
         return {"nodes": 3}
+
+    def network(self) -> dict[str, Any]:
+        return {"networks": self.networks}
 
     def problems(self) -> list[str]:
         return []
@@ -100,6 +105,7 @@ class Stage:
         self.figures: Figures = self
         self.gauges: Gauges | None = None
         self.metrics: Metrics | None = None
+        self.network: NetworkNews | None = None
         self.members: list[Subscriber] = []
         self.gone: list[Subscriber] = []
         self.events_missed = 0
@@ -114,6 +120,7 @@ class Stage:
         """Have those who enter be told metrics and alerts: of what is returned."""
         self.gauges = gauges = FakeGauges()
         self.metrics = Metrics(gauges, self.clock, self.errors)
+        self.network = NetworkNews(gauges, self.clock, self.errors)
         return gauges
 
     def greeting(self) -> dict[str, Any]:

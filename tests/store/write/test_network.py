@@ -170,7 +170,7 @@ def test_an_hour_without_the_database(
         clock.advance(2 * LONGEST_DELAY)
         if database.asked is not None:
             database.answer(how)
-    collected: Any = writer._pending._collected
+    collected: Any = writer._pending.collected
     open_buckets = {type(each).__name__: len(each) for each in collected._buckets()}
     assert max(open_buckets.values()) <= MOST_WAITING + 2
     while (status := writer.status())["position"] != status["taken"]:
