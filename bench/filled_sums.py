@@ -21,8 +21,12 @@ from telemetry_twisted.store.schema.sum_tables import (
     NETWORK_SUMS,
     NETWORKS,
     OF_CORES,
+    OF_EVENTS,
+    OF_LATENCIES,
     OF_NODES,
+    OF_PHASES,
     OF_SERVICES,
+    SUMS_OPEN,
 )
 from telemetry_twisted.store.schema.table import BLOB, INTEGER, Table
 from telemetry_twisted.store.tallies import (
@@ -176,6 +180,21 @@ def _templates(dice: random.Random, kind: Table, width: int, nodes: int) -> list
                     pack_tally(bins),
                 ]
             )
+        elif kind is OF_LATENCIES.tables.get(width):
+            every = range(1, nodes + 1)
+            counts = {node: drawn(dice, 10 * factor) for node in every}
+            times = {node: count * dice.randrange(1000, 100_000) for node, count in counts.items()}
+            made.append([pack_tally(counts), pack_tally(times)])
+        elif kind is OF_EVENTS.tables.get(width):
+            made.append([pack_tally({core: drawn(dice, 20 * factor) for core in range(CORES)})])
+        elif kind is OF_PHASES.tables.get(width):
+            every = range(1, SERVICES + 1)
+            counts = {service: max(drawn(dice, 30 * factor), 1) for service in every}
+            sums = [
+                {service: count * dice.randrange(10**5, 10**7) for service, count in counts.items()}
+                for _ in range(3)
+            ]
+            made.append([*map(pack_tally, (counts, *sums))])
         else:
             bins, totals = latencies(dice, OF_NODE, factor * nodes)
             made.append(
@@ -196,7 +215,14 @@ async def fill_sums(database: Database, nodes: int, days: int, now: int) -> None
     seen = now * 1_000_000
     await database.transact(lambda t: t.upsert(NETWORKS, [(GENESIS, seen, seen)]))
     policy = Policy()
-    things = {OF_NODES.number: (1, nodes), OF_CORES.number: (0, CORES - 1)}
+    things = {
+        OF_NODES.number: (1, nodes),
+        OF_CORES.number: (0, CORES - 1),
+        OF_SERVICES.number: (1, SERVICES),
+        OF_LATENCIES.number: (0, len(NUMBERS) - 1),
+        OF_EVENTS.number: (min(STAGES), max(STAGES)),
+        OF_PHASES.number: (0, len(LEAVES) - 1),
+    }
     filled: list[tuple[Table, int, int, tuple[int, int], tuple[str, ...]]] = [
         (table, width, policy.network_sums[width], (1, 1), ("network",))
         for width, table in NETWORK_SUMS.items()
@@ -206,7 +232,7 @@ async def fill_sums(database: Database, nodes: int, days: int, now: int) -> None
             kind.tables[width],
             width,
             policy.sums[width],
-            things.get(kind.number, (1, SERVICES)),
+            things[kind.number],
             tuple(kind.key),
         )
         for kind in KINDS
@@ -230,6 +256,18 @@ async def fill_sums(database: Database, nodes: int, days: int, now: int) -> None
                     key=key,
                 )
             )
+    # The two newest minutes, and the hour before this one, are not part of wider buckets yet.
+    await database.transact(
+        lambda t: t.upsert(
+            SUMS_OPEN,
+            [
+                ((now // width - back) * width, kind.number, width, 1)
+                for kind in KINDS
+                for width, backs in ((MINUTE, (1, 2)), (HOUR, (1,)))
+                for back in backs
+            ],
+        )
+    )
 
 
 def _name(table: Table) -> str:

@@ -19,6 +19,7 @@ from statistics import quantiles
 from tempfile import TemporaryDirectory
 from typing import Any, cast
 
+from attrs import define, field
 from klein import Klein
 from rich.console import Console
 from twisted.internet import reactor as installed
@@ -38,6 +39,7 @@ from telemetry_twisted.timestamps import rfc3339
 from telemetry_twisted.turns import Turns
 
 from . import machine, output
+from .accounts import cpu_seconds
 from .filled_history import fill, node_id, slot_at
 from .filled_sums import CORES, OF_CORE, OF_NODE, SERVICES
 from .processes import HOST, module
@@ -46,7 +48,6 @@ from .rows import Report, Row, Sample, Target
 MOST_MS = 50.0
 
 Ask = Callable[[random.Random], str]
-Taken = Iterator[tuple[str, list[float]]]
 
 
 def questions(nodes: int, days: int, now: int) -> dict[str, Ask]:
@@ -148,22 +149,54 @@ def observed(month: str, node: Ask) -> dict[str, Ask]:
     }
 
 
-def ask(port: int, asked: Mapping[str, Ask], times: int, seed: int) -> Taken:
-    """Each question with how long its answers took, in milliseconds."""
+@define
+class Answers:
+    """What answers to a question took, each: milliseconds, by the clock and of the processor of the
+    process that answers; and how large the largest was, in bytes."""
+
+    taken: list[float] = field(factory=list)
+    processor: list[float] = field(factory=list)
+    largest: int = 0
+
+    def sample(self) -> Sample:
+        """What is told of them."""
+        cuts, of_processor = _cuts(self.taken), _cuts(self.processor)
+        return Sample(
+            cuts[98],
+            {
+                "p50 ms": cuts[49],
+                "most ms": max(self.taken),
+                "p50 processor ms": of_processor[49],
+                "p99 processor ms": of_processor[98],
+                "most KiB": self.largest / 1024,
+            },
+        )
+
+
+def _cuts(values: list[float]) -> list[float]:
+    return quantiles(values, n=100, method="inclusive")
+
+
+def ask(
+    port: int, pid: int, asked: Mapping[str, Ask], times: int, seed: int
+) -> Iterator[tuple[str, Answers]]:
+    """Each question with its answers, of the process ``pid``."""
     dice = random.Random(seed)
     connection = HTTPConnection(HOST, port, timeout=20)
     for name, make in asked.items():
-        taken = []
+        answers = Answers()
         for _ in range(times):
             path = make(dice)
-            start = time.perf_counter()
+            before, start = cpu_seconds(pid), time.perf_counter()
             connection.request("GET", path)
             answer = connection.getresponse()
             body = answer.read()
-            taken.append((time.perf_counter() - start) * 1000)
+            answers.taken.append((time.perf_counter() - start) * 1000)
+            answers.processor.append((cpu_seconds(pid) - before) * 1000)
+            answers.largest = max(answers.largest, len(body))
             if answer.status != 200:
                 sys.exit(f"{path} is answered with {answer.status}: {body[:500]!r}")
-        yield name, taken
+        yield name, answers
 
 
 class Figures:
@@ -245,17 +278,18 @@ def measure(url: str, kind: str, options: argparse.Namespace) -> list[Row]:
             if options.questions in name
             and (not options.observed or name in observed("", lambda _: ""))
         }
-        return rows_of(json.loads(line)["port"], kind, asked, options.times, options.repeats)
+        port = json.loads(line)["port"]
+        return rows_of(port, child.process.pid, kind, asked, options.times, options.repeats)
 
 
-def rows_of(port: int, kind: str, asked: Mapping[str, Ask], times: int, repeats: int) -> list[Row]:
+def rows_of(
+    port: int, pid: int, kind: str, asked: Mapping[str, Ask], times: int, repeats: int
+) -> list[Row]:
     """A row for each question, with a sample for each of several rounds."""
     samples: dict[str, list[Sample]] = {name: [] for name in asked}
     for seed in range(repeats):
-        for name, taken in ask(port, asked, times, seed):
-            cuts = quantiles(taken, n=100, method="inclusive")
-            details = {"p50 ms": cuts[49], "most ms": max(taken)}
-            samples[name].append(Sample(cuts[98], details))
+        for name, answers in ask(port, pid, asked, times, seed):
+            samples[name].append(answers.sample())
     return [Row(name, kind, "ms (p99)", tuple(taken)) for name, taken in samples.items()]
 
 

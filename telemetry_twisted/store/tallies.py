@@ -22,6 +22,9 @@ LARGEST = 2**64 - 1
 BIN_BITS = 10
 """Bits of the number of a bin: :mod:`telemetry_twisted.jip3.bins` has no more bins than that."""
 
+NUMBERS_FROM = 1 << 7
+"""The first key, beside the sums of latencies, of how many each is the sum of."""
+
 COUNT = 0
 """The field of a cost that says how many there were; those of the message follow, from 1."""
 
@@ -40,7 +43,7 @@ _SIZES = {ord(code): struct.calcsize(code) for code in _WIDTHS}
 
 def number_key(latency: int) -> int:
     """The key, beside the sum of a latency, of how many it is the sum of."""
-    return latency | 1 << 7
+    return latency | NUMBERS_FROM
 
 
 def latency_key(latency: int, bin_number: int) -> int:
@@ -110,11 +113,6 @@ def add_packed(tally: Tally, packed: bytes, first: int = 0, end: int | None = No
         get = tally.get
         for key, value in zip(*_within(packed, first, end), strict=True):
             tally[key] = get(key, 0) + value
-
-
-def total_packed(packed: bytes, first: int, end: int) -> int:
-    """The sum of the numbers of keys from ``first`` to before ``end``."""
-    return sum(_within(packed, first, end)[1]) if packed else 0
 
 
 def _within(packed: bytes, first: int, end: int | None) -> tuple[Sequence[int], Sequence[int]]:

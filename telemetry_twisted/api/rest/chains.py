@@ -81,7 +81,8 @@ async def latency(sources: Sources, asked: LatencyAsked) -> read_latencies.Laten
     """How long something took over time, of a network, a node or a core.
 
     What it is made of, and how exact, is as with /api/latencies. Of a network there are steps from
-    10 s, of a node or a core from a minute.
+    10 s, of a node or a core from a minute; of no more than 200 buckets: steps of a minute in an
+    hour, of an hour in a week, of a day in a month.
     """
     name = _known(asked.name)
     subject = await subject_of(sources, asked)

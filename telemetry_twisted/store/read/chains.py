@@ -138,7 +138,7 @@ async def chains(history: History, subject: Subject, begin: float, end: float) -
 
 async def connections(history: History, subject: Subject, begin: float, end: float) -> Connections:
     """How attempts to connect ended, and how long they took."""
-    span = subject.span(history, begin, end)
+    span = subject.span_of_histograms(history, begin, end)
     steps: list[Tally] = [{} for _ in span.times]
     totals: Tally = {}
     tally: Tally = {}

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from telemetry_twisted.store.schema.sum_tables import OF_CORES
-from telemetry_twisted.store.tallies import Tally, add_packed, sum_alike, sum_packed
+from telemetry_twisted.store.schema.sum_tables import OF_EVENTS
+from telemetry_twisted.store.tallies import Tally, add_packed, sum_alike, sum_packed, unpack_tally
 from telemetry_twisted.timestamps import rfc3339
 
 from .chains import ChainOutcomes, chains_in
@@ -19,6 +19,17 @@ from .sums import Subject, rows_of
 
 MOST_LISTED = 25
 """Buckets that a list of all cores reads, at most, unless only those of a day are there."""
+
+
+WORK = {
+    "work_packages": 94,
+    "reports": 102,
+    "guarantees": 105,
+    "distributed": 109,
+    "failed": 92,
+    "duplicates": 93,
+}
+"""What is told of the work on each core, and the type of event that it is the number of."""
 
 
 class CoreWork(Answer):
@@ -87,15 +98,7 @@ class CoreInDetail(Range):
 
 
 def _work(events: Mapping[int, int]) -> dict[str, int]:
-    kinds = {
-        "work_packages": 94,
-        "reports": 102,
-        "guarantees": 105,
-        "distributed": 109,
-        "failed": 92,
-        "duplicates": 93,
-    }
-    return {name: events.get(kind, 0) for name, kind in kinds.items()}
+    return {name: events.get(kind, 0) for name, kind in WORK.items()}
 
 
 async def cores(
@@ -104,23 +107,41 @@ async def cores(
     """What became of work on each core, from the one of number ``after`` on."""
     kept = {width: at for width, at in history.policy.sums.items() if width > 60}
     span = whole(begin, end, history.now(), kept, MOST_LISTED)
-    packed: dict[int, list[bytes]] = {}
-    last: dict[int, int] = {}
-    rows = await rows_of(history, OF_CORES, span, ("core", "events"), {"network": network.number})
-    for bucket, core, events in rows:
-        packed.setdefault(core, []).append(events)
-        last[core] = max(last.get(core, 0), bucket)
-    page = [core for core in sorted(packed) if core >= after]
+    only: dict[str, int | list[int]] = {"network": network.number, "type": [*WORK.values()]}
+    rows = await rows_of(history, OF_EVENTS, span, ("type", "core_counts"), only)
+    packed: dict[int, list[bytes]] = {kind: [] for kind in WORK.values()}
+    for _, kind, by_core in rows:
+        packed[kind].append(by_core)
+    counts = {
+        kind: sum_alike(tallies) async for kind, tallies in history.turns.steps(packed.items())
+    }
+    last = _last_active({core for by_core in counts.values() for core in by_core}, rows)
+    page = [core for core in sorted(last) if core >= after]
     return Cores(
         from_=rfc3339(span.begin),
         to=rfc3339(span.end),
         genesis=network.genesis,
         cores=[
-            Core(core=core, last_active=rfc3339(last[core]), **_work(sum_alike(packed[core])))
+            Core(
+                core=core,
+                last_active=rfc3339(last[core]),
+                **{name: counts[kind].get(core, 0) for name, kind in WORK.items()},
+            )
             async for core in history.turns.steps(page[:limit])
         ],
         next=page[limit] if len(page) > limit else None,
     )
+
+
+def _last_active(cores: set[int], rows: list[tuple[int, int, bytes]]) -> dict[int, int]:
+    """The newest bucket of each core in rows of buckets, types and tallies by core."""
+    last: dict[int, int] = {}
+    for bucket, _, by_core in sorted(rows, reverse=True):
+        if len(last) == len(cores):
+            break
+        for core in unpack_tally(by_core):
+            last.setdefault(core, bucket)
+    return last
 
 
 async def core(

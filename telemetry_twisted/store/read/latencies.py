@@ -9,7 +9,7 @@ from msgspec import Meta
 
 from telemetry_twisted.jip3.bins import percentiles
 from telemetry_twisted.jip3.chains import CHAINS, Latency
-from telemetry_twisted.store.schema.sum_tables import OF_NODES
+from telemetry_twisted.store.schema.sum_tables import OF_LATENCIES, OF_NODES
 from telemetry_twisted.store.schema.table import marks
 from telemetry_twisted.store.schema.tables import NODES
 from telemetry_twisted.store.tallies import (
@@ -17,9 +17,7 @@ from telemetry_twisted.store.tallies import (
     Tally,
     add_packed,
     latency_key,
-    number_key,
     sum_packed,
-    total_packed,
 )
 from telemetry_twisted.timestamps import rfc3339
 
@@ -108,12 +106,16 @@ def told(bins: Mapping[int, int], total: int) -> dict[str, Any]:
     found = percentiles(bins, SHARES)
     return {
         "count": count,
-        "mean_ms": round(total / count / 1000, 3) if count else None,
+        "mean_ms": _mean(total, count),
         **{
             f"p{round(share * 100)}_ms": None if at is None else at / 1000
             for share, at in zip(SHARES, found, strict=True)
         },
     }
+
+
+def _mean(total: int, count: int) -> float | None:
+    return round(total / count / 1000, 3) if count else None
 
 
 def bins_of(tally: Mapping[int, int]) -> dict[int, Tally]:
@@ -166,7 +168,7 @@ async def chart(
     history: History, subject: Subject, name: str, begin: float, end: float
 ) -> LatencyChart:
     """How long something took over time."""
-    span = subject.span(history, begin, end)
+    span = subject.span_of_histograms(history, begin, end)
     steps: list[tuple[Tally, Tally]] = [({}, {}) for _ in span.times]
     number = NUMBERS[name]
     rows = await subject.rows(history, span, ("totals", "latencies"))
@@ -213,38 +215,39 @@ async def nodes(
     span = whole(begin, end, history.now(), kept, LONGEST_RANKED)
     number = NUMBERS[name]
     first, last = latency_key(number, 0), latency_key(number + 1, 0)
-    seen = number_key(number)
-    only = {"network": network.number}
     counts: Tally = {}
     totals: Tally = {}
-    found = await rows_of(history, OF_NODES, span, ("node", "totals"), only)
-    async for _, node, packed in history.turns.steps(found):
-        count = total_packed(packed, seen, seen + 1)
-        if count:
-            counts[node] = counts.get(node, 0) + count
-            totals[node] = totals.get(node, 0) + total_packed(packed, number, number + 1)
-    ranked = sorted(counts, key=lambda node: (-totals[node] / counts[node], node))
+    asked = {"network": network.number, "latency": number}
+    columns = ("node_counts", "node_totals")
+    for _, packed_counts, packed_totals in await rows_of(
+        history, OF_LATENCIES, span, columns, asked
+    ):
+        add_packed(counts, packed_counts)
+        add_packed(totals, packed_totals)
+    ranked = sorted(counts, key=lambda node: (-totals.get(node, 0) / counts[node], node))
     shown = ranked[offset : offset + limit]
     ids = await node_ids(history, shown)
-    rows: dict[int, list[tuple[bytes, bytes]]] = {node: [] for node in shown}
-    columns = ("node", "totals", "latencies")
+    rows: dict[int, list[bytes]] = {node: [] for node in shown}
     if shown:
-        for _, node, *packed in await rows_of(history, OF_NODES, span, columns, only, shown):
-            rows[node].append((packed[0], packed[1]))
+        of_shown: dict[str, int | list[int]] = {"node": shown, "network": network.number}
+        for _, node, packed in await rows_of(
+            history, OF_NODES, span, ("node", "latencies"), of_shown
+        ):
+            rows[node].append(packed)
 
     def distribution(node: int) -> dict[str, Any]:
-        bins = sum_packed((latencies for _, latencies in rows[node]), first, last)
-        total = sum(total_packed(packed, number, number + 1) for packed, _ in rows[node])
-        return told({key - first: count for key, count in bins.items()}, total)
+        bins = sum_packed(rows[node], first, last)
+        found = told({key - first: count for key, count in bins.items()}, 0)
+        # As they were when nodes were ranked, should more have come meanwhile.
+        mean = _mean(totals.get(node, 0), counts[node])
+        return {**found, "count": counts[node], "mean_ms": mean}
 
     return LatencyNodes(
         from_=rfc3339(span.begin),
         to=rfc3339(span.end),
         genesis=network.genesis,
         name=name,
-        network_mean_ms=round(sum(totals.values()) / sum(counts.values()) / 1000, 3)
-        if counts
-        else None,
+        network_mean_ms=_mean(sum(totals.values()), sum(counts.values())),
         nodes=[
             NodeDistribution(node_id=ids[node], **distribution(node))
             async for node in history.turns.steps(shown)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections import defaultdict
+from collections.abc import Callable, Mapping
 
 from telemetry_twisted.jip3.observed import LEAVES, Phase
-from telemetry_twisted.store.schema.sum_tables import OF_SERVICES
-from telemetry_twisted.store.tallies import COUNT, cost_key, sum_alike
+from telemetry_twisted.store.schema.sum_tables import OF_PHASES, OF_SERVICES
+from telemetry_twisted.store.tallies import COUNT, Tally, cost_key, sum_alike
 from telemetry_twisted.timestamps import rfc3339
 
 from .history import History
@@ -88,6 +89,15 @@ def field_key(phase: int, name: str) -> int:
 _GAS = {phase: field_key(phase, GAS) for phase in Phase}
 
 
+_LISTED: Mapping[str, Callable[[int], int]] = {
+    "service_counts": lambda phase: cost_key(phase, COUNT),
+    "service_gas": lambda phase: field_key(phase, GAS),
+    "service_times": lambda phase: field_key(phase, TIME),
+    "service_loads": lambda phase: field_key(phase, LOAD),
+}
+"""The key of what each column has by service, in the costs of a service."""
+
+
 def gas_in(costs: Mapping[int, int]) -> int:
     """The gas of all phases."""
     return sum(costs.get(key, 0) for key in _GAS.values())
@@ -113,14 +123,18 @@ async def services(
     """What each service cost, those first that used the most gas."""
     kept = {width: at for width, at in history.policy.sums.items() if width > 60}
     span = whole(begin, end, history.now(), kept, MOST_LISTED)
-    only = {"network": network.number}
-    packed: dict[int, list[bytes]] = {}
-    for _, service, costs in await rows_of(history, OF_SERVICES, span, ("service", "costs"), only):
-        packed.setdefault(service, []).append(costs)
-    found = []
-    async for service, rows in history.turns.steps(packed.items()):
-        tally = sum_alike(rows)
-        found.append((gas_in(tally), service, tally))
+    asked = {"network": network.number}
+    rows = await rows_of(history, OF_PHASES, span, ("phase", *_LISTED), asked)
+    packed: dict[tuple[int, str], list[bytes]] = {}
+    for _, phase, *tallies in rows:
+        for name, tally in zip(_LISTED, tallies, strict=True):
+            packed.setdefault((phase, name), []).append(tally)
+    costs: defaultdict[int, Tally] = defaultdict(dict)
+    async for (phase, name), tallies in history.turns.steps(packed.items()):
+        key = _LISTED[name](phase)
+        for service, number in sum_alike(tallies).items():
+            costs[service][key] = number
+    found = [(gas_in(tally), service, tally) for service, tally in costs.items()]
     found.sort(key=lambda each: (-each[0], each[1]))
     return Services(
         from_=rfc3339(span.begin),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from attrs import frozen
@@ -24,6 +24,9 @@ from .ranges import Span, span_of, whole
 MOST_BUCKETS = 750
 """Buckets that a chart reads, at most."""
 
+MOST_HISTOGRAMS = 200
+"""Buckets of a whole network that a chart reads, at most, if it needs their histograms."""
+
 MOST_IN_ALL = 60
 """Buckets that an answer about a whole range reads, at most, unless only wider ones are there."""
 
@@ -44,8 +47,12 @@ class Subject:
         return None if self.core is None else OF_CORES
 
     def span(self, history: History, begin: float, end: float) -> Span:
-        """The buckets of a chart."""
+        """The buckets of a chart of counts."""
         return span_of(begin, end, history.now(), self._kept(history), MOST_BUCKETS)
+
+    def span_of_histograms(self, history: History, begin: float, end: float) -> Span:
+        """The buckets of a chart that is made of histograms."""
+        return span_of(begin, end, history.now(), self._kept(history), MOST_HISTOGRAMS)
 
     def whole(self, history: History, begin: float, end: float) -> Span:
         """The buckets of an answer about a whole range, in one step."""
@@ -79,25 +86,21 @@ async def rows_of(
     kind: Kind,
     span: Span,
     columns: Sequence[str],
-    only: dict[str, int],
-    nodes: Sequence[int] | None = None,
+    only: Mapping[str, int | Sequence[int]],
 ) -> list[tuple[Any, ...]]:
     """The bucket and some ``columns`` of each row of a kind of sums.
 
     What is in no bucket of the span's width yet is told of the narrower ones that are open, in the
     same breath: what becomes part of a wider one meanwhile is told once.
 
-    :param only: the columns of the key that are given: both, or the network.
-    :param nodes: only of these, if they are given.
+    :param only: the columns of the key that are given: a value, or several.
     """
     told = ", ".join(f"s.{column}" for column in ("bucket", *columns))
-    given = " AND ".join(f"s.{column} = ?" for column in only)
-    values = [*only.values()]
-    if nodes is not None:
-        given += f" AND s.node IN ({marks(nodes)})"
-        values += nodes
+    among = {name: (of,) if isinstance(of, int) else of for name, of in only.items()}
+    given = " AND ".join(f"s.{name} IN ({marks(of)})" for name, of in among.items())
+    values = [value for of in among.values() for value in of]
     table = kind.tables[span.width]
-    if only.keys() >= set(kind.key):
+    if all(isinstance(only.get(name), int) for name in kind.key):
         within, buckets = history.over(table, span)
     else:
         within, buckets = "bucket >= ? AND bucket < ?", (span.begin, span.end)

@@ -2,11 +2,13 @@
 cost.
 
 They are added up in four ways, a row each for a bucket of time and what it is about: a network, a
-node, a core, a service. Nothing is added up over two networks. What is told of a whole network is
-kept by 10 s, by the minute and by the hour, as counts are, and by the day as long as by the hour.
-What is told of one of very many nodes, cores or services is kept by the minute for as long as
-counts by 10 s are, by the hour for as long as those by the minute, and by the day for as long as
-those by the hour.
+node, a core, a service; and the few figures that lists of all nodes, cores or services tell once
+more the other way round, a row each for what is told: a latency, a type of event, a phase. So a
+list reads a few rows, and none that hold histograms. Nothing is added up over two networks. What is
+told of a whole network is kept by 10 s, by the minute and by the hour, as counts are, and by the
+day as long as by the hour. What is told of one of very many nodes, cores or services is kept by the
+minute for as long as counts by 10 s are, by the hour for as long as those by the minute, and by the
+day for as long as those by the hour.
 
 Rows of a minute hold the whole value of their bucket, as all rows of history do. Those of an hour
 are made of them when the minute is over, and those of a day of the rows of an hour, in a
@@ -18,7 +20,10 @@ ended, by their root and how; ``latencies`` histograms of how long it took from 
 another; ``totals`` the sum of each latency in microseconds, and of how many it is; ``events`` how
 many there were, by type, that belong to a core; ``costs`` those of phases of work, field by field;
 ``guarantors`` how many guarantees each node (its number) built for the core; ``withheld`` what was
-left out, by kind.
+left out, by kind; ``node_counts`` and ``node_totals`` how often a latency was seen by each node,
+and the sum of it in microseconds; ``core_counts`` how many events belong to each core;
+``service_counts``, ``service_gas``, ``service_times`` and ``service_loads`` what each service cost
+in a phase: how often, gas, and nanoseconds of executing and of getting ready.
 """
 
 from __future__ import annotations
@@ -97,6 +102,8 @@ def _kind(
     sums: tuple[str, ...],
     least: str = "",
     greatest: str = "",
+    large: frozenset[int] = frozenset(),
+    listed: bool = False,
 ) -> Kind:
     own = {name: INTEGER if name in (least, greatest) else BLOB for name in sums}
     tables = {
@@ -104,10 +111,10 @@ def _kind(
             f"{subject}_sums_{_NAMES[width]}",
             {"bucket": INTEGER, **dict.fromkeys(key, INTEGER), "run": INTEGER, **own},
             ("bucket", *key, "run"),
-            # Minutes are kept for a day: all of them are in memory soon.
-            series={(*key, "bucket"): SINCE} if width >= HOUR else {},
+            # Minutes are kept for a day, and are few the other way round: in memory soon.
+            series={(*key, "bucket"): SINCE} if width >= HOUR and not listed else {},
             since=SINCE,
-            large=subject == "node" and width >= HOUR,
+            large=width in large,
         )
         for width in (MINUTE, HOUR, DAY)
     }
@@ -121,6 +128,7 @@ OF_NODES = _kind(
     ("clock_least", "clock_greatest", "outcomes", "withheld", "totals", "latencies"),
     least="clock_least",
     greatest="clock_greatest",
+    large=frozenset({HOUR, DAY}),
 )
 """What was observed of nodes. ``clock_least`` and ``clock_greatest`` bound by how much what it sent
 arrived after the time that it said, in microseconds; null where its clock was off."""
@@ -136,7 +144,29 @@ OF_CORES = _kind(
 OF_SERVICES = _kind(3, "service", ("network", "service"), ("costs",))
 """What services cost."""
 
-KINDS = (OF_NODES, OF_CORES, OF_SERVICES)
+OF_LATENCIES = _kind(
+    4,
+    "latency",
+    ("network", "latency"),
+    ("node_counts", "node_totals"),
+    large=frozenset({MINUTE, HOUR, DAY}),
+    listed=True,
+)
+"""How long each latency took the nodes: what ``totals`` of :data:`OF_NODES` tells, by node."""
+
+OF_EVENTS = _kind(5, "event", ("network", "type"), ("core_counts",), listed=True)
+"""How many events of each type belong to the cores: ``events`` of :data:`OF_CORES`, by core."""
+
+OF_PHASES = _kind(
+    6,
+    "phase",
+    ("network", "phase"),
+    ("service_counts", "service_gas", "service_times", "service_loads"),
+    listed=True,
+)
+"""What each phase cost the services: some of ``costs`` of :data:`OF_SERVICES`, by service."""
+
+KINDS = (OF_NODES, OF_CORES, OF_SERVICES, OF_LATENCIES, OF_EVENTS, OF_PHASES)
 
 SUMS_OPEN = Table(
     "sums_open",

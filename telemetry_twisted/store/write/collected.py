@@ -11,7 +11,10 @@ from telemetry_twisted.store.schema.sum_tables import (
     MINUTE,
     NETWORK_SUMS,
     OF_CORES,
+    OF_EVENTS,
+    OF_LATENCIES,
     OF_NODES,
+    OF_PHASES,
     OF_SERVICES,
     SUMS_OPEN,
 )
@@ -37,6 +40,7 @@ from .counts import Buckets, Counts
 from .facts import Facts
 from .faults import Faults
 from .lines import Lines
+from .listed import Listed, costs_by_service, events_by_core, latencies_by_node
 from .losses import Gap, Losses
 from .presence import Connection, Presence
 from .rows import Section
@@ -101,6 +105,12 @@ class Collected:
         yield Section(sums.nodes, OF_NODES.tables[MINUTE], sum_rows.node_sums_row)
         yield Section(sums.cores, OF_CORES.tables[MINUTE], sum_rows.core_sums_row)
         yield Section(sums.services, OF_SERVICES.tables[MINUTE], sum_rows.service_sums_row)
+        for listed, kind, row in (
+            (Listed(sums.nodes, latencies_by_node), OF_LATENCIES, sum_rows.latency_sums_row),
+            (Listed(sums.cores, events_by_core), OF_EVENTS, sum_rows.event_sums_row),
+            (Listed(sums.services, costs_by_service), OF_PHASES, sum_rows.phase_sums_row),
+        ):
+            yield Section(listed, kind.tables[MINUTE], row)
         yield Section(OpenBuckets(sums.by_kind), SUMS_OPEN, sum_rows.open_row)
 
     def take(self, kind: int, body: bytes | memoryview, now: float) -> None:

@@ -113,6 +113,10 @@ class Buckets(Generic[K, V]):
         there.update(value)
         self._dirty.add((place, key))
 
+    def values_at(self, place: Place) -> Mapping[K, V]:
+        """The values of an open bucket, by key."""
+        return self._open[place]
+
     def open_values(self) -> Iterator[V]:
         """The values of all buckets that are open."""
         return (value for values in self._open.values() for value in values.values())

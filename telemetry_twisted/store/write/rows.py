@@ -82,9 +82,10 @@ def node_ids(rows: Iterable[tuple[Table, Sequence[Row]]]) -> set[str]:
     for table, made in rows:
         if (column := _column(table, "node")) is not None:
             found.update(str(row[column]) for row in made)
-        if (column := _packed_column(table)) is not None:
-            packed = (_packed(row, column) for row in made)
-            found.update(node for each in packed if each is not None for node in each.node_ids)
+        for column in _packed_columns(table):
+            for row in made:
+                if (packed := _packed(row, column)) is not None:
+                    found.update(packed.node_ids)
     return found - {""}
 
 
@@ -102,7 +103,7 @@ def numbered(table: Table, rows: Sequence[Row], numbers: Numbers) -> Sequence[Ro
     for name, given in (("node", numbers.nodes), ("network", numbers.networks)):
         if (column := _column(table, name)) is not None:
             rows = [(*row[:column], given[str(row[column])], *row[column + 1 :]) for row in rows]
-    if (column := _packed_column(table)) is not None:
+    for column in _packed_columns(table):
         rows = [
             row
             if (packed := _packed(row, column)) is None
@@ -117,11 +118,14 @@ def _column(table: Table, name: str) -> int | None:
     return written.index(name) if name in written else None
 
 
-def _packed_column(table: Table) -> int | None:
-    """Which column of rows of ``table`` is packed by the numbers of nodes, if one is."""
+def _packed_columns(table: Table) -> list[int]:
+    """Which columns of rows of ``table`` are packed by the numbers of nodes."""
+    names = {"guarantors", "node_counts", "node_totals"}
     if table is SLOTS:
-        return _column(table, "reports")
-    return _column(table, "detail" if table in THINGS else "guarantors")
+        names = {"reports"}
+    elif table in THINGS:
+        names = {"detail"}
+    return [column for column, name in enumerate(table.written) if name in names]
 
 
 def _packed(row: Row, column: int) -> Packed | None:

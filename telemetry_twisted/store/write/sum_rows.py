@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from telemetry_twisted.store.schema.sum_tables import MINUTE
 from telemetry_twisted.store.schema.table import Row
-from telemetry_twisted.store.tallies import pack_tally
+from telemetry_twisted.store.tallies import Tally, pack_tally
 
 from .counts import Place
+from .listed import CostOfServices, LatencyOfNodes
 from .rows import Keys
 from .sum_values import ByNode, CoreSums, NetworkSums, NodeSums, ServiceSums
 
@@ -51,7 +52,7 @@ def core_sums_row(item: tuple[Place, tuple[str, int], CoreSums], keys: Keys) -> 
         keys.runs[stretch],
         pack_tally(sums.events),
         pack_tally(sums.outcomes),
-        ByNode(tuple(sums.guarantors.items())),
+        ByNode(dict(sums.guarantors)),
         pack_tally(sums.costs),
         pack_tally(sums.totals),
         pack_tally(sums.latencies),
@@ -61,6 +62,22 @@ def core_sums_row(item: tuple[Place, tuple[str, int], CoreSums], keys: Keys) -> 
 def service_sums_row(item: tuple[Place, tuple[str, int], ServiceSums], keys: Keys) -> Row:
     (stretch, bucket), (genesis, service), sums = item
     return (bucket, genesis, service, keys.runs[stretch], pack_tally(sums.costs))
+
+
+def latency_sums_row(item: tuple[Place, tuple[str, int], LatencyOfNodes], keys: Keys) -> Row:
+    (stretch, bucket), (genesis, latency), sums = item
+    run = keys.runs[stretch]
+    return (bucket, genesis, latency, run, ByNode(sums.counts), ByNode(sums.totals))
+
+
+def event_sums_row(item: tuple[Place, tuple[str, int], Tally], keys: Keys) -> Row:
+    (stretch, bucket), (genesis, kind), by_core = item
+    return (bucket, genesis, kind, keys.runs[stretch], pack_tally(by_core))
+
+
+def phase_sums_row(item: tuple[Place, tuple[str, int], CostOfServices], keys: Keys) -> Row:
+    (stretch, bucket), (genesis, phase), costs = item
+    return (bucket, genesis, phase, keys.runs[stretch], *map(pack_tally, costs))
 
 
 def open_row(item: tuple[int, Place], keys: Keys) -> Row:

@@ -88,16 +88,16 @@ class CoreSums:
 class ByNode:
     """A tally by node, to be packed for its row when the nodes are numbered."""
 
-    by_node: tuple[tuple[str, int], ...]
+    by_node: Mapping[str, int]
 
     @property
     def node_ids(self) -> Iterator[str]:
         """The IDs of the nodes."""
-        return (node for node, _ in self.by_node)
+        return iter(self.by_node)
 
     def pack(self, numbers: Mapping[str, int]) -> bytes:
         """The tally, packed."""
-        return pack_tally({numbers[node_id]: number for node_id, number in self.by_node})
+        return pack_tally({numbers[node_id]: n for node_id, n in self.by_node.items()})
 
 
 @define

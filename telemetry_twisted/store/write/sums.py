@@ -15,7 +15,10 @@ from telemetry_twisted.store.schema.sum_tables import (
     MINUTE,
     NETWORK_SUMS,
     OF_CORES,
+    OF_EVENTS,
+    OF_LATENCIES,
     OF_NODES,
+    OF_PHASES,
     OF_SERVICES,
 )
 from telemetry_twisted.store.tallies import (
@@ -98,6 +101,9 @@ class Sums:
             OF_NODES.number: self.nodes,
             OF_CORES.number: self.cores,
             OF_SERVICES.number: self.services,
+            OF_LATENCIES.number: self.nodes,
+            OF_EVENTS.number: self.cores,
+            OF_PHASES.number: self.services,
         }
         self._fresh: dict[int, _Fresh] = {}
 
@@ -264,7 +270,7 @@ class OpenBuckets:
 
     It is a :class:`~.changes.Source` of ``(kind, place)``, which it knows from the buckets.
 
-    :param by_kind: those of each kind, by its number.
+    :param by_kind: those that each kind is made of, by its number.
     """
 
     def __init__(self, by_kind: Mapping[int, Buckets[Any, Any]]) -> None:

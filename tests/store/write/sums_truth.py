@@ -7,15 +7,18 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from telemetry_twisted.jip3.observations import Observations
-from telemetry_twisted.jip3.observed import NO_CORE
+from telemetry_twisted.jip3.observed import LEAVES, NO_CORE
 from telemetry_twisted.store.schema.policy import DAY
-from telemetry_twisted.store.schema.sum_tables import KINDS, NETWORK_SUMS, OF_NODES
+from telemetry_twisted.store.schema.sum_tables import KINDS, NETWORK_SUMS, OF_NODES, OF_PHASES
 from telemetry_twisted.store.tallies import unpack_tally
+from telemetry_twisted.store.write.listed import COSTS
 
 Told = Counter[tuple[Any, ...]]
 """How much by what it is of, and by what it is."""
 
 NETWORK_TALLIES = ("outcomes", "events", "withheld", "totals", "latencies")
+
+BY_NODE = ("guarantors", "node_counts", "node_totals")
 
 Query = Callable[[str], list[tuple[Any, ...]]]
 
@@ -38,16 +41,23 @@ def add_observations(
         add(handle, "latencies", latency << 10 | number, count, core)
         add(handle, "totals", latency, microseconds, core)
         add(handle, "totals", latency | 128, count, core)
+        node, genesis = node_at(handle)
+        truth["latency", genesis, latency, "node_counts", node] += count
+        truth["latency", genesis, latency, "node_totals", node] += microseconds
     for handle, what, count in observed.withheld:
         add(handle, "withheld", what, count)
     for handle, kind, core, count in observed.cores:
         node, genesis = node_at(handle)
         truth["network", genesis, "events", kind] += count
         truth["core", genesis, core, "events", kind] += count
+        truth["type", genesis, kind, "core_counts", core] += count
         if kind == 105:
             truth["core", genesis, core, "guarantors", node] += count
     for network, phase, service, core, count, sums in observed.costs:
         genesis = f"0x{observed.networks[network].hex()}"
+        listed = [count, *(sums[LEAVES[phase].index(name)] for name in COSTS)]
+        for name, value in zip(OF_PHASES.sums, listed, strict=True):
+            truth["phase", genesis, phase, name, service] += value
         for index, value in enumerate((count, *sums)):
             truth["service", genesis, service, "costs", phase << 8 | index] += value
             if core != NO_CORE:
@@ -96,7 +106,7 @@ def _add_tallies(
 ) -> None:
     for name, tally in packed:
         for what, number in unpack_tally(tally).items():
-            of = (*key, name, nodes[what] if name == "guarantors" else what)
+            of = (*key, name, nodes[what] if name in BY_NODE else what)
             told[of] += number
 
 
