@@ -2,6 +2,7 @@
 
 cdef uint32_t MOST_ROWS_OF_NODE = gathering.MOST_ROWS_OF_NODE
 cdef size_t MOST_RECEIPTS = gathering.MOST_RECEIPTS
+cdef uint16_t MOST_RECEIPTS_OF_ONE = gathering.MOST_RECEIPTS_OF_ONE
 cdef size_t MOST_SIGHTING_BYTES = gathering.MOST_SIGHTING_BYTES
 cdef uint8_t NO_NETWORK = gathering.NO_NETWORK
 
@@ -151,6 +152,9 @@ cdef AssuranceRow* assurance_row_for(
                 ):
                     return row
             at = (at + 1) & rows.last_place
+    if f.rows + 1 >= MOST_ROWS_OF_NODE:     # the receipt needs one as well
+        withhold(f, NO_ROW)
+        return NULL
     key.network = f.network
     memcpy(key.anchor, anchor, HASH_BYTES)
     memcpy(key.sender, sender, HASH_BYTES)
@@ -162,7 +166,11 @@ cdef void add_receipt(Follower f, const Event* event) noexcept:
     cdef Gatherer g = f.gatherer
     cdef AssuranceRow* row
     cdef NumberedReceipt receipt
-    if f.network == NO_NETWORK:
+    if (
+        f.network == NO_NETWORK
+        or f.rows >= MOST_ROWS_OF_NODE
+        or g._receipts.size >= MOST_RECEIPTS * sizeof(NumberedReceipt)
+    ):
         withhold(f, NO_ROW)
         return
     row = assurance_row_for(f, event.content + ANCHOR_AT, event.content + SENDER_AT)
@@ -171,8 +179,7 @@ cdef void add_receipt(Follower f, const Event* event) noexcept:
     receipt.row = (<const char*> row - g._assurances.rows.start) // sizeof(AssuranceRow)
     receipt.receipt = Receipt(f.handle, COMMON_ERA + event.time)
     if (
-        f.rows >= MOST_ROWS_OF_NODE
-        or g._receipts.size >= MOST_RECEIPTS * sizeof(NumberedReceipt)
+        row.receipts >= MOST_RECEIPTS_OF_ONE
         or not append(&g._receipts, &receipt, sizeof(receipt))
     ):
         withhold(f, NO_ROW)

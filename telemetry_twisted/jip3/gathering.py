@@ -31,8 +31,12 @@ MOST_ROWS = 65_536
 MOST_ROWS_OF_NODE = 4096
 """Rows that are made for one node in that time, receipts included."""
 
-MOST_RECEIPTS = 65_535
-"""Receipts of assurances in that time."""
+MOST_RECEIPTS = 1 << 19
+"""Receipts of assurances in that time: as many as if half of 1,024 nodes, which is what one of two
+processes has, received all assurances of a slot at once. Each takes ten bytes of the record."""
+
+MOST_RECEIPTS_OF_ONE = 65_535
+"""Receipts of one assurance in that time; their number is two bytes of the record."""
 
 MOST_SIGHTING_BYTES = 1 << 22
 """What sightings may take in that time, each :data:`SIGHTING_BYTES` and what is told of it."""
@@ -170,9 +174,13 @@ class PythonGatherer:
     def add_receipt(self, follower: Follower, anchor: bytes, sender: bytes, time: int) -> None:
         """It received an assurance, at ``time`` in microseconds of Unix time."""
         key = (follower.network, anchor, sender)
-        room = MOST_ROWS_OF_NODE - 1 - follower.rows
-        needed = 0 if key in self._assurances else 1
-        if room < needed or self._receipts >= MOST_RECEIPTS:
+        known = len(self._assurances.get(key, ()))
+        needed = 1 if known else 2
+        if (
+            follower.rows + needed > MOST_ROWS_OF_NODE
+            or self._receipts >= MOST_RECEIPTS
+            or known >= MOST_RECEIPTS_OF_ONE
+        ):
             self.withhold(follower, Withheld.ROWS)
         elif self._has_row(follower, self._assurances, key, follower.network):
             follower.rows += 1

@@ -10,7 +10,10 @@ import pytest
 
 from telemetry_twisted.jip3 import open_chains
 from telemetry_twisted.jip3.codec import Dialect, Following
+from telemetry_twisted.jip3.gathering import MOST_RECEIPTS_OF_ONE, MOST_ROWS_OF_NODE
 from telemetry_twisted.jip3.moment import COMMON_ERA, Moment
+from telemetry_twisted.jip3.observations import Observations
+from telemetry_twisted.jip3.observed import Withheld, WithheldCount
 from telemetry_twisted.jip3.python import PythonCodec
 
 pytest.importorskip("telemetry_twisted.jip3.compiled", exc_type=ImportError)
@@ -52,6 +55,21 @@ def test_of_too_many_the_same_are_forgotten() -> None:
         stream.end_chains()
         results.append((decoded, side.gatherer.take(0, 1, 0, [bytes(32)])))
     assert results[0] == results[1]
+
+
+def test_receipts_of_one_assurance_are_no_more_than_their_number_can_say() -> None:
+    gatherer = Gatherer()
+    each = MOST_ROWS_OF_NODE - 1
+    data = event(131, NOW) * each
+    nodes = MOST_RECEIPTS_OF_ONE // each + 1
+    for handle in range(nodes):
+        stream = CompiledCodec().open(DIALECT, Following(gatherer, handle, 0))
+        stream.decode(data, 0, len(data), 1, 1, MOMENT)
+    found = Observations.decode(gatherer.take(0, 1, 0, [bytes(32)]))
+    (assurance,) = found.assurances
+    assert len(assurance.receipts) == MOST_RECEIPTS_OF_ONE
+    too_many = nodes * each - MOST_RECEIPTS_OF_ONE
+    assert found.withheld == (WithheldCount(nodes - 1, Withheld.ROWS, too_many),)
 
 
 class TestMemory:

@@ -285,6 +285,20 @@ def test_no_node_makes_more_rows_than_its_share(codec: Codec) -> None:
     assert followed.take()["outcomes"] == {(1, 43, Outcome.UNFINISHED, 0xFFFF): 1}
 
 
+def test_a_receipt_is_told_with_its_assurance_or_not_at_all(codec: Codec) -> None:
+    followed = Followed(codec)
+    half = MOST_ROWS_OF_NODE // 2
+    senders = [number.to_bytes(32, "big") for number in range(half)]
+    known = event(131, sender=senders[0])
+    others = (event(131, sender=sender) for sender in senders[1:])
+    followed.feed(known, known, *others, known, known)
+    found = followed.take()
+    assert sum(found["receipts"].values()) == half + 1
+    assert found["withheld"] == {(1, Withheld.ROWS): 2}
+    # When one row was left, the last sender would have needed two, and a known one took it.
+    assert {row[2] for row in found["receipts"]} == set(senders[:-1])
+
+
 def test_sums_stop_where_a_database_does(codec: Codec) -> None:
     followed = Followed(codec)
     costs = [[3, cost(47, 2**32 - 1) | {"load_ns": 2**64 - 1}]] * 2
