@@ -116,7 +116,7 @@ cdef inline bint is_target(const Role* role, uint8_t kind) noexcept nogil:
     return kind == role.targets[0] or kind == role.targets[1]
 
 
-cdef void follow(Follower f, Machine* m, Event* event, uint64_t ids) noexcept:
+cdef void follow_wholly(Follower f, Machine* m, Event* event, uint64_t ids) noexcept:
     """The event was decoded and judged; it uses up so many ``ids``."""
     cdef const Role* role = event.role
     cdef bint nameable = event.kind != DROPPED
@@ -142,7 +142,7 @@ cdef void follow(Follower f, Machine* m, Event* event, uint64_t ids) noexcept:
 
 
 cdef inline bint is_quiet(const Chain* chain) noexcept nogil:
-    """Whether there is nothing to find in a quiet event of it."""
+    """Whether its events are neither counted by a core nor told for its sake."""
     return chain.core == NO_CORE and chain.order == SHORT
 
 

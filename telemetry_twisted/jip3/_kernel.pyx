@@ -34,6 +34,7 @@ if sys.byteorder != "little":
     raise ImportError("the compiled codec reads integers as a little-endian machine lays them out")
 
 
+include "_processor.pxi"
 include "_buffer.pxi"
 include "_text.pxi"
 include "_machine.pxi"
@@ -52,6 +53,7 @@ include "_gathering.pxi"
 include "_entering.pxi"
 include "_observing.pxi"
 include "_following.pxi"
+include "_ways.pxi"
 
 
 @final

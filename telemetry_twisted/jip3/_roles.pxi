@@ -15,6 +15,10 @@ cdef enum Sight:            # as _roles.Sight
     OF_PACKAGES, ALWAYS, IF_NEW
 
 
+cdef enum Way:              # as _roles.Way
+    WHOLE, RECEIPT, QUIET, MEMBER, ROOT
+
+
 cdef struct Stage:          # of a latency that ends
     uint8_t begin           # where the time is kept of what began it, from 1 on; 0 for no latency
     uint8_t latency         # its number
@@ -28,6 +32,7 @@ cdef struct Part:           # as _roles.PART packs it
 
 
 cdef struct Role:           # as _roles.ROLE packs it
+    uint8_t way             # that it is followed
     uint8_t reference_at    # in the content; 0 if it refers to nothing
     uint8_t begins
     uint8_t[MOST_TARGETS] targets

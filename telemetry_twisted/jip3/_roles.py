@@ -33,12 +33,13 @@ PART = struct.Struct(f"=BBB{2 * MOST_LATENCIES}B")
 has its time kept, from 1 on (0: nowhere), and for each latency that it ends, where the time of the
 event that began it is kept (0: there is no further latency) and its number."""
 
-ROLE = struct.Struct(f"=BB2BBBBBBBB{MOST_KINDS * PART.size}s")
-"""A packed role: where in the content the ID is that it refers to (0: it refers to nothing), what
-it begins (:class:`Begin`), the types that it may refer to (0: no other), where its core and its
-erasure root are (0: it has none), the phase of its costs, from 1 on (0: none), whether it is told
-(:class:`Sight`), whether chains that it begins are fetches and whether they are of work packages,
-whether nothing is found in it but that it belongs to a chain, and its parts."""
+ROLE = struct.Struct(f"=BBB2BBBBBBBB{MOST_KINDS * PART.size}s")
+"""A packed role: which way it is followed (:class:`Way`), where in the content the ID is that it
+refers to (0: it refers to nothing), what it begins (:class:`Begin`), the types that it may refer to
+(0: no other), where its core and its erasure root are (0: it has none), the phase of its costs,
+from 1 on (0: none), whether it is told (:class:`Sight`), whether chains that it begins are fetches
+and whether they are of work packages, whether nothing is found in it but that it belongs to a
+chain, and its parts."""
 
 
 class End(IntEnum):
@@ -74,6 +75,23 @@ class Sight(IntEnum):
     NEW = 2
 
 
+class Way(IntEnum):
+    """How much of what can be found in events there may be in one. The kernel has the same list.
+
+    - ``WHOLE``: anything.
+    - ``RECEIPT``: it is the receipt of an assurance, and nothing else.
+    - ``QUIET``: it refers to a chain, of which it then is, and there is nothing else to it.
+    - ``MEMBER``: besides, it may end latencies and the chain.
+    - ``ROOT``: it begins a chain, inside no other, and may have an erasure root.
+    """
+
+    WHOLE = 0
+    RECEIPT = 1
+    QUIET = 2
+    MEMBER = 3
+    ROOT = 4
+
+
 def packed_roles() -> bytes:
     """A :data:`ROLE` for each discriminator."""
     return b"".join(map(_role, range(256)))
@@ -85,7 +103,11 @@ def _role(kind: int) -> bytes:
     parts = [_part(kind, root) for root, types in sorted(CHAINS.members.items()) if kind in types]
     sight = Sight.NEW if kind == BLOCK_ANNOUNCED else Sight(kind in SIGHTED)
     found_in = {*CORES, *ERASURE_ROOTS, *COST_TYPES, ASSURANCE_RECEIVED}
+    quiet = not (
+        sight or kind in found_in or any(part[1:] != bytes(PART.size - 1) for part in parts)
+    )
     return ROLE.pack(
+        _way(kind, quiet),
         reference.offset if reference else 0,
         begin,
         *_filled(sorted(reference.targets) if reference else [], MOST_KINDS, 0),
@@ -95,9 +117,22 @@ def _role(kind: int) -> bytes:
         sight,
         kind in FETCHES,
         kind in WORK_PACKAGES,
-        not (sight or kind in found_in or any(part[1:] != bytes(PART.size - 1) for part in parts)),
+        quiet,
         b"".join(_filled(parts, MOST_KINDS, bytes(PART.size))),
     )
+
+
+def _way(kind: int, quiet: bool) -> Way:
+    if kind == ASSURANCE_RECEIVED:
+        return Way.RECEIPT
+    if kind in SIGHTED or kind in CORES or kind in COST_TYPES or kind in CHAINS.links:
+        return Way.WHOLE
+    if kind in CHAINS.roots:
+        refers = kind in CHAINS.references
+        return Way.WHOLE if refers or kind in WORK_PACKAGES else Way.ROOT
+    if kind in CHAINS.references and kind not in ERASURE_ROOTS:
+        return Way.QUIET if quiet else Way.MEMBER
+    return Way.WHOLE
 
 
 def _part(kind: int, root: int) -> bytes:

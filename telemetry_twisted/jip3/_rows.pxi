@@ -83,7 +83,10 @@ cdef char* new_row(Rows* t, const void* key, uint32_t hash) noexcept nogil:
         return NULL
     row = t.rows.start + t.rows.size
     memset(row, 0, t.row_size)
-    memcpy(row, key, t.key_size)
+    if t.mask != 0:
+        memcpy(row, key, sizeof(uint64_t))  # of which the rest is zero
+    else:
+        memcpy(row, key, t.key_size)
     t.rows.size += t.row_size
     t.count += 1
     put_in_place(t, Place(t.count, hash))
