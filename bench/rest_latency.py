@@ -245,7 +245,7 @@ def serve(url: str, nodes: int, days: int, now: int, observed_only: bool) -> Non
         app = Klein()
         turns, connections = Turns(reactor), Connections(100, 100, 100, reactor)
         history, errors = History(database, Policy(), time.time, turns), InternalErrors(reactor)
-        history_routes(app, history, Figures(nodes), reactor, time.time, errors, connections)
+        history_routes(app, history, Figures(nodes), reactor, time.time, errors, connections, tuple)
         site = api_site(app, connections, turns, reactor)
         port = cast(Any, reactor).listenTCP(0, site, interface=HOST)
         print(json.dumps({"port": port.getHost().port}), flush=True)

@@ -90,7 +90,17 @@ class KeptHistory:
         reached = never_set_back(time.time, reactor)
         history = History(database, self._policy, time.time, turns, reached)
         base = str(next(iter(self._options["public-url"]), HERE))
-        history_routes(routes, history, gauges, reactor, time.time, errors, connections, base)
+        history_routes(
+            routes,
+            history,
+            gauges,
+            reactor,
+            time.time,
+            errors,
+            connections,
+            lambda: hub.totals,
+            base,
+        )
 
         def alerts_changed() -> None:
             subscribers.alerts_changed()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterable
 from typing import Any, Protocol
 
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
@@ -13,9 +14,11 @@ from telemetry_twisted.errors import InternalErrors
 from telemetry_twisted.jip3.codec import VIOLATION
 from telemetry_twisted.quiet import QuietLog
 from telemetry_twisted.transport import records
+from telemetry_twisted.transport.totals import NodeCount
 
 from .admission import Admission, AdmissionRules
 from .histogram import Histogram
+from .node_totals import AllTotals
 from .nodes import Node, NodeTable
 from .ring import Ring
 
@@ -51,6 +54,7 @@ class Hub:
 
     ``last_id`` is the highest event id so far. ``endings`` counts connections of nodes that ended,
     by kind, ``faults`` what nodes got wrong, by kind (``decode_error``, ``violation``).
+    ``totals`` are of each node since the server began.
     ``latency`` is of the last events of each read from an ingestion process.
     ``errors`` counts mistakes of the server's own, those of its child processes included.
     """
@@ -69,6 +73,7 @@ class Hub:
         self.ring = ring
         self.errors = errors
         self.nodes = NodeTable(rules.max_nodes, self, now, rules.takeover_any)
+        self.totals = AllTotals(rules.max_nodes, now)
         self.admission = Admission(self.nodes, rules, self, clock)
         self.last_id = 0
         self.endings: Counter[str] = Counter()
@@ -106,10 +111,15 @@ class Hub:
                 self._note_states(records.decode_json(body))
             elif kind == records.FAULTS:
                 self._note_faults(records.decode_json(body))
+            elif kind == records.OBSERVATIONS:
+                self.totals.observe(body)
         finally:
             if self._history is not None:
                 with self.errors.kept_at("history"):
                     self._history.record(kind, body)
+
+    def counted(self, counts: Iterable[NodeCount]) -> None:
+        self.totals.add(counts)
 
     def _note_states(self, states: dict[str, dict[str, Any]]) -> None:
         for handle, state in states.items():
@@ -118,6 +128,7 @@ class Hub:
                 node.best = state.get("best", node.best)
                 node.finalized = state.get("finalized", node.finalized)
                 node.synced = state.get("synced", node.synced)
+                node.peers = state.get("peers", node.peers)
 
     def _note_faults(self, faults: list[dict[str, Any]]) -> None:
         for fault in faults:
@@ -136,6 +147,7 @@ class Hub:
     def node_connected(self, node: Node) -> None:
         with self.errors.kept_at("node"):
             self.ring.node_connected(node.node_id, node.handle)
+            self.totals.node_connected(node)
         if self._history is not None:
             with self.errors.kept_at("history"):
                 self._history.node_connected(node)
@@ -144,6 +156,7 @@ class Hub:
     def node_gone(self, node: Node, kind: str, reason: str) -> None:
         with self.errors.kept_at("node"):
             self.ring.node_gone(node.node_id)
+            self.totals.node_gone(node)
         if self._history is not None:
             with self.errors.kept_at("history"):
                 self._history.node_gone(node, kind, reason)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, Protocol
 
 from attrs import evolve
@@ -15,9 +15,11 @@ from telemetry_twisted.errors import InternalErrors
 from telemetry_twisted.ingestion.settings import LISTEN_FD, Settings
 from telemetry_twisted.transport import records
 from telemetry_twisted.transport.link import Link
+from telemetry_twisted.transport.totals import NodeCount, decode_totals
 
 from .admission import Admission
 from .child import ChildState, Condition, Launch
+from .node_totals import counts_by_node
 from .nodes import NodeTable
 from .permits import Permits
 from .silence import Patience
@@ -43,6 +45,9 @@ class IngestionSink(Protocol):
 
     def report_received(self, kind: int, body: bytes) -> None:
         """What the process reports of its nodes: one of :data:`REPORTS`."""
+
+    def counted(self, counts: Iterable[NodeCount]) -> None:
+        """What came of nodes, beside the ``COUNTS`` that follow: every event once."""
 
     def connection_ended(self, kind: str, reason: str) -> None:
         """The connection of a node has ended, admitted or not."""
@@ -89,6 +94,7 @@ class IngestionServer:
         self._errors_before: Mapping[str, int] = {}
         self._last_id = number + 1 - settings.id_step
         self._uncounted = Uncounted()
+        self._totals: bytes | None = None
         self._link: Link | None = None
 
     @property
@@ -179,6 +185,8 @@ class IngestionServer:
     def record_received(self, kind: int, body: bytes) -> None:
         if kind in REPORTS:
             self._report_received(kind, body)
+        elif kind == records.TOTALS:
+            self._totals = body  # of what the COUNTS that follow count, if they come
         elif kind == records.PULSE:
             self._pulse_received(records.decode_json(body))
         elif kind == records.HELLO:
@@ -217,6 +225,10 @@ class IngestionServer:
     def _report_received(self, kind: int, body: bytes) -> None:
         if kind == records.COUNTS:
             self._uncounted.counted()
+            totals, self._totals = self._totals, None
+            if totals is not None:
+                with self._errors.kept_at("totals"):
+                    self._sink.counted(decode_totals(totals))
         elif kind == records.FACTS:
             self._uncounted.facts(body)
         self._sink.report_received(kind, body)
@@ -224,7 +236,10 @@ class IngestionServer:
     def _count_the_rest(self) -> None:
         """Have history count what has come and what the process does not count any more."""
         counts = self._uncounted.take()
+        self._totals = None
         if counts is not None:
+            with self._errors.kept_at("totals"):
+                self._sink.counted(counts_by_node(counts["counts"]))
             self._sink.report_received(records.COUNTS, records.json_body(counts))
 
     def _pulse_received(self, pulse: dict[str, Any]) -> None:

@@ -34,8 +34,8 @@ class Node:
     """A connected node.
 
     ``handle`` stands for it on the links, ``connected`` is Unix time, ``info`` what it said of
-    itself (JIP-3, node information). ``best``, ``finalized`` (``{slot, hash}``) and ``synced`` are
-    the newest that it reported, None before that; its slots may be any.
+    itself (JIP-3, node information). ``best``, ``finalized`` (``{slot, hash}``), ``synced`` and the
+    number of its ``peers`` are the newest that it reported, None before that; its slots may be any.
     """
 
     node_id: str
@@ -48,6 +48,7 @@ class Node:
     best: dict[str, Any] | None = None
     finalized: dict[str, Any] | None = None
     synced: bool | None = None
+    peers: int | None = None
 
 
 @define(eq=False)

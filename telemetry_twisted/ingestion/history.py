@@ -6,6 +6,7 @@ have told more of them than is passed on (:mod:`~telemetry_twisted.jip3.thinning
 
 from __future__ import annotations
 
+import struct
 from collections import Counter
 from collections.abc import Sequence
 from typing import Any
@@ -15,19 +16,23 @@ from telemetry_twisted.errors import InternalErrors
 from telemetry_twisted.jip3.codec import FAILURE_TYPES, Dropped
 from telemetry_twisted.jip3.frames import encode_frames
 from telemetry_twisted.jip3.moment import COMMON_ERA
-from telemetry_twisted.jip3.state_types import BEST_BLOCK, FINALIZED_BLOCK, SYNC_STATUS
+from telemetry_twisted.jip3.state_types import BEST_BLOCK, FINALIZED_BLOCK, STATUS, SYNC_STATUS
 from telemetry_twisted.jip3.values import decode_event
 from telemetry_twisted.transport import records
 from telemetry_twisted.transport.link import Link
+from telemetry_twisted.transport.totals import NodeCount, encode_totals
 
 from .assembler import Assembler, Source
+
+_PEERS = struct.Struct("<8xxI")
+"""Where ``num_peers`` is in a Status: after the timestamp and the discriminator."""
 
 NODE = "node"
 """The place of mistakes in what is done for one node (:class:`.InternalErrors`)."""
 
 
 class HistoryReports:
-    """Sends ``FACTS`` that waited, ``COUNTS`` and ``STATE``.
+    """Sends ``FACTS`` that waited, ``TOTALS`` with ``COUNTS``, and ``STATE``.
 
     A ``COUNTS`` record counts all that is in the chunks sent since the last one, whosever it is, so
     that the hub can count for itself what came after the last one of a process that died.
@@ -63,21 +68,28 @@ class HistoryReports:
         unread: Counter[int] = Counter()
         dropped: dict[int, Any] = {}
         rate_limited: dict[int, int] = {}
+        totals: list[NodeCount] = []
         for source in self._assembler.take_changed():
+            events = failed = 0
             # One that cannot be told of keeps the others from the hub no more than the pulse.
             with self._errors.kept_at(NODE):
                 count = source.stream.take_counts()
                 if count:
                     counts[source.handle] = count
                     failures, source.failures = source.failures, Counter()
+                    events = sum(count.values())
                     for kind in FAILURE_TYPES & count.keys():
+                        failed += count[kind]
                         unread[kind] += count[kind] - failures[kind]
                 spans = source.stream.take_dropped()
                 if spans is not None:
                     dropped[source.handle] = _in_unix_time(spans)
-                if source.rate_limited:
-                    rate_limited[source.handle] = source.rate_limited
-                    source.rate_limited = 0
+                limited, source.rate_limited = source.rate_limited, 0
+                if limited:
+                    rate_limited[source.handle] = limited
+                if events or limited:
+                    lacking = 0 if spans is None else spans.events
+                    totals.append(NodeCount(source.handle, events, failed, lacking, limited))
         if counts or rate_limited:
             body = {"received": self._now(), "counts": counts}
             if unread := +unread:
@@ -86,6 +98,7 @@ class HistoryReports:
                 body["dropped"] = dropped
             if rate_limited:
                 body["rate_limited"] = rate_limited
+            self._link.send(encode_totals(totals))
             self._link.send(records.encode_json(records.COUNTS, body))
 
     def _send_states(self, sources: Sequence[Source]) -> None:
@@ -118,4 +131,6 @@ def _state(source: Source, latest: dict[int, bytes]) -> dict[str, Any]:
             state[name] = {"slot": block.fields["slot"], "hash": block.fields["hash"]}
     if SYNC_STATUS in latest:
         state["synced"] = decode_event(latest[SYNC_STATUS], 0).fields["synced"]
+    if STATUS in latest:
+        (state["peers"],) = _PEERS.unpack_from(latest[STATUS])
     return state

@@ -67,6 +67,8 @@ _SECTION = struct.Struct("<BI")
 _HASH = struct.Struct("<32s")
 _OUTCOME = struct.Struct("<HBBHI")
 _LATENCY = struct.Struct("<HBHHIQ")
+_LATENCY_AT = 2
+"""Where in such a row the number of the latency is, a byte."""
 _CORE = struct.Struct("<HBHI")
 _COST = struct.Struct("<BBIHI")
 _SUMS = {phase: struct.Struct(f"<{len(names)}Q") for phase, names in LEAVES.items()}
@@ -143,14 +145,34 @@ class Observations:
 
 def chains_in(body: bytes | memoryview) -> int:
     """How many chains a body says have ended; nothing else in it is looked at."""
+    outcomes = _section(body, Section.OUTCOMES)
+    return sum(times for *_, times in _OUTCOME.iter_unpack(outcomes))
+
+
+def latencies_in(body: bytes, latency: int) -> Iterator[LatencyCount]:
+    """The rows of a body that are of one latency, by its number; no other is made."""
+    rows = _section(body, Section.LATENCIES)
+    numbers = rows[_LATENCY_AT :: _LATENCY.size]
+    at = numbers.find(latency)
+    while at >= 0:
+        yield LatencyCount._make(_LATENCY.unpack_from(rows, at * _LATENCY.size))
+        at = numbers.find(latency, at + 1)
+
+
+def clocks_in(body: bytes) -> Iterator[Clock]:
+    """The clocks in a body."""
+    return map(Clock._make, _CLOCK.iter_unpack(_section(body, Section.CLOCKS)))
+
+
+def _section(body: bytes | memoryview, wanted: Section) -> bytes:
     at = _HEAD.size
     while at < len(body):
         kind, size = _SECTION.unpack_from(body, at)
         at += _SECTION.size
-        if kind == Section.OUTCOMES:
-            return sum(times for *_, times in _OUTCOME.iter_unpack(body[at : at + size]))
+        if kind == wanted:
+            return bytes(body[at : at + size])
         at += size
-    return 0
+    return b""
 
 
 def _encode_cost(cost: Cost) -> bytes:

@@ -12,13 +12,15 @@ record                direction       body
 ``ACTIVITY``          child to hub    JSON ``{connection, silent}``, the latter in seconds
 ``GONE``              child to hub    JSON ``{connection, kind, reason}``: every connection's end
 ``FACTS``             child to hub    see :class:`Facts`
+``TOTALS``            child to hub    before each ``COUNTS``, what is in it, added up by node for
+                                      the hub itself: see :mod:`.totals`
 ``COUNTS``            child to hub    JSON, every second, see :ref:`below <counts>`
 ``OBSERVATIONS``      child to hub    what was found by following chains of events, every second and
                                       before each ``GONE`` of a node, if anything was: see
                                       :mod:`telemetry_twisted.jip3.observations`
-``STATE``             child to hub    JSON ``{handle: {cores, best, finalized, synced}}`` of nodes
-                                      of which something changed: the core count, null while it is
-                                      unknown, and what changed
+``STATE``             child to hub    JSON ``{handle: {cores, best, finalized, synced, peers}}`` of
+                                      nodes of which something changed: the core count, null while
+                                      it is unknown, and what changed
 ``FAULTS``            child to hub    JSON list of faults by node, discriminator and reason, a tenth
                                       of a second after the first of them at the earliest, and
                                       every second
@@ -130,7 +132,8 @@ from .reading import ChunkData
     AUDIENCE,
     OBSERVATIONS,
     NETWORK,
-) = range(25)
+    TOTALS,
+) = range(26)
 
 PREFIX = struct.Struct("<IB")
 _CHUNK = struct.Struct("<QQQHHI")

@@ -179,9 +179,25 @@ class Scene:
         self.server.process_ended("killed by SIGKILL")
         assert self.account.came == self.account.counted
         assert not self.account.nodes
+        assert self.totals_agree()
         assert not self.errors.counts
         self.close()
         self.start()
+
+    def totals_agree(self) -> bool:
+        """Whether the hub's totals of each node are what history was told, whoever is there."""
+        account = self.account
+        told = {
+            each.node_id: (each.events, each.failures, each.dropped, each.rate_limited)
+            for each in self.hub.totals
+        }
+        for node_id in told:
+            counted = account.of(account.counted, node_id)
+            failures = sum(counted[kind] for kind in FAILURE_TYPES & counted.keys())
+            others = account.dropped[node_id], account.rate_limited[node_id]
+            if told[node_id] != (sum(counted.values()), failures, *others):
+                return False
+        return told.keys() >= {node_id for node_id, _ in account.counted}
 
     def failures_that_came(self) -> Counter[int]:
         came: Counter[int] = Counter()
@@ -251,6 +267,7 @@ def test_a_process_that_drains_has_counted_all(
     assert scene.account.came == scene.account.counted
     assert scene.account.failures == scene.failures_that_came()
     assert scene.server._uncounted.take() is None
+    assert scene.totals_agree()
     scene.close()
 
 
@@ -278,6 +295,9 @@ def test_what_nodes_dropped_and_what_was_rate_limited_is_told_by_node() -> None:
     scene.hub_reads()
     assert scene.account.dropped == {NODES[0]: 18}
     assert scene.account.rate_limited == {NODES[1]: 8}
+    totals = {each.node_id: each for each in scene.hub.totals}
+    assert (totals[NODES[0]].events, totals[NODES[0]].dropped) == (2, 18)
+    assert (totals[NODES[1]].events, totals[NODES[1]].rate_limited) == (12, 8)
 
 
 def chunks(number: int) -> Iterator[Chunk]:

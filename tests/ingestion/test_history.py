@@ -101,6 +101,7 @@ def test_a_state_that_waits_is_told_when_its_node_goes_and_not_again() -> None:
     assert kinds == [
         records.CHUNK,
         records.FACTS,
+        records.TOTALS,
         records.COUNTS,
         records.STATE,
         records.OBSERVATIONS,

@@ -67,7 +67,8 @@ class ObservingTests(ObservingTestCase):
         send(self.reactor, node, event(43, TIME) + event(24, TIME))
         hang_up(self.reactor, node)
         kinds = [kind for kind, _ in self.hub.sent]
-        self.assertEqual(kinds, [records.CHUNK, records.COUNTS, records.OBSERVATIONS, records.GONE])
+        reports = [records.TOTALS, records.COUNTS, records.OBSERVATIONS]
+        self.assertEqual(kinds, [records.CHUNK, *reports, records.GONE])
         (told,) = self.observations()
         self.assertEqual({row[1:3] for row in told.outcomes}, {(43, 2), (24, 2)})
         self.assertEqual(self.told(), [])

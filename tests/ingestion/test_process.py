@@ -291,7 +291,7 @@ class StateTests(ProcessTestCase):
         send(self.reactor, node, best_block(1))
         self.assertEqual(self.state()["cores"], None)
         send(self.reactor, node, status(341))
-        self.assertEqual(self.state(), {"cores": 341})
+        self.assertEqual(self.state(), {"cores": 341, "peers": 1})
 
     def test_what_does_not_fit_a_core_count_that_is_not_certain_is_an_error(self) -> None:
         right = hello()[4:]

@@ -9,7 +9,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from telemetry_twisted.jip3.observations import Observations, Section
+from telemetry_twisted.jip3.observations import (
+    Observations,
+    Section,
+    clocks_in,
+    latencies_in,
+)
 from telemetry_twisted.jip3.observed import (
     COST_TYPES,
     LEAVES,
@@ -108,3 +113,13 @@ def test_each_cost_has_as_many_parts_as_the_table_says() -> None:
         "num_items",
         "total.gas_used",
     )
+
+
+@given(OBSERVATIONS, U8)
+def test_rows_of_one_kind_are_found_without_the_others(told: Observations, latency: int) -> None:
+    body = told.encode()
+    of_it = [row for row in told.latencies if row.latency == latency]
+    assert list(latencies_in(body, latency)) == of_it
+    for row in told.latencies:
+        assert row in latencies_in(body, row.latency)
+    assert list(clocks_in(body)) == list(told.clocks)

@@ -28,6 +28,8 @@ from telemetry_twisted.api.site import api_site, basic_routes
 from telemetry_twisted.api.websocket.frames import event_renderer
 from telemetry_twisted.api.websocket.subscribers import Subscribers
 from telemetry_twisted.errors import InternalErrors
+from telemetry_twisted.hub.node_totals import NodeTotals, window_of
+from telemetry_twisted.hub.nodes import Node
 from telemetry_twisted.hub.ring import Ring
 from telemetry_twisted.jip3.table import TABLE
 from telemetry_twisted.quiet import AT_MOST
@@ -44,6 +46,14 @@ LATER = {"telemetry_connections_ended_total", "telemetry_latency_seconds_bucket"
 
 Make = Callable[..., Any]
 HASH = "0x" + 64 * "a"
+
+
+NODES = [NodeTotals(f"{number:064x}", events=number) for number in range(3)]
+NODES[1].connection = Node(NODES[1].node_id, 0, cast(Any, None), 0, "x:1", NOW, {}, peers=4)
+NODES[1].connection.best = NODES[1].connection.finalized = {"slot": 5, "hash": "0x00"}
+NODES[1].connection.synced = True
+NODES[1].clock_told(window_of(NOW), 2_000)
+"""Whom Prometheus is told of: the second node is connected."""
 
 
 class Live:
@@ -136,7 +146,7 @@ def base(database: Database, live: Live, clock: Clock) -> Iterator[str]:
     subscribers = Subscribers(ring, nobody, nobody, 10, clock, clock.seconds, errors, turns)
     app = basic_routes(subscribers, list)
     history = History(database, Policy(), clock.seconds, turns)
-    history_routes(app, history, live, clock, clock.seconds, errors, connections)
+    history_routes(app, history, live, clock, clock.seconds, errors, connections, lambda: NODES)
     site = api_site(app, connections, turns, real)
     port = cast(Any, reactor).listenTCP(0, site, interface="127.0.0.1")
     yield f"http://127.0.0.1:{port.getHost().port}"
@@ -473,6 +483,8 @@ async def test_prometheus(base: str) -> None:
     ):
         assert float(figures[name]) == value
     assert "process_resident_memory_bytes" in figures
+    for number, node in enumerate(NODES):
+        assert float(figures[f'telemetry_node_events_total{{node="{node.node_id}"}}']) == number
 
 
 @ensureDeferred
@@ -490,7 +502,7 @@ async def test_what_prometheus_is_told_is_well_formed(base: str) -> None:
     for name, family in families.items():
         assert re.fullmatch("telemetry(_[a-z0-9]+)+", name)
         assert family.documentation.endswith("."), f"{name} is not explained"
-        assert family.type in ("counter", "gauge", "histogram")
+        assert family.type in ("counter", "gauge", "histogram", "summary")
         assert not re.search("_(total|count|sum|ms|millis|kib|mib|percent)$", name)
         assert re.search("[Bb]ytes|memory", family.documentation) is None or name.count("bytes")
         labels = {label for sample in family.samples for label in sample.labels} - {"le"}
@@ -503,6 +515,7 @@ async def test_what_prometheus_is_told_is_well_formed(base: str) -> None:
             "what",
             "receiver",
             "outcome",
+            "node",
         }
     named = set(re.findall("telemetry_[a-z_]+", README.read_text()))
     samples = {sample.name for family in families.values() for sample in family.samples}

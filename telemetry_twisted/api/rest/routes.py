@@ -29,7 +29,8 @@ from .endpoint import Endpoint, NotFound, Sources
 from .openapi import HERE, openapi_document
 from .page import PAGE_POLICY, ApiPage
 from .parameters import read_parameters
-from .prometheus import Exposition
+from .prometheus.exposition import Exposition
+from .prometheus.nodes import NodesAsked
 
 _log = Logger()
 
@@ -86,11 +87,13 @@ def history_routes(
     now: Now,
     errors: InternalErrors,
     connections: Connections,
+    node_totals: NodesAsked,
     base: str = HERE,
 ) -> None:
     """Add the routes of a server that keeps history to those that ``app`` has.
 
     :param connections: those to the API, which Prometheus is told of.
+    :param node_totals: tells Prometheus of nodes.
     :param base: the URL that paths are below, as the OpenAPI document tells it.
     """
     sources = Sources(history, live, now)
@@ -98,7 +101,7 @@ def history_routes(
     for endpoint in ENDPOINTS:
         _route(app, endpoint.path, endpoint.path)(_answering(endpoint, sources))
     document = msgspec.json.encode(openapi_document(ENDPOINTS, STREAMS, base))
-    exposition = Exposition(live, connections)
+    exposition = Exposition(live, connections, node_totals, now, history.turns)
 
     @_route(app, "/api/openapi.json", "openapi")
     def openapi(request: IRequest) -> bytes:
@@ -111,8 +114,8 @@ def history_routes(
         return ApiPage((*ENDPOINTS, *STREAMS))
 
     @_route(app, "/metrics", "metrics")
-    def metrics(request: IRequest) -> bytes:
-        return exposition.answer(request)
+    async def metrics(request: IRequest) -> bytes:
+        return await exposition.answer(request)
 
     @_route(app, stream.metrics_stream.path, "stream")
     def metrics_stream(request: Any) -> Deferred[None]:

@@ -5,14 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-from prometheus_client import CollectorRegistry, ProcessCollector
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
-from prometheus_client.exposition import choose_encoder
 from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
-from twisted.web.iweb import IRequest
 
-from telemetry_twisted.api.http.connections import KINDS, Connections
 from telemetry_twisted.api.websocket.context import Gauges
 from telemetry_twisted.hub.child import ChildState
 from telemetry_twisted.timestamps import microseconds
@@ -268,43 +264,3 @@ def _processes(processes: Iterable[Figures]) -> Iterable[Metric]:
             if key in process:
                 gauge.add_metric([str(number)], process[key])
         yield gauge
-
-
-class ConnectionsCollector(Collector):
-    """Tells of ``connections`` to the API."""
-
-    def __init__(self, connections: Connections) -> None:
-        self._connections = connections
-
-    def collect(self) -> Iterable[Metric]:
-        yield GaugeMetricFamily(
-            f"{PREFIX}api_connections",
-            "Connections to the API, subscribers included.",
-            value=self._connections.open,
-        )
-        refused = CounterMetricFamily(
-            f"{PREFIX}api_connections_refused",
-            "Connections to the API that were not let in, by what there were too many of.",
-            labels=["kind"],
-        )
-        for kind in KINDS:
-            refused.add_metric([kind], self._connections.refused[kind])
-        yield refused
-
-
-class Exposition:
-    """Answers Prometheus with the figures of ``live`` and those of this process."""
-
-    def __init__(self, live: Gauges, connections: Connections) -> None:
-        self._registry = CollectorRegistry()
-        self._registry.register(ServerCollector(live))
-        self._registry.register(ConnectionsCollector(connections))
-        ProcessCollector(registry=self._registry)
-
-    def answer(self, request: IRequest) -> bytes:
-        """The figures, in the format that the scraper asks for."""
-        accept = request.requestHeaders.getRawHeaders("accept", [""])
-        encode, content_type = choose_encoder(",".join(accept))
-        request.setHeader(b"content-type", content_type.encode())
-        exposed: bytes = encode(self._registry)
-        return exposed
