@@ -56,6 +56,15 @@ NODES[1].clock_told(window_of(NOW), 2_000)
 """Whom Prometheus is told of: the second node is connected."""
 
 
+NETWORK = {
+    "nodes": {"a": {"best": 7, "finalized": 5}},
+    "chains": {"unfinished_percent": 50},
+    "assurances": {"late": 3},
+    "clocks": {"off": 2},
+    "funnel": {"packages": 4, "failed": 1},
+}
+
+
 class Live:
     """Figures of a server that has two nodes."""
 
@@ -84,7 +93,7 @@ class Live:
         return self.wrong
 
     def network(self) -> dict[str, Any]:
-        return {"networks": {}}
+        return {"networks": {HASH: NETWORK}}
 
     def alerts(self) -> dict[str, Any]:
         return {"alerts": [], "count": 0}
@@ -478,6 +487,8 @@ async def test_prometheus(base: str) -> None:
         ('telemetry_store_lost_total{what="events"}', 11),
         ('telemetry_store_at_risk{what="events"}', 5),
         ("telemetry_api_connections", 1),
+        (f'telemetry_network_best_slot{{network="{HASH}"}}', 7),
+        (f'telemetry_network_packages{{kind="failed",network="{HASH}"}}', 1),
         ('telemetry_api_connections_refused_total{kind="client"}', 0),
         ('telemetry_ingestion_cpu_seconds_total{process="0"}', 0.5),
     ):
@@ -516,6 +527,7 @@ async def test_what_prometheus_is_told_is_well_formed(base: str) -> None:
             "receiver",
             "outcome",
             "node",
+            "network",
         }
     named = set(re.findall("telemetry_[a-z_]+", README.read_text()))
     samples = {sample.name for family in families.values() for sample in family.samples}

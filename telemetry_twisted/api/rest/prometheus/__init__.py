@@ -1,1 +1,1 @@
-"""What Prometheus is told: of the server, and of each node."""
+"""What Prometheus is told: of the server, of each network, and of each node."""

@@ -12,6 +12,7 @@ from telemetry_twisted.clock import Now
 from telemetry_twisted.turns import Turns
 
 from .connections import ConnectionsCollector
+from .networks import NetworksCollector
 from .nodes import NodesAsked, node_families
 from .server import ServerCollector
 
@@ -31,6 +32,7 @@ class Exposition:
     ) -> None:
         self._registry = CollectorRegistry()
         self._registry.register(ServerCollector(live))
+        self._registry.register(NetworksCollector(live, now))
         self._registry.register(ConnectionsCollector(connections))
         ProcessCollector(registry=self._registry)
         self._nodes = nodes
