@@ -15,6 +15,7 @@ from twisted.python.failure import Failure
 from twisted.web.iweb import IRequest
 
 from telemetry_twisted.api.answers import MISTAKE, REQUEST, json_body, json_error
+from telemetry_twisted.api.grafana.all import grafana_routes
 from telemetry_twisted.api.http.connections import Connections
 from telemetry_twisted.api.websocket.context import Gauges
 from telemetry_twisted.clock import Now
@@ -100,6 +101,7 @@ def history_routes(
     quiet = QuietLog(_log, clock)
     for endpoint in ENDPOINTS:
         _route(app, endpoint.path, endpoint.path)(_answering(endpoint, sources))
+    grafana_routes(app, sources)
     document = msgspec.json.encode(openapi_document(ENDPOINTS, STREAMS, base))
     exposition = Exposition(live, connections, node_totals, now, history.turns)
 

@@ -62,7 +62,7 @@ class Guarantees(Range):
     next: Next
 
 
-_GUARANTEE = (
+GUARANTEE = (
     *("report", "first", "closed", "slot", "validators", "built", "receptions", "spread"),
     "discards",
 )
@@ -90,13 +90,13 @@ async def guarantees(
         since = max(since, began - NEAR_MICROS)
         until = min(until, began + NEAR_MICROS)
     rows = await history.query(
-        f"{GUARANTEES.select(*_GUARANTEE)} WHERE {where} ORDER BY first DESC LIMIT ?",
+        f"{GUARANTEES.select(*GUARANTEE)} WHERE {where} ORDER BY first DESC LIMIT ?",
         (network.number, since, until, *more, limit + 1),
     )
     page = whole(rows, limit)
     best: dict[bytes, Guarantee] = {}
     async for row in history.turns.steps(page):
-        found = _guarantee(*row)
+        found = read_guarantee(*row)
         there = best.get(bytes(row[0]))
         if there is None or there.receptions < found.receptions:
             best[bytes(row[0])] = found
@@ -109,7 +109,7 @@ async def guarantees(
     )
 
 
-def _guarantee(
+def read_guarantee(
     report: bytes,
     first: int,
     closed: int | None,
@@ -213,7 +213,7 @@ class AnchorSenders(Answer):
     senders: list[Sender]
 
 
-_ANCHOR = (*("anchor", "first", "closed", "slot", "senders", "began", "receptions", "spread"),)
+ANCHOR = (*("anchor", "first", "closed", "slot", "senders", "began", "receptions", "spread"),)
 
 
 async def assurances(
@@ -223,14 +223,14 @@ async def assurances(
     ``before`` (microseconds) if that is not 0."""
     until = min(int(end * 1_000_000), before or 2**62)
     rows = await history.query(
-        f"{ANCHORS.select(*_ANCHOR)} WHERE network = ? AND first >= ? AND first < ? "
+        f"{ANCHORS.select(*ANCHOR)} WHERE network = ? AND first >= ? AND first < ? "
         "ORDER BY first DESC LIMIT ?",
         (network.number, int(begin * 1_000_000), until, limit + 1),
     )
     page = whole(rows, limit)
     best: dict[bytes, Anchor] = {}
     async for row in history.turns.steps(page):
-        found = _anchor(row)
+        found = read_anchor(row)
         there = best.get(bytes(row[0]))
         if there is None or there.receptions < found.receptions:
             best[bytes(row[0])] = found
@@ -246,14 +246,14 @@ async def assurances(
 async def senders(history: History, network: Network, anchor: bytes) -> AnchorSenders | None:
     """An anchor sender by sender; None if nothing was heard of it."""
     rows = await history.query(
-        f"{ANCHORS.select(*_ANCHOR, 'detail')} WHERE network = ? AND anchor = ? "
+        f"{ANCHORS.select(*ANCHOR, 'detail')} WHERE network = ? AND anchor = ? "
         "ORDER BY receptions DESC LIMIT 1",
         (network.number, anchor),
     )
     if not rows:
         return None
     *row, detail = rows[0]
-    found = _anchor(row)
+    found = read_anchor(row)
     told = []
     if detail is not None:
         _, (dumped, _) = unpack_detail(bytes(detail))
@@ -300,7 +300,7 @@ def _sender(
     )
 
 
-def _anchor(row: Sequence[Any]) -> Anchor:
+def read_anchor(row: Sequence[Any]) -> Anchor:
     anchor, first, closed, slot, senders, began, receptions, told = row
     off_clock, reported, corrected = ujson.loads(told)
     return Anchor(

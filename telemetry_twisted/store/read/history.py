@@ -18,7 +18,7 @@ from telemetry_twisted.store.schema.policy import Policy
 from telemetry_twisted.store.schema.table import Table
 from telemetry_twisted.turns import Turns
 
-from .ranges import Span, span_of
+from .ranges import Span, Window, pieces_of, span_of, window_of
 
 
 class History:
@@ -59,6 +59,14 @@ class History:
     def over(self, table: Table, span: Span) -> Condition:
         """What holds for the rows of ``table`` in the buckets of ``span``."""
         return self._database.over(table, span.buckets)
+
+    def window(self, begin: float, end: float, step: int, most_buckets: int) -> Window:
+        """The buckets of counts that tell of a range in windows of ``step`` seconds."""
+        return window_of(begin, end, step, self.now(), self.policy.counts, most_buckets)
+
+    def pieces(self, begin: float, end: float, most_buckets: int) -> list[Span]:
+        """Few buckets of counts that hold a range of time."""
+        return pieces_of(begin, end, self.now(), self.policy.counts, most_buckets)
 
     def span(self, begin: float, end: float, most_buckets: int) -> Span:
         """The buckets of counts that answer a question about a range of time."""

@@ -78,3 +78,68 @@ def whole(begin: float, end: float, now: float, kept: Mapping[int, int], most_bu
 def _span(begin: float, end: float, step: int, width: int) -> Span:
     first = int(begin // step * step)
     return Span(first, max(int(-(-end // step) * step), first + step), step, width)
+
+
+@frozen
+class Window(Span):
+    """A range in windows of ``step`` seconds, whatever the ``width`` of buckets.
+
+    Buckets that begin in a window belong to it; it begins at a multiple of ``step``.
+    """
+
+    def at(self, bucket: int) -> int:
+        """Where the window begins that a bucket belongs to."""
+        return bucket // self.step * self.step
+
+
+def window_of(
+    begin: float, end: float, step: int, now: float, kept: Mapping[int, int], most_buckets: int
+) -> Window:
+    """Windows of ``step`` seconds, of the widest buckets that are no wider, unless those are kept
+    no longer, or there are more than ``most_buckets`` of them: wider ones then.
+
+    :param kept: for how many seconds buckets are kept, by their width.
+    """
+    widths = sorted(kept)
+    least = max((width for width in widths if width <= step), default=widths[0])
+    for width in widths[widths.index(least) :]:
+        if begin >= now - kept[width] and (end - begin) / width <= most_buckets:
+            break
+    first = int(begin // width * width)
+    last = int(-(-min(end, now + width) // width) * width)
+    return Window(first, max(last, first + width), step, width)
+
+
+def pieces_of(
+    begin: float, end: float, now: float, kept: Mapping[int, int], most_buckets: int
+) -> list[Span]:
+    """Few buckets that hold a range: wide ones within it, and narrow ones where it begins and ends.
+
+    They hold the range widened to whole buckets of the narrow ones, which are the narrowest that
+    are kept for long enough and of which there are not too many. Wide ones may go past an end that
+    is now.
+
+    :param kept: for how many seconds buckets are kept, by their width.
+    """
+    widths = sorted(kept)
+    end = min(end, now + 1)
+    pieces: list[Span] = []
+    for index, narrow in enumerate(widths):
+        first = int(begin // narrow * narrow)
+        last = max(int(-(-end // narrow) * narrow), first)
+        for wide in (*widths[index + 1 :], narrow):
+            pieces = _within(first, last, narrow, wide, end >= now)
+            if begin >= now - kept[narrow] and sum(len(p.buckets) for p in pieces) <= most_buckets:
+                return pieces
+    return pieces
+
+
+def _within(first: int, last: int, narrow: int, wide: int, is_open: bool) -> list[Span]:
+    """Buckets of ``narrow`` around those of ``wide``."""
+    inner = -(-first // wide) * wide
+    until = -(-last // wide) * wide if is_open else last // wide * wide
+    if inner >= until or wide == narrow:
+        parts = [(first, last, narrow)]
+    else:
+        parts = [(first, inner, narrow), (inner, until, wide), (until, last, narrow)]
+    return [Span(a, b, max(b - a, 1), width) for a, b, width in parts if b > a]

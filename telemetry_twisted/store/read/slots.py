@@ -164,6 +164,23 @@ async def slots(
     )
 
 
+async def slots_of(history: History, network: Network, numbers: Sequence[int]) -> list[Slot]:
+    """Those of some slots that anybody reported anything of, the oldest first."""
+    if not numbers:
+        return []
+    rows = await history.query(
+        f"{NETWORK_SLOTS.select(*_COLUMNS)} WHERE network = ? AND slot IN ({marks(numbers)})",
+        (network.number, *numbers),
+    )
+    known: dict[int, Slot] = {}
+    async for row in history.turns.steps(rows):
+        found = _slot(row)
+        there = known.get(found.slot)
+        if there is None or _reports(there) < _reports(found):
+            known[found.slot] = found
+    return [known[number] for number in sorted(known)]
+
+
 async def slot_nodes(history: History, network: Network, number: int) -> SlotNodes | None:
     """A slot node by node; None if nobody reported it."""
     rows = await history.query(

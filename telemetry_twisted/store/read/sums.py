@@ -19,7 +19,7 @@ from telemetry_twisted.store.schema.table import marks
 
 from .history import History
 from .networks import Network
-from .ranges import Span, span_of, whole
+from .ranges import Span, Window, span_of, whole, window_of
 
 MOST_BUCKETS = 750
 """Buckets that a chart reads, at most."""
@@ -53,6 +53,10 @@ class Subject:
     def span_of_histograms(self, history: History, begin: float, end: float) -> Span:
         """The buckets of a chart that is made of histograms."""
         return span_of(begin, end, history.now(), self._kept(history), MOST_HISTOGRAMS)
+
+    def window(self, history: History, begin: float, end: float, step: int) -> Window:
+        """The buckets of a chart in windows of ``step`` seconds."""
+        return window_of(begin, end, step, history.now(), self._kept(history), MOST_BUCKETS)
 
     def whole(self, history: History, begin: float, end: float) -> Span:
         """The buckets of an answer about a whole range, in one step."""
