@@ -32,6 +32,9 @@ MOST_BUCKETS = 30
 RECENT = 100
 """Packages that are shown with a core."""
 
+MOST_CORES = 150
+"""Cores that are listed of a guarantor, at most."""
+
 
 def _work(core: int, events: dict[int, int]) -> Row:
     return {
@@ -164,7 +167,7 @@ async def by_guarantor(sources: Sources, given: RangeGiven) -> Row:
                 "primary_core": min(each.cores),
                 "guarantee_count": each.count,
                 "last_guarantee": rfc3339(each.last),
-                "cores_active": sorted(each.cores),
+                "cores_active": sorted(each.cores)[:MOST_CORES],
             }
             for node, each in found.items()
         ],

@@ -16,7 +16,7 @@ from telemetry_twisted.jip3.bins import percentiles
 from telemetry_twisted.jip3.observed import Outcome
 from telemetry_twisted.store.read.history import History
 from telemetry_twisted.store.read.latencies import NUMBERS, bins_of
-from telemetry_twisted.store.read.sums import Subject
+from telemetry_twisted.store.read.sums import MOST_HISTOGRAMS, Subject
 from telemetry_twisted.store.tallies import (
     Tally,
     add_packed,
@@ -72,7 +72,7 @@ async def seen_in(
     history: History, subject: Subject, begin: float, end: float, step: int, names: Sequence[str]
 ) -> dict[int, Seen]:
     """What was seen of some latencies and of all outcomes, by where the window begins."""
-    window = subject.window(history, begin, end, step)
+    window = subject.window(history, begin, end, step, MOST_HISTOGRAMS)
     tallies: defaultdict[int, tuple[Tally, Tally, Tally]] = defaultdict(lambda: ({}, {}, {}))
     first = latency_key(min(NUMBERS[name] for name in names), 0)
     last = latency_key(max(NUMBERS[name] for name in names) + 1, 0)

@@ -28,7 +28,10 @@ from .scope import scope_of
 RECENT_SECONDS = DAY
 """Over how long the events of nodes are counted that are told with them."""
 
-MOST_INFO_BYTES = 600_000
+MOST_LISTED = 1200
+"""Nodes that are listed, at most: those that are there, then those that were there last."""
+
+MOST_INFO_BYTES = 300_000
 """How much nodes may tell of themselves in an answer: without parameters, if it is more."""
 
 MOST_BUCKETS = 10
@@ -51,11 +54,13 @@ async def nodes(sources: Sources, given: Given) -> Rows:
     ended = dict(
         await history.query(f"SELECT node, max(ended) FROM {CONNECTIONS.name} GROUP BY node")
     )
+    present = sources.connected
     columns = ("node", "node_id", "implementation", "implementation_version", "address")
     rows = await history.query(NODES.select(*columns, "first_seen", "last_seen", "info"))
     rows = [row for row in rows if row[0] in scope.nodes]
+    rows.sort(key=lambda row: (row[1] in present, row[6]), reverse=True)
+    del rows[MOST_LISTED:]
     is_short = sum(len(row[-1] or "") for row in rows) > MOST_INFO_BYTES
-    present = sources.connected
     found = []
     async for node, node_id, name, version, address, first, seen, info in history.turns.steps(rows):
         is_connected = node_id in present
@@ -79,8 +84,7 @@ async def nodes(sources: Sources, given: Given) -> Rows:
                 "address": address,
             }
         )
-    found.sort(key=lambda row: str(row["last_seen_at"]), reverse=True)
-    return sorted(found, key=lambda row: not row["is_connected"])
+    return found
 
 
 @grafana("stats")

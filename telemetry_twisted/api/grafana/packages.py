@@ -27,6 +27,9 @@ from .scope import scope_of
 MOST_LISTED = 200
 """Packages of a list, at most."""
 
+MOST_REASONS = 50
+"""Reasons for which packages failed that are listed, at most."""
+
 MOST_NAMED = 500
 """Packages that may be asked for at once; of more the first are answered."""
 
@@ -97,7 +100,7 @@ async def active(sources: Sources, given: RangeGiven) -> Row:
             {"reason": reason, "count": count}
             for reason, count, _ in sorted(
                 (row for row in reasons if row[0]), key=lambda row: (-row[1], row[0])
-            )
+            )[:MOST_REASONS]
         ],
     }
 

@@ -31,7 +31,7 @@ MOST_BUCKETS = 10
 MOST_OVER_TIME = 20
 """Nodes that are told over time, at most: the slowest."""
 
-MOST_SHOWN = 3000
+MOST_SHOWN = 2500
 """Rows of an answer over time, at most."""
 
 STAGES = ("authorize", "refine", "report", "guarantee", "distribute")

@@ -29,12 +29,16 @@ def grafana(path: str) -> Callable[[Callable[[Sources, A], Awaitable[Any]]], End
 def read_given(
     declared: Endpoint, given: Mapping[bytes, list[bytes]], path: Mapping[str, str]
 ) -> Any:
-    """What a request says, of which unknown parameters and repeated values are ignored.
+    """What a request says, of which unknown parameters and repeated values are ignored, and
+    numbers that are left empty, as dashboards do where all are meant.
 
     :raises BadRequest: if something that is needed is missing, or cannot be read.
     """
-    names = {each.name.encode() for each in declared.parameters if not each.in_path}
-    known = {name: texts[:1] for name, texts in given.items() if name in names}
+    known = {}
+    for parameter in declared.parameters:
+        texts = given.get(parameter.name.encode(), [])[:1]
+        if texts and not parameter.in_path and (texts[0] or parameter.schema["type"] == "string"):
+            known[parameter.name.encode()] = texts
     for each in structs.fields(declared.asked):
         needed = each.default is NODEFAULT and each.default_factory is NODEFAULT
         if needed and each.encode_name.encode() not in known and each.encode_name not in path:

@@ -29,8 +29,8 @@ from .scope import Scope, scope_of
 MOST_BUCKETS = 30
 """Buckets of each service that are read, at most, unless only those of a day are there."""
 
-MOST_SHOWN = 5000
-"""Rows of an answer over time, at most."""
+MOST_SHOWN = 3500
+"""Rows of an answer, at most: those of the least numbers, or in windows as wide as it takes."""
 
 MOST_PAIRS = 50
 """Services and phases that executions are told of, at most."""
@@ -94,7 +94,7 @@ async def services(sources: Sources, given: ServicesGiven) -> Rows:
     known = {*costs, *(service for _, service in named)}
     wanted = known if given.service is None else known & given.service.numbers
     rows = []
-    for service in sorted(wanted, key=_signed):
+    for service in sorted(wanted, key=_signed)[:MOST_SHOWN]:
         phases = costs.get(service, NOTHING)
         rows.append(
             {
@@ -130,7 +130,7 @@ async def services_over_time(sources: Sources, given: ServiceChartGiven) -> Rows
     named = await _named(sources, scope, begin, end, step)
     found: Rows = []
     keys = sorted({*packed, *named}, key=lambda key: (key[0], _signed(key[1])))
-    async for at, service in history.turns.steps(keys):
+    async for at, service in history.turns.steps(keys[: MOST_SHOWN + all_known]):
         if given.service is not None and service not in given.service.numbers:
             continue
         phases = phases_of(sum_alike(packed.get((at, service), ())))

@@ -54,9 +54,11 @@ class Subject:
         """The buckets of a chart that is made of histograms."""
         return span_of(begin, end, history.now(), self._kept(history), MOST_HISTOGRAMS)
 
-    def window(self, history: History, begin: float, end: float, step: int) -> Window:
-        """The buckets of a chart in windows of ``step`` seconds."""
-        return window_of(begin, end, step, history.now(), self._kept(history), MOST_BUCKETS)
+    def window(
+        self, history: History, begin: float, end: float, step: int, most: int = MOST_BUCKETS
+    ) -> Window:
+        """The buckets of a chart in windows of ``step`` seconds, at most ``most`` of them."""
+        return window_of(begin, end, step, history.now(), self._kept(history), most)
 
     def whole(self, history: History, begin: float, end: float) -> Span:
         """The buckets of an answer about a whole range, in one step."""

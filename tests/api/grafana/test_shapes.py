@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Any
 
 from pytest_twisted import ensureDeferred
@@ -51,6 +52,64 @@ async def test_something_to_tell(filled: Make, ask: Make, post: Make) -> None:
         if f"{PREFIX}onchain" not in case.path:
             assert found, f"nothing is told at {case}"
             assert {*empties(found)} <= QUIET, f"a list is empty at {case}"
+
+
+ORDERS = {
+    "timeseries": ("ts",),
+    "events-by-node": ("-count",),
+    "cores": ("core",),
+    "blocks/convergence": ("slot", "event_type"),
+    "blocks/contents": ("slot",),
+    "services": ("service_id",),
+    "services/timeseries": ("ts", "service_id"),
+    "nodes": ("-is_connected", "-last_seen_at"),
+    "node-stats": ("timestamp",),
+    "node-stats-aggregate": ("bucket",),
+    "guarantee-convergence": ("slot",),
+    "guarantee-convergence/detail": ("slot", "built_at"),
+    "assurance-convergence/senders": ("distributed_at",),
+    "da-stats": ("-shards_transferred",),
+    "validator-profiling-timeseries": ("ts", "node_id"),
+    "event-types": ("id",),
+    "guarantee-discards": ("ts", "reason"),
+    "validators/cores": ("-guarantee_count",),
+    "sync-timeline": ("ts",),
+}
+"""By which fields the rows of a path stand, those with a minus the greatest first."""
+
+INNER = {
+    "events": ("events", "-ts"),
+    "failure-rates": ("by_node", "-failures"),
+    "connections-timeline": ("timeline", "ts"),
+    "guarantees/by-guarantor": ("guarantors", "-guarantee_count"),
+    "wp-stats": ("by_core", "core"),
+    "wp-active": ("work_packages", "-first_seen"),
+    "blocks/summary": ("authoring_by_node", "-blocks_authored"),
+    "execution": ("by_service", "-total_gas"),
+    "validator-profiling": ("nodes", "-avg_total_ms"),
+    "cores/5": ("recent_work_packages", "-first_seen"),
+    f"wp/{PACKAGE}": ("events", "ts"),
+}
+"""Likewise, of a list in an answer."""
+
+
+def hold(rows: list[dict[str, Any]], order: tuple[str, ...], path: str) -> None:
+    """Hold rows to an order."""
+    for one, next_ in pairwise(rows):
+        for name in order:
+            here, there = one[name.lstrip("-")], next_[name.lstrip("-")]
+            if here != there:
+                assert (here > there) == name.startswith("-"), f"{path} by {name}"
+                break
+
+
+@ensureDeferred
+async def test_rows_stand_in_order(filled: Make, ask: Make) -> None:
+    await filled()
+    for path, order in ORDERS.items():
+        hold(await ask(path), order, path)
+    for path, (name, inner) in INNER.items():
+        hold((await ask(path))[name], (inner,), path)
 
 
 def test_no_path_is_left_out() -> None:
