@@ -171,13 +171,14 @@ async def described(sources: Sources, numbers: list[int]) -> dict[int, Row]:
         f"{NODES.select(*columns, 'last_seen')} WHERE node IN ({marks(numbers)})", numbers
     )
     present = sources.connected
+    now = micros(int(sources.now() * 1_000_000))
     return {
         node: {
             "address": address,
             "implementation_name": name,
             "implementation_version": version,
             "is_connected": node_id in present,
-            "last_seen_at": micros(seen),
+            "last_seen_at": now if node_id in present else micros(seen),
         }
         for node, node_id, address, name, version, seen in rows
     }

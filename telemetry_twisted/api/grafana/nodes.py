@@ -17,7 +17,7 @@ from telemetry_twisted.store.read.shapes import micros
 from telemetry_twisted.store.read.sums import rows_of
 from telemetry_twisted.store.schema.policy import DAY
 from telemetry_twisted.store.schema.sum_tables import OF_NODES
-from telemetry_twisted.store.schema.tables import CONNECTIONS, COUNTS, LATEST, NODES
+from telemetry_twisted.store.schema.tables import COUNTS, LATEST, NODES
 from telemetry_twisted.store.tallies import Tally, add_packed, number_key
 
 from .given import Given, RangeGiven, Text
@@ -40,7 +40,7 @@ MOST_BUCKETS = 10
 
 @grafana("nodes")
 async def nodes(sources: Sources, given: Given) -> Rows:
-    """All nodes. Events are those of the last day."""
+    """All nodes. Events are those of the last day; who is there is heard of now."""
     history = sources.history
     scope = await scope_of(sources, given.network)
     since = int(history.now()) - RECENT_SECONDS
@@ -50,9 +50,6 @@ async def nodes(sources: Sources, given: Given) -> Rows:
             "GROUP BY node",
             (since,),
         )
-    )
-    ended = dict(
-        await history.query(f"SELECT node, max(ended) FROM {CONNECTIONS.name} GROUP BY node")
     )
     present = sources.connected
     columns = ("node", "node_id", "implementation", "implementation_version", "address")
@@ -64,7 +61,7 @@ async def nodes(sources: Sources, given: Given) -> Rows:
     found = []
     async for node, node_id, name, version, address, first, seen, info in history.turns.steps(rows):
         is_connected = node_id in present
-        gone = None if is_connected else ended.get(node) or seen
+        heard = int(history.now() * 1_000_000) if is_connected else seen
         said = msgspec.Raw((info or "{}").encode())
         if is_short and info:
             said = msgspec.Raw(msgspec.json.encode({**msgspec.json.decode(info), "params": {}}))
@@ -76,8 +73,8 @@ async def nodes(sources: Sources, given: Given) -> Rows:
                 "implementation_version": version or "",
                 "node_info": said,
                 "connected_at": micros(first),
-                "disconnected_at": None if gone is None else micros(gone),
-                "last_seen_at": micros(seen),
+                "disconnected_at": None if is_connected else micros(seen),
+                "last_seen_at": micros(heard),
                 "is_connected": is_connected,
                 "total_event_count": counted.get(node, 0),
                 "event_count": counted.get(node, 0),
