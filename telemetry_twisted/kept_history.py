@@ -14,10 +14,11 @@ from telemetry_twisted.api.rest.routes import history_routes
 from telemetry_twisted.api.websocket.subscribers import Subscribers
 from telemetry_twisted.clock import never_set_back
 from telemetry_twisted.errors import InternalErrors
-from telemetry_twisted.hub.alerts import AlertBook, Thresholds
+from telemetry_twisted.hub.alerts import AlertBook
 from telemetry_twisted.hub.figures import HubFigures, HubGauges
 from telemetry_twisted.hub.histogram import Histogram
 from telemetry_twisted.hub.hub import Hub
+from telemetry_twisted.hub.situation import Thresholds
 from telemetry_twisted.hub.store.client import StoreClient
 from telemetry_twisted.hub.stream_load import StreamLoad
 from telemetry_twisted.hub.supervisor import Supervisor
@@ -164,4 +165,10 @@ def _thresholds(options: Options) -> Thresholds:
         decode_errors=options["alert-decode-errors"],
         lagging=options["alert-lagging"],
         store=options["alert-store"],
+        fork=options["alert-fork"],
+        stuck=options["alert-stuck"],
+        assurances_late=options["alert-assurances-late"],
+        clock=options["alert-clock"],
+        silent=options["alert-silent"],
+        unfinished=options["alert-unfinished"],
     )

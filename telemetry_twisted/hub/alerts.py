@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator
 from typing import Any
-
-from attrs import frozen
 
 from telemetry_twisted.jip3.moment import SLOT, SLOTS_AHEAD
 from telemetry_twisted.majority import majority_slot
@@ -14,48 +12,11 @@ from telemetry_twisted.turns import pieces
 from . import kinds
 from .kinds import KINDS, Found, Group, Kind
 from .missed import MissedNodes
-from .nodes import Node
+from .network_alerts import look_at_networks, look_for_silent
+from .situation import Situation, Thresholds
 
 MARK_SECONDS = 5.0
 """How often it is noted what was counted so far, of which alerts take the last minute."""
-
-
-@frozen
-class Thresholds:
-    """When each kind of alert begins; 0 means never.
-
-    ``node_gone``, ``not_synced`` and ``finality`` are in seconds, ``behind`` and ``no_block`` in
-    slots, ``decode_errors`` and ``lagging`` in events per minute, ``store`` in seconds of trouble.
-    Where there are alerts of nodes that are behind, there are some of nodes ahead of the clock.
-    """
-
-    node_gone: int = 30
-    not_synced: int = 60
-    behind: int = 5
-    finality: int = 60
-    no_block: int = 5
-    decode_errors: int = 10
-    lagging: int = 1
-    store: int = 30
-
-
-@frozen
-class Situation:
-    """What alerts are made of at a moment, ``now`` by the clock of durations, ``time`` as shown.
-
-    ``newest_slot`` is the last slot that a node may be at. ``decode_errors`` and ``lagged`` are
-    counted from the server's start in events, the latter by subscriber; ``store_trouble`` is for
-    how many seconds history has not been written as it should.
-    """
-
-    now: float
-    time: str
-    newest_slot: int
-    nodes: Sequence[Node]
-    decode_errors: int
-    lagged: dict[str, int]
-    store_trouble: float
-    store_state: str
 
 
 class AlertBook:
@@ -93,6 +54,8 @@ class AlertBook:
         found: dict[Kind, Found] = {}
         for steps in (self._nodes, self._rates, self._store):
             yield from steps(situation, found)
+        for look in (look_at_networks, look_for_silent):
+            yield from look(self._thresholds, situation, found)
         kept, current, begun, ended = {}, [], [], []
         for kind in KINDS:
             held = found.get(kind, Found(0))

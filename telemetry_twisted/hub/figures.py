@@ -72,6 +72,16 @@ class HubFigures:
         """A counter of the ingestion processes, over all of them."""
         return sum(server.counter(counter) for server in self.servers)
 
+    def silent(self) -> dict[str, float]:
+        """For how many seconds nodes have said nothing that have been silent for long."""
+        seconds = {}
+        for server in self.servers:
+            for connection, each in server.silent.items():
+                node = self.hub.nodes.of(server, connection)
+                if node is not None:
+                    seconds[node.node_id] = each
+        return seconds
+
     def greeting(self) -> dict[str, Any]:
         """What ``connected`` holds beside its message and samples."""
         return {
@@ -115,6 +125,10 @@ class HubGauges:
         while len(self._marks) > 2 and now - self._marks[1][0] >= RATE_SECONDS:
             del self._marks[0]
         self._losses.look(self._store_client.losses.of_records.as_json())
+
+    def silent(self) -> dict[str, float]:
+        """See :meth:`HubFigures.silent`."""
+        return self._figures.silent()
 
     def events_per_second(self) -> float:
         """Events that came lately, per second."""

@@ -59,7 +59,8 @@ class IngestionSink(Protocol):
 class IngestionServer:
     """One of the ingestion processes, through all of its runs.
 
-    ``pulse`` holds the newest counters that it sent, and is empty before the first.
+    ``pulse`` holds the newest counters that it sent, and is empty before the first; ``silent``
+    for how many seconds nodes have said nothing that have been silent for long, by connection.
 
     :param permits: where it is reckoned how many connections it may accept.
     :param errors: where what goes wrong with it stays, and what it counts itself is added.
@@ -79,6 +80,7 @@ class IngestionServer:
         self.condition = Condition(f"ingestion {number}", f"ingestion process {number}")
         self.patience = Patience()
         self.pulse: dict[str, Any] = {}
+        self.silent: dict[int, float] = {}
         self.past: dict[str, int] = {}
         self._settings = settings
         self._id_step = settings.id_step  # looked up for every chunk, as the next one is
@@ -143,7 +145,7 @@ class IngestionServer:
     def process_ended(self, reason: str) -> None:
         # Whatever goes wrong, its nodes are gone with it, and so is all else that was its.
         lost = self.connections
-        ended, self.pulse = self.pulse, {}
+        ended, self.pulse, self.silent = self.pulse, {}, {}
         self._errors_before = {}
         self._wants_permits = True
         with self._errors.kept_at("history"):
@@ -246,6 +248,8 @@ class IngestionServer:
         counted = pulse.pop("internal_errors", {})
         self._errors.add(counted, self._errors_before)
         self._errors_before = counted
+        silent = pulse.pop("silent", {})
+        self.silent = {int(connection): seconds for connection, seconds in silent.items()}
         self.pulse = pulse
         self._permits.heard(self)
 

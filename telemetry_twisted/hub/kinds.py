@@ -79,6 +79,46 @@ STORE_BEHIND = Kind(
     "",
     "see the store's last error in /api/health/detailed",
 )
+FORK = Kind(
+    "fork",
+    "nodes of network {subject} have taken different blocks for best for {value} slots in a row, "
+    "since slot {note}",
+    "nodes of {count} networks have taken different blocks for best for up to {value} slots in a "
+    "row",
+    "see /api/slots for the blocks, and /api/slots/SLOT/nodes for who is on which",
+)
+STUCK = Kind(
+    "work_packages_stuck",
+    "work packages of network {subject} have been stuck for up to {value:.0f} s: {note}",
+    "work packages of {count} networks have been stuck for up to {value:.0f} s",
+    "see /api/work-packages for which they are, and what their guarantors did last",
+)
+ASSURANCES_LATE = Kind(
+    "assurances_late",
+    "node {subject} sent {value} assurances too late within two minutes",
+    "{count} nodes sent up to {value} assurances each too late within two minutes",
+    "see /api/assurances, and whether these nodes get their shards in time",
+)
+CLOCK_OFF = Kind(
+    "clock_off",
+    "the clock of node {subject} is off by {value} ms",
+    "the clocks of {count} nodes are off by up to {value} ms",
+    "set them, or that of this server",
+)
+NODE_SILENT = Kind(
+    "node_silent",
+    "node {subject} is connected and has said nothing for {value:.0f} s",
+    "{count} nodes are connected and have said nothing for up to {value:.0f} s",
+    "see whether it hangs, or what is between it and this server",
+)
+UNFINISHED = Kind(
+    "chains_unfinished",
+    "{value:.0f} % of what nodes of network {subject} began and was over within five minutes came "
+    "to no end, {note}",
+    "up to {value:.0f} % of what nodes of {count} networks began and was over within five minutes "
+    "came to no end",
+    "see /api/chains for which, and /api/losses for what nodes did not tell",
+)
 KINDS = (
     NODE_GONE,
     NOT_SYNCED,
@@ -89,6 +129,12 @@ KINDS = (
     DECODE_ERRORS,
     SUBSCRIBER_LAGGING,
     STORE_BEHIND,
+    FORK,
+    STUCK,
+    ASSURANCES_LATE,
+    CLOCK_OFF,
+    NODE_SILENT,
+    UNFINISHED,
 )
 
 

@@ -124,6 +124,10 @@ class NodeTable:
         """The node that ``handle`` stands for."""
         return self._by_handle.get(handle)
 
+    def of(self, server: Server, connection: int) -> Node | None:
+        """The node that a connection is of, None if it was not admitted."""
+        return self._by_connection.get((server, connection))
+
     def apply(
         self,
         server: Server,

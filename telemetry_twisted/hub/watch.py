@@ -16,9 +16,10 @@ from telemetry_twisted.rounds import Rounds
 from telemetry_twisted.timestamps import rfc3339
 from telemetry_twisted.turns import Turns
 
-from .alerts import AlertBook, Situation
+from .alerts import AlertBook
 from .figures import HubGauges
 from .hub import Hub
+from .situation import Situation
 
 LOOK_SECONDS = 1.0
 
@@ -79,6 +80,8 @@ class Watch(Service):
             lagged=dict(self._lagged()),
             store_trouble=self._store_client.trouble(),
             store_state=str(self._store_client.status["state"]),
+            silent=self._gauges.silent(),
+            networks=self._store_client.networks.current,
         )
         async for _ in self._turns.steps(self._book.look(situation)):
             pass

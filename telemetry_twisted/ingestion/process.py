@@ -39,6 +39,7 @@ from .pace import Pace
 from .pool import NodePool
 from .pool_reader import PoolReader
 from .settings import Settings
+from .silent import silent
 
 if TYPE_CHECKING:
     from .secured import Secured
@@ -248,6 +249,7 @@ class IngestionProcess:
             "cpu_seconds": usage.ru_utime + usage.ru_stime,
             "memory_bytes": resident_bytes(),
             "internal_errors": self._errors.counts,
+            "silent": silent(node for node in nodes if node.source is not None),
         }
         self._link.send(records.encode_json(records.PULSE, pulse))
 

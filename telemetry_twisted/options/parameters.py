@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import os
-from typing import NamedTuple
 
 from telemetry_twisted.api.access.origins import AllowedOrigins
 from telemetry_twisted.api.access.proxies import TrustedProxies
 from telemetry_twisted.reading import one_of, whole_number
 from telemetry_twisted.transport.records import CHUNK_EVENTS
 
+from .alerting import ALERTS
+from .parameter import Parameter
 from .readers import (
-    Read,
     codec,
     database,
     duration,
@@ -19,27 +19,10 @@ from .readers import (
     networks,
     node_list,
     public_urls,
-    receivers,
-    secret_file,
     token_file,
 )
 
 MIB = 1 << 20
-
-_COUNT = whole_number(0, 1_000_000_000)
-
-
-class Parameter(NamedTuple):
-    """An option: its name, its default as it would be typed, what reads it, and its help.
-
-    Where the default is empty, the option is off until it is given.
-    """
-
-    name: str
-    default: str
-    read: Read
-    help: str
-
 
 _NODES: list[Parameter] = [
     Parameter(
@@ -189,55 +172,6 @@ _HISTORY: list[Parameter] = [
     Parameter("retain-1h", "365d", duration, "How long counts by the hour and faults are kept."),
 ]
 
-_ALERTS: list[Parameter] = [
-    Parameter(
-        "alert-node-gone", "30", _COUNT, "Alert when a node has been gone for so many seconds."
-    ),
-    Parameter(
-        "alert-not-synced", "60", _COUNT, "Alert when a node is out of sync for so many seconds."
-    ),
-    Parameter(
-        "alert-behind", "5", _COUNT, "Alert when a node is more slots behind the network's best."
-    ),
-    Parameter(
-        "alert-finality", "60", _COUNT, "Alert when nothing was finalized for so many seconds."
-    ),
-    Parameter(
-        "alert-no-block",
-        "5",
-        _COUNT,
-        "Alert when the network had no new best block for more slots.",
-    ),
-    Parameter(
-        "alert-decode-errors", "10", _COUNT, "Alert at so many decode errors within a minute."
-    ),
-    Parameter(
-        "alert-lagging", "1", _COUNT, "Alert when a subscriber missed so many events in a minute."
-    ),
-    Parameter(
-        "alert-store", "30", _COUNT, "Alert when history is not written for so many seconds."
-    ),
-    Parameter(
-        "alert-webhook",
-        "",
-        receivers,
-        "POST each change of the alerts to these URLs as JSON, separated by commas.",
-    ),
-    Parameter(
-        "alert-webhook-secret",
-        "",
-        secret_file,
-        "Sign what is sent to webhooks with the first line of this file, by HMAC-SHA256.",
-    ),
-    Parameter(
-        "alertmanager",
-        "",
-        receivers,
-        "Tell these Alertmanagers which alerts hold, such as http://localhost:9093, separated by "
-        "commas.",
-    ),
-]
-
 _ACCESS: list[Parameter] = [
     Parameter(
         "api-token-file",
@@ -268,5 +202,5 @@ _ACCESS: list[Parameter] = [
     ),
 ]
 
-PARAMETERS = [*_NODES, *_SUBSCRIBERS, *_ACCESS, *_HISTORY, *_ALERTS]
+PARAMETERS = [*_NODES, *_SUBSCRIBERS, *_ACCESS, *_HISTORY, *ALERTS]
 """All of them; ``--help`` lists them by name."""

@@ -25,7 +25,9 @@ record                direction       body
                                       of a second after the first of them at the earliest, and
                                       every second
 ``PULSE``             child to hub    JSON counters of the process, every second, the first at once;
-                                      ``internal_errors`` among them, by place
+                                      ``internal_errors`` among them, by place, and ``silent``: for
+                                      how many seconds nodes have said nothing, of those that have
+                                      not for long, by connection
 ``ADMIT``             hub to child    JSON ``{connection, handle, after_id}``
 ``DISMISS``           hub to child    JSON ``{connection, kind, reason}``
 ``PERMIT``            hub to child    JSON ``{count}``: accept so many connections more

@@ -7,9 +7,10 @@ from typing import Any
 import pytest
 
 from telemetry_twisted.api.websocket.frames import encode
-from telemetry_twisted.hub.alerts import AlertBook, Situation, Thresholds
+from telemetry_twisted.hub.alerts import AlertBook
 from telemetry_twisted.hub.missed import MOST_MISSED
 from telemetry_twisted.hub.nodes import Node
+from telemetry_twisted.hub.situation import Situation, Thresholds
 from telemetry_twisted.jip3.moment import ANY_SLOT
 from telemetry_twisted.timestamps import rfc3339
 from telemetry_twisted.turns import PIECE
@@ -49,6 +50,12 @@ class Server:
                 "decode_errors",
                 "lagging",
                 "store",
+                "fork",
+                "stuck",
+                "assurances_late",
+                "clock",
+                "silent",
+                "unfinished",
             ),
             0,
         )
@@ -262,3 +269,105 @@ def test_a_threshold_of_nothing_never_alerts() -> None:
         "store_state": "full",
     }
     assert server.at(999, node(B, synced=False, finalized=1, best=999), **worst) == []
+
+
+def summary(**told: Any) -> dict[str, Any]:
+    """What is told of a network with which all is well, but for what is ``told``."""
+    chains = {"ended": 1000, "failed": 5, "unfinished": 0, "unfinished_percent": 0.0}
+    return {
+        "assurances": {"heard_of": 100, "late": 0, "who": []},
+        "clocks": {"off": 0, "furthest": []},
+        "chains": {**chains, "by_root": {"Importing": {"unfinished": 0}}},
+        **told,
+    }
+
+
+def networks(**told: Any) -> dict[str, Any]:
+    return {"networks": {"0x7": summary(**told), "0x8": summary()}}
+
+
+def test_a_fork_that_lasts() -> None:
+    server = Server(fork=3)
+    assert server.at(0, **networks(fork={"slots": 3, "since_slot": 5})) == []
+    assert server.at(1, **networks(fork={"slots": 4, "since_slot": 5})) == [("fork", "0x7")]
+    (alert,) = server.book.begun
+    assert "for 4 slots in a row, since slot 5" in alert["message"]
+    assert server.at(2, **networks()) == []
+    assert [ended["kind"] for ended in server.book.ended] == ["fork"]
+
+
+def test_work_packages_that_are_stuck() -> None:
+    server = Server(stuck=60)
+    example = {"hash": "0xab", "stage": "refined"}
+    stuck = {"count": 12, "since": rfc3339(100), "examples": [example]}
+    assert server.at(159, **networks(stuck=stuck)) == []
+    assert server.at(160, **networks(stuck=stuck)) == [("work_packages_stuck", "0x7")]
+    (alert,) = server.book.current
+    assert alert["value"] == 60
+    assert "12 do not move, 0xab is refined" in alert["message"]
+    assert server.at(161, **networks()) == []
+
+
+def test_assurances_that_come_too_late() -> None:
+    server = Server(assurances_late=10)
+    who = [{"node_id": A, "late": 8}, {"node_id": B, "late": 2}]
+    few = {"heard_of": 100, "late": 9, "who": who[:1]}
+    many = {"heard_of": 100, "late": 10, "who": who}
+    assert server.at(0, **networks(assurances=few)) == []
+    assert server.at(1, **networks(assurances=many)) == [("assurances_late", None)]
+    (alert,) = server.book.current
+    assert (alert["count"], alert["examples"], alert["value"]) == (2, [A, B], 8)
+    assert server.at(2, **networks(assurances=few)) == []
+
+
+def test_a_clock_that_is_off() -> None:
+    server = Server(clock=3000)
+
+    def clocks(ahead: int) -> dict[str, Any]:
+        return networks(clocks={"off": 0, "furthest": [{"node_id": A, "ahead_ms": ahead}]})
+
+    assert server.at(0, **clocks(3000)) == []
+    assert server.at(1, **clocks(-3001)) == [("clock_off", A)]
+    assert f"the clock of node {A} is off by 3001 ms" in server.book.current[0]["message"]
+    assert server.at(2, **clocks(0)) == []
+
+
+def test_a_node_that_is_connected_and_says_nothing() -> None:
+    server = Server(silent=30)
+    assert server.at(0, node(A), silent={A: 29}) == []
+    assert server.at(1, node(A), silent={A: 30}) == [("node_silent", A)]
+    assert server.at(2, node(A), silent={}) == []
+
+
+def test_chains_that_come_to_no_end() -> None:
+    server = Server(unfinished=20)
+
+    def chains(ended: int, percent: float) -> dict[str, Any]:
+        roots = {"Importing": {"unfinished": 1}, "Authoring": {"unfinished": 9}}
+        told = {"ended": ended, "unfinished_percent": percent, "by_root": roots}
+        return networks(chains=told)
+
+    assert server.at(0, **chains(100, 20.0)) == []
+    assert server.at(1, **chains(99, 50.0)) == []
+    assert server.at(2, **chains(100, 20.5)) == [("chains_unfinished", "0x7")]
+    assert "most of them of Authoring" in server.book.current[0]["message"]
+    assert server.at(3, **chains(100, 10.0)) == []
+
+
+def test_what_is_not_told_any_more_does_not_hold() -> None:
+    server = Server(fork=1)
+    assert server.at(0, **networks(fork={"slots": 4, "since_slot": 5})) == [("fork", "0x7")]
+    assert server.at(1, networks={}) == []
+
+
+def test_nobody_is_told_what_nobody_asked_for() -> None:
+    server = Server()
+    stuck = {"count": 1, "since": rfc3339(0), "examples": [{"hash": None, "stage": "submitted"}]}
+    told = networks(
+        fork={"slots": 100, "since_slot": 5},
+        stuck=stuck,
+        assurances={"heard_of": 100, "late": 100, "who": [{"node_id": A, "late": 100}]},
+        clocks={"off": 1, "furthest": [{"node_id": A, "ahead_ms": 10**9}]},
+        chains={"ended": 1000, "unfinished_percent": 100.0, "by_root": {"a": {"unfinished": 1}}},
+    )
+    assert server.at(10**6, silent={A: 10**6}, **told) == []

@@ -9,12 +9,13 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from telemetry_twisted.errors import InternalErrors
 from telemetry_twisted.hub.admission import AdmissionRules
-from telemetry_twisted.hub.alerts import AlertBook, Thresholds
+from telemetry_twisted.hub.alerts import AlertBook
 from telemetry_twisted.hub.child import ChildState
 from telemetry_twisted.hub.figures import HubFigures, HubGauges
 from telemetry_twisted.hub.histogram import Histogram
 from telemetry_twisted.hub.hub import Hub
 from telemetry_twisted.hub.ring import Ring
+from telemetry_twisted.hub.situation import Thresholds
 from telemetry_twisted.hub.store.client import StoreClient
 from telemetry_twisted.hub.store.tally import Tally
 from telemetry_twisted.transport import records

@@ -14,10 +14,11 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from telemetry_twisted.errors import InternalErrors
 from telemetry_twisted.hub.admission import AdmissionRules
-from telemetry_twisted.hub.alerts import AlertBook, Situation, Thresholds
+from telemetry_twisted.hub.alerts import AlertBook
 from telemetry_twisted.hub.hub import Hub
 from telemetry_twisted.hub.missed import MISSED_SECONDS, MOST_MISSED, MissedNodes
 from telemetry_twisted.hub.ring import Ring
+from telemetry_twisted.hub.situation import Situation, Thresholds
 from telemetry_twisted.hub.store.client import StoreClient
 from telemetry_twisted.jip3.moment import ANY_SLOT
 from telemetry_twisted.transport import records

@@ -10,9 +10,11 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from telemetry_twisted.errors import InternalErrors
 from telemetry_twisted.hub.admission import AdmissionRules
-from telemetry_twisted.hub.alerts import AlertBook, Thresholds
+from telemetry_twisted.hub.alerts import AlertBook
 from telemetry_twisted.hub.hub import Hub
 from telemetry_twisted.hub.ring import Ring
+from telemetry_twisted.hub.situation import Thresholds
+from telemetry_twisted.hub.store.networks import ToldNetworks
 from telemetry_twisted.hub.watch import LOOK_SECONDS, Watch
 from telemetry_twisted.turns import Turns
 from tests.hub.test_nodes import Process
@@ -25,6 +27,7 @@ class Store:
 
     def __init__(self) -> None:
         self.status = {"state": "ok"}
+        self.networks = ToldNetworks(Clock())
 
     def trouble(self) -> float:
         return 0.0
@@ -36,6 +39,9 @@ class Gauges:
 
     def tick(self) -> None:
         self.ticks += 1
+
+    def silent(self) -> dict[str, float]:
+        return {}
 
 
 class WatchTests(SynchronousTestCase):
