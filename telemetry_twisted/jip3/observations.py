@@ -37,11 +37,9 @@ from .observed import (
     LEAVES,
     Assurance,
     Clock,
-    CoreCount,
     Cost,
     Fetch,
     LatencyCount,
-    OutcomeCount,
     Sighting,
     WithheldCount,
 )
@@ -81,17 +79,29 @@ _WITHHELD = struct.Struct("<HBI")
 
 _Row = TypeVar("_Row")
 
+OutcomeRow = tuple[int, int, int, int, int]
+"""An :class:`OutcomeCount`, or a plain tuple of the same."""
+
+LatencyRow = tuple[int, int, int, int, int, int]
+"""A :class:`LatencyCount`, or a plain tuple of the same."""
+
+CoreRow = tuple[int, int, int, int]
+"""A :class:`CoreCount`, or a plain tuple of the same."""
+
 
 @frozen
 class Observations:
-    """What was found in the arrivals from ``began`` to ``ended``, in microseconds of Unix time."""
+    """What was found in the arrivals from ``began`` to ``ended``, in microseconds of Unix time.
+
+    Rows of which there are tens of thousands in a second are plain tuples when they were decoded.
+    """
 
     began: int
     ended: int
     networks: tuple[bytes, ...] = ()
-    outcomes: tuple[OutcomeCount, ...] = ()
-    latencies: tuple[LatencyCount, ...] = ()
-    cores: tuple[CoreCount, ...] = ()
+    outcomes: tuple[OutcomeRow, ...] = ()
+    latencies: tuple[LatencyRow, ...] = ()
+    cores: tuple[CoreRow, ...] = ()
     costs: tuple[Cost, ...] = ()
     clocks: tuple[Clock, ...] = ()
     sightings: tuple[Sighting, ...] = ()
@@ -235,9 +245,9 @@ def _cut(packed: bytes, at: int, size: int) -> bytes:
 
 _DECODED: dict[int, tuple[str, Callable[[bytes], Iterable[Any]]]] = {
     Section.NETWORKS: ("networks", _rows_of(_HASH, lambda row: row[0])),
-    Section.OUTCOMES: ("outcomes", _rows_of(_OUTCOME, OutcomeCount._make)),
-    Section.LATENCIES: ("latencies", _rows_of(_LATENCY, LatencyCount._make)),
-    Section.CORES: ("cores", _rows_of(_CORE, CoreCount._make)),
+    Section.OUTCOMES: ("outcomes", _OUTCOME.iter_unpack),
+    Section.LATENCIES: ("latencies", _LATENCY.iter_unpack),
+    Section.CORES: ("cores", _CORE.iter_unpack),
     Section.COSTS: ("costs", _decode_costs),
     Section.CLOCKS: ("clocks", _rows_of(_CLOCK, Clock._make)),
     Section.SIGHTINGS: ("sightings", _decode_sightings),

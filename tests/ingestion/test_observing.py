@@ -56,7 +56,7 @@ class ObservingTests(ObservingTestCase):
         )
         (told,) = self.told()
         self.assertEqual(told.outcomes, (OutcomeCount(7, 43, Outcome.SUCCESS, NO_CORE, 1),))
-        self.assertEqual([row.sum for row in told.latencies], [5, 0, 5])
+        self.assertEqual([row[-1] for row in told.latencies], [5, 0, 5])
         self.assertEqual(told.clocks[0].greatest, 5)
         self.assertEqual([sighting.arrived for sighting in told.sightings], [int(NOW * 1e6)] * 3)
         self.assertEqual((told.began, told.ended), (int(NOW * 1e6), int(NOW * 1e6)))

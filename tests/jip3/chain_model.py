@@ -280,9 +280,9 @@ def found_in(body: bytes) -> dict[str, Any]:
     told = Observations.decode(body) if body else Observations(0, 0)
     assert all(len(row.sums) == len(LEAVES[row.phase]) for row in told.costs)
     found: dict[str, Any] = {
-        "outcomes": {row[:-1]: row.times for row in told.outcomes},
+        "outcomes": {row[:-1]: row[-1] for row in told.outcomes},
         "latencies": {row[:4]: row[4:] for row in told.latencies},
-        "cores": {row[:-1]: row.times for row in told.cores},
+        "cores": {row[:-1]: row[-1] for row in told.cores},
         "costs": {row[:4]: row[4:] for row in told.costs},
         "clocks": [tuple(row) for row in told.clocks],
         "sightings": [tuple(row) for row in told.sightings],

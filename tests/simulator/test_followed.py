@@ -85,9 +85,9 @@ def test_nothing_but_sightings_is_withheld(followed: Followed) -> None:
 def test_outcomes_are_those_that_were_meant(followed: Followed) -> None:
     found: Counter[Any] = Counter()
     for each in followed.found:
-        for row in each.outcomes:
-            name = CHAINS.roots[row.root].name
-            found[name, Outcome(row.outcome).name.lower(), core_of(row.core)] += row.times
+        for _, root, outcome, core, times in each.outcomes:
+            name = CHAINS.roots[root].name
+            found[name, Outcome(outcome).name.lower(), core_of(core)] += times
     assert found == followed.account.outcomes()
 
 
@@ -95,10 +95,10 @@ def test_latencies_are_those_that_were_meant(followed: Followed) -> None:
     found: Counter[Any] = Counter()
     sums: Counter[Any] = Counter()
     for each in followed.found:
-        for row in each.latencies:
-            name, core = CHAINS.latencies[row.latency].name, core_of(row.core)
-            found[name, core, row.bin] += row.times
-            sums[name, core] += row.sum
+        for _, latency, on, number, times, microseconds in each.latencies:
+            name = CHAINS.latencies[latency].name
+            found[name, core_of(on), number] += times
+            sums[name, core_of(on)] += microseconds
     expected: Counter[Any] = Counter()
     expected_sums: Counter[Any] = Counter()
     for (name, core), durations in followed.account.latencies().items():
@@ -112,8 +112,8 @@ def test_latencies_are_those_that_were_meant(followed: Followed) -> None:
 def test_events_by_core_are_those_that_were_meant(followed: Followed) -> None:
     found: Counter[Any] = Counter()
     for each in followed.found:
-        for row in each.cores:
-            found[row.core, TABLE.events[row.type].name] += row.times
+        for _, kind, core, times in each.cores:
+            found[core, TABLE.events[kind].name] += times
     assert found == followed.account.cores()
 
 

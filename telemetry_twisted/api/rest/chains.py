@@ -29,7 +29,7 @@ class LatencyNodesAsked(NetworkAsked, frozen=True, kw_only=True):
     """Which latency, and how nodes are compared."""
 
     name: LatencyInPath
-    limit: Limit = 100
+    limit: Limit = 50
     cursor: After = 0
 
 
