@@ -47,11 +47,10 @@ _read_info = msgspec.json.Decoder(_Info).decode
 
 async def networks(history: History, present: Sequence[str]) -> Networks:
     """The networks; ``present`` are the IDs of the nodes that are connected."""
+    # Of each network by the key of its slots: together, all slots would be looked at.
+    newest = f"SELECT max(s.slot) FROM {NETWORK_SLOTS.name} s WHERE s.network = n.network"
     rows = await history.query(
-        f"{NETWORKS.select('network', 'genesis', 'first_seen', 'last_seen')} ORDER BY network"
-    )
-    newest = dict(
-        await history.query(f"SELECT network, max(slot) FROM {NETWORK_SLOTS.name} GROUP BY network")
+        f"SELECT genesis, first_seen, last_seen, ({newest}) FROM {NETWORKS.name} n ORDER BY network"
     )
     connected: dict[str, int] = {}
     if present:
@@ -68,8 +67,8 @@ async def networks(history: History, present: Sequence[str]) -> Networks:
                 first_seen=micros(first),
                 last_seen=micros(last),
                 connected=connected.get(genesis, 0),
-                newest_slot=newest.get(number),
+                newest_slot=slot,
             )
-            for number, genesis, first, last in rows
+            for genesis, first, last, slot in rows
         ]
     )
