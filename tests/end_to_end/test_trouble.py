@@ -7,6 +7,13 @@ from typing import Any
 
 import pytest
 
+from telemetry_twisted.simulator import Network
+from telemetry_twisted.simulator.troubles import (
+    FAILING_SHARDS,
+    LAGGING_IMPORTER,
+    PARTITIONED_GROUP,
+    SLOW_GUARANTOR,
+)
 from tests.end_to_end.conftest import StartServer, await_true
 from tests.end_to_end.truth import PATIENCE, Scene, scene
 
@@ -62,3 +69,42 @@ def test_an_alert_of_a_network(
         assert alert["ended"] is None
         simulation.close()
         await_true(lambda: kind not in alerts(at), f"{kind} ends", PATIENCE)
+
+
+SEED = 7
+
+
+@pytest.mark.parametrize(
+    ("trouble", "reason"),
+    [
+        (PARTITIONED_GROUP, "late_nodes"),
+        (LAGGING_IMPORTER, "late_nodes"),
+        (SLOW_GUARANTOR, "slow_guarantors"),
+        (FAILING_SHARDS, "failing_servers"),
+    ],
+)
+def test_the_verdict_names_the_trouble_and_the_node(
+    tmp_path: Path, trouble: str, reason: str
+) -> None:
+    network = Network(nodes=NODES, seed=SEED, trouble=(trouble,))
+    troubled = {network.peer_ids[node].hex() for node in network.troubled(trouble)}
+    url = f"sqlite:{tmp_path / 'history.sqlite'}"
+    with scene(tmp_path / "server", url, "--alert-behind=3") as at:
+        await_true(lambda: at.stored() == 0, "the store is there", PATIENCE)
+        simulation = at.simulate(*FEW, "--duration=90", f"--seed={SEED}", f"--trouble={trouble}")
+
+        def reasons() -> dict[str, Any]:
+            status, body, _ = at.server.get("/api/networks/health")
+            return {each["kind"]: each for each in body["reasons"]} if status == 200 else {}
+
+        def named() -> bool:
+            found = reasons().get(reason)
+            return found is not None and any(node in found["message"] for node in troubled)
+
+        await_true(named, f"{trouble} is in the verdict", PATIENCE)
+        if trouble == PARTITIONED_GROUP:
+            await_true(lambda: "behind" in alerts(at), "the group is behind", PATIENCE)
+            assert {*alerts(at).get("behind", {}).get("examples", ())} <= troubled
+            await_true(lambda: "behind" not in alerts(at), "it is there again", PATIENCE)
+        simulation.close()
+        await_true(lambda: reason not in reasons(), "it is no more", PATIENCE)

@@ -10,6 +10,7 @@ from telemetry_twisted.jip3.moment import SLOT
 from telemetry_twisted.jip3.observed import NO_CORE, Outcome, OutcomeCount
 from telemetry_twisted.network.networks import network_of
 from telemetry_twisted.network.recent import MOST_NETWORKS, PIECE, PIECES, Recent
+from telemetry_twisted.network.summary.outliers import Work
 from telemetry_twisted.network.summary.summaries import MOST_CLOCKS, MOST_TOLD, Summaries
 from telemetry_twisted.network.summary.work import STUCK
 from tests.network.scene import BEGIN, GENESIS, HASH, SECOND, SLOT_NOW, Scene
@@ -245,3 +246,50 @@ def test_counts_of_the_last_minutes() -> None:
     assert recent.of(NETWORK) == {"a": 3, "b": 1}
     recent.settle(BEGIN - PIECE)  # the clock was set back
     assert not recent.of(NETWORK)
+
+
+def test_nodes_that_have_blocks_late_or_not_at_all() -> None:
+    told = Told()
+    for handle in range(1, 9):
+        told.scene.node(handle)
+    for number in range(6):
+        at = told.scene.now - BEGIN
+        for handle, node in told.scene.nodes.items():
+            if handle == 7 and number in (1, 2, 3, 4):
+                continue
+            late = 3 * SECOND if handle == 3 and number % 2 else 0
+            node.say(11, at + late, slot=SLOT_NOW + number, hash=HASH)
+        told.scene.pass_on(after=SLOT)
+    told.scene.pass_on(after=SLOT)
+    summary = told.of()
+    ids = {handle: node.origin.node_id for handle, node in told.scene.nodes.items()}
+    assert summary["late_nodes"] == {
+        "count": 2,
+        "worst": [
+            {"node_id": ids[7], "slots": 6, "late": 4, "missed": 4},
+            {"node_id": ids[3], "slots": 6, "late": 3, "missed": 0},
+        ],
+    }
+    assert kinds(summary) == ["late_nodes"]
+    assert ids[7] in summary["problems"][0]["message"]
+
+
+def test_nodes_that_are_slower_than_others_and_that_fail_them() -> None:
+    told = Told()
+    for handle in range(1, 9):
+        told.scene.node(handle)
+    lately = told.summaries.nodes_lately
+    for handle, node in told.scene.nodes.items():
+        refining = 5 * SECOND if handle == 4 else SECOND
+        failed = 9 if handle == 5 else 1
+        work = Work(served=10 - failed, failed=failed, refined=1, refining=refining)
+        for minute in range(3):
+            lately.add((node.origin.node_id, NETWORK), work, 60 * minute)
+    summary = told.of()
+    slow = {"node_id": told.scene.nodes[4].origin.node_id, "refine_ms": 5000, "median_ms": 1000}
+    failing = {"node_id": told.scene.nodes[5].origin.node_id, "failed": 27, "served": 3}
+    assert summary["slow_guarantors"] == [slow]
+    assert summary["failing_servers"] == [failing]
+    assert kinds(summary) == ["slow_guarantors", "failing_servers"]
+    lately.add((told.scene.nodes[1].origin.node_id, NETWORK), Work(served=1), 60 * 60)
+    assert told.of()["problems"] == []

@@ -96,7 +96,10 @@ async def networks(sources: Sources, _: NetworksAsked) -> read_networks.Networks
 @endpoint("/api/networks/health", may_miss=True)
 async def network_health(sources: Sources, asked: OneAsked) -> read_health.Health:
     """How a network fares: one verdict over the last five minutes, and the reasons for it."""
-    return await read_health.health(sources.history, await sources.network_of(asked.network))
+    network = await sources.network_of(asked.network)
+    found = await read_health.health(sources.history, network)
+    told = sources.live.network()["networks"].get(network.genesis, {})
+    return read_health.with_problems(found, told.get("problems", ()))
 
 
 @endpoint("/api/slots", may_miss=True)

@@ -31,6 +31,28 @@ def _found(summary: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     off = summary["clocks"]["off"]
     if off:
         yield "clock", f"the clocks of {off} nodes are off by more than a slot"
+    nodes = summary["late_nodes"]
+    if nodes["count"]:
+        worst = nodes["worst"][0]
+        yield (
+            "late_nodes",
+            f"{nodes['count']} nodes have blocks late or not at all, most of all "
+            f"{worst['node_id']}: {worst['late']} of {worst['slots']} slots",
+        )
+    for slow in summary["slow_guarantors"][:1]:
+        yield (
+            "slow_guarantors",
+            f"{len(summary['slow_guarantors'])} nodes are slow to refine work packages, most of "
+            f"all {slow['node_id']}: {slow['refine_ms']:.0f} ms, where others take "
+            f"{slow['median_ms']:.0f}",
+        )
+    for failing in summary["failing_servers"][:1]:
+        asked = failing["failed"] + failing["served"]
+        yield (
+            "failing_servers",
+            f"{len(summary['failing_servers'])} nodes fail those who ask them for something, most "
+            f"of all {failing['node_id']}: {failing['failed']} of {asked} requests",
+        )
     chains = summary["chains"]
     if chains["unfinished_percent"] > MOST_UNFINISHED and chains["ended"] >= LEAST_CHAINS:
         share = f"{chains['unfinished_percent']:.0f} %"

@@ -13,6 +13,8 @@ from telemetry_twisted.network.clocks import MOST_OFF, Clocks
 from telemetry_twisted.network.networks import Networks
 from telemetry_twisted.turns import pieces
 
+from .laggards import told_late
+from .outliers import NodesLately, told_outliers
 from .problems import problems_of
 from .slots import Told, told_slots
 from .work import told_assurances, told_packages
@@ -28,12 +30,15 @@ least."""
 class Summaries:
     """Has in ``current``, after each look, the summary of each network by its genesis hash.
 
+    What single nodes did is given to ``nodes_lately``.
+
     No object in it has a null, so that what changes of it can be told as a merge patch (RFC 7396).
     A summary is some ten KiB, and no more however large the network is.
     """
 
     def __init__(self, networks: Networks) -> None:
         self.current: dict[str, dict[str, Any]] = {}
+        self.nodes_lately = NodesLately()
         self._networks = networks
         self._told: Told = {}
 
@@ -51,6 +56,8 @@ class Summaries:
         yield from told_packages(networks.journeys, made, now)
         yield from told_assurances(networks.anchors, networks.slots, made)
         yield from told_clocks(networks.clocks, nodes, made)
+        yield from told_late(networks.slots, networks.numbers, nodes, made, now)
+        yield from told_outliers(self.nodes_lately, made)
         seconds = networks.ended.seconds(now)
         for network, summary in made.items():
             summary["chains"] = chains = told_chains(networks.ended.of(network))

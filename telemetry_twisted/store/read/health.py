@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Annotated, Any, Literal
 
+import msgspec
 from msgspec import Meta
 
 from telemetry_twisted.jip3.moment import SLOT
@@ -27,6 +28,11 @@ LATE_MS = SLOT / 1000
 
 MOST_PACKAGES = 5000
 """Work packages that are looked at, the newest."""
+
+TOLD_NOW = frozenset(
+    ("late_nodes", "slow_guarantors", "failing_servers", "assurances_late", "unfinished")
+)
+"""The kinds of problems that only what is in memory tells of."""
 
 Verdict = Literal["healthy", "degraded", "failing", "unknown"]
 Severity = Literal["notice", "degraded", "failing"]
@@ -96,6 +102,22 @@ async def health(history: History, network: Network) -> Health:
             (slot.stages["best"].nodes for slot in over if "best" in slot.stages), default=0
         ),
     )
+
+
+def with_problems(health: Health, problems: Iterable[Mapping[str, str]]) -> Health:
+    """``health`` with what is told of the network now, of what it does not say itself.
+
+    :param problems: as a summary of the network has them.
+    """
+    found = [
+        Reason(problem["kind"], "degraded", problem["message"], 1, 0, [])
+        for problem in problems
+        if problem["kind"] in TOLD_NOW
+    ]
+    if not found or health.verdict == "unknown":
+        return health
+    verdict: Verdict = "degraded" if health.verdict == "healthy" else health.verdict
+    return msgspec.structs.replace(health, verdict=verdict, reasons=[*health.reasons, *found])
 
 
 async def _first_slot(history: History, network: Network) -> int | None:

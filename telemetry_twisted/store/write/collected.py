@@ -42,10 +42,12 @@ from .faults import Faults
 from .lines import Lines
 from .listed import Listed, costs_by_service, events_by_core, latencies_by_node
 from .losses import Gap, Losses
+from .node_work import work_of
 from .presence import Connection, Presence
 from .rows import Section
 from .share import Share
-from .sums import OpenBuckets, Sums
+from .sum_values import NodeSums
+from .sums import NodeIn, OpenBuckets, Sums
 from .understood import Understood
 
 MOST_GAPS = 1000
@@ -66,7 +68,7 @@ class Collected:
         self.presence = Presence(lost, self._over)
         self.facts = Facts(lost, lines)
         self.share: Buckets[None, Share] = Buckets(SHARE_SECONDS, Share)
-        self.sums = Sums(lost)
+        self.sums = Sums(lost, self._added_up)
         self._counts = Counts(COUNTS, lost)
         self._faults = {width: Faults(width) for width in FAULTS}
         self._losses = {width: Losses(width) for width in LOSSES}
@@ -143,6 +145,9 @@ class Collected:
     def summarize(self, now: int) -> Iterator[None]:
         """Have the networks' summaries as of ``now`` (microseconds), in steps."""
         return self.understood.summaries.look(self.presence.networks(), now)
+
+    def _added_up(self, node: NodeIn, sums: NodeSums, seconds: int) -> None:
+        self.understood.summaries.nodes_lately.add(node, work_of(sums), seconds)
 
     def _over(self, ended: Connection) -> None:
         self.understood.gone(ended.node_id, ended.started, ended.ended or ended.started)

@@ -60,6 +60,14 @@ OriginAt = Callable[[int], Origin | None]
 """Tells whose messages come under a handle."""
 
 
+AddedUp = Callable[[NodeIn, NodeSums, int], object]
+"""Takes what was observed of a node in a bucket that began at so many seconds."""
+
+
+def _nobody(node: NodeIn, sums: NodeSums, seconds: int) -> None:
+    """Who is told where nobody wants to know."""
+
+
 @define
 class _Fresh:
     """What came within the narrowest bucket since it was added up last."""
@@ -78,10 +86,12 @@ class Sums:
 
     :param lost: where is counted what cannot be told, be it that nobody knows whose it is or that
         there are too many.
+    :param added_up: is told what was observed of a node within so many seconds, each once.
     """
 
-    def __init__(self, lost: Counter[str]) -> None:
+    def __init__(self, lost: Counter[str], added_up: AddedUp = _nobody) -> None:
         self._lost = lost
+        self._added_up = added_up
         self.networks: dict[int, Buckets[str, NetworkSums]] = {
             width: Buckets(
                 width, NetworkSums, MOST_NETWORKS, lost=partial(self._lose, f"network_{width}s")
@@ -179,6 +189,7 @@ class Sums:
         """Add what came since the last time to the buckets."""
         for seconds, fresh in self._fresh.items():
             for node, of_node in fresh.nodes.items():
+                self._added_up(node, of_node, seconds)
                 self.nodes.add(seconds, node, of_node)
                 network = fresh.networks[node[1]]
                 network.update(
