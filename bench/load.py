@@ -56,6 +56,10 @@ _STAMP = struct.Struct("<Q").pack_into
 _ABORT = struct.pack("ii", 1, 0)
 
 
+def _now() -> int:
+    return time.time_ns() // 1000 - JAM_EPOCH
+
+
 class Node:
     """A connection that sends the block over and over.
 
@@ -99,7 +103,9 @@ def _source(index: int) -> tuple[str, int] | None:
 class Load:
     """``nodes`` connections that send the block of ``traffic``, each from another event on.
 
-    Its events are as of now, or with ``stamp`` as of when they are sent.
+    Its events are as of now, or with ``stamp`` as of when they are sent. Before them, and beside
+    what is counted as sent, each node says that it dropped those up to there, so that IDs are as
+    recorded.
     """
 
     def __init__(self, host: str, port: int, nodes: int, traffic: Traffic, stamp: bool) -> None:
@@ -116,7 +122,13 @@ class Load:
         self._stamp_events(0, self._count)
         self._begins = [index * block.count // nodes for index in range(nodes)]
         self._nodes = [
-            Node(information, block.offsets[begin], index, host, port)
+            Node(
+                information + block.dropped_before(begin, _now()),
+                block.offsets[begin],
+                index,
+                host,
+                port,
+            )
             for index, (information, begin) in enumerate(
                 zip(traffic.informations, self._begins, strict=False)
             )
@@ -188,7 +200,7 @@ class Load:
         return blocks * self._count + bisect_right(self._offsets, end) - 1 - begin
 
     def _stamp_events(self, begin: int, end: int) -> None:
-        stamp = time.time_ns() // 1000 - JAM_EPOCH
+        stamp = _now()
         for offset in self._offsets[begin:end]:
             _STAMP(self._buffer, offset + 4, stamp)
 

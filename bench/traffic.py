@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import pickle
+import struct
 from collections.abc import Iterable
 from itertools import accumulate
 from pathlib import Path
@@ -20,6 +21,8 @@ MOST_NODES = 4096
 
 RECORDED_NODES = 4
 """How many nodes a block is recorded of, each for a slot of six seconds."""
+
+_DROPPED = struct.Struct("<QBQQ")
 
 
 @frozen
@@ -37,6 +40,14 @@ class Block:
     def count(self) -> int:
         """The number of events."""
         return len(self.offsets) - 1
+
+    def dropped_before(self, index: int, time: int) -> bytes:
+        """The frame of an event, as of ``time``, that stands for all that the node of the event
+        with ``index`` had sent before. IDs are as recorded after it, and what refers to them right.
+        """
+        begin, first_id = max(first for first in self.firsts if first[0] <= index)
+        content = _DROPPED.pack(time, 0, time, first_id + index - begin)
+        return len(content).to_bytes(4, "little") + content
 
 
 @frozen
