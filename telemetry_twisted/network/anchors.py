@@ -54,8 +54,9 @@ _LOWER = [bounds(bin)[0] for bin in range(1, BINS)]
 class Assurance:
     """How the assurance of one sender spreads.
 
-    ``began`` and ``ended`` are when it began and ended to distribute it, by its own clock
-    (microseconds of Unix time), whose ``offset`` was known then; ``assured`` is how many of
+    ``began`` and ``ended`` are when it first began and last ended to distribute it (a node that has
+    started anew may do so again), by its own clock (microseconds of Unix time), whose ``offset``
+    was known when it began; ``assured`` is how many of
     ``cores`` it assures. ``receptions`` are all that nodes told of, ``off_clock`` those of nodes
     whose clocks are of no use. ``reported`` and ``corrected`` are how many there were in each bin
     (:mod:`~telemetry_twisted.jip3.bins`) of delays after ``began``, or where that is not known
@@ -84,9 +85,10 @@ class Assurance:
             self._sort_in(self.began, self.offset)
 
     def begin(self, time: int, offset: int) -> None:
-        """The sender says when it began."""
-        self.began, self.offset = time, offset
-        self._sort_in(time, offset)
+        """The sender says when it began; the first time counts, for all receptions alike."""
+        if self.began is None:
+            self.began, self.offset = time, offset
+        self._sort_in(self.began, self.offset)
 
     def fold(self) -> None:
         """Put what waits into its bins, for it will not be known when the sender began."""

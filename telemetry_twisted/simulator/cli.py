@@ -47,6 +47,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         clock_skew=options.clock_skew,
         forks=options.forks,
         stuck=options.stuck,
+        drops=options.drops,
         trouble=options.trouble,
         gp=options.gp,
         version=options.protocol_version,

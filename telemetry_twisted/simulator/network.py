@@ -65,7 +65,8 @@ class Network:
     or until it has sent exactly ``events`` events; without either, for ever. ``mistakes`` is how
     many messages in a second it gets wrong, on average. Clocks are up to ``clock_skew``
     milliseconds ahead or behind; ``forks`` is the share of slots with two blocks, ``stuck`` that of
-    work packages that come to no end; ``trouble`` names what is wrong with some nodes, of
+    work packages that come to no end, ``drops`` that of slots in which a node says that it has
+    dropped events; ``trouble`` names what is wrong with some nodes, of
     :data:`.troubles.TROUBLES`. ``gp`` is the version of the Gray Paper that node information
     is laid out by, ``version`` the protocol version.
 
@@ -84,6 +85,7 @@ class Network:
     clock_skew: float = field(default=0.0, validator=[ge(0), le(MAX_CLOCK_SKEW)])
     forks: float = field(default=0.0, validator=[ge(0), le(1)])
     stuck: float = field(default=0.0, validator=[ge(0), le(1)])
+    drops: float = field(default=0.003, validator=[ge(0), le(1)])
     trouble: Sequence[str] = field(default=(), validator=deep_iterable(in_(TROUBLES)))
     gp: str = field(default="0.7", validator=in_(("0.7", "0.8")))
     version: int = field(default=0, validator=in_((0, 1)))

@@ -207,7 +207,7 @@ class Node:
             self._schedule.begin(self._generate_tickets(begins))
         if random.random() < 0.003:
             self._schedule.begin(lose_sync(random, begins + random.randrange(SECOND)))
-        if random.random() < 0.003:
+        if random.random() < self.network.drops:
             self._schedule.begin(drop(random, begins + random.randrange(SECOND)))
 
     def _has(self, trouble: str) -> bool:

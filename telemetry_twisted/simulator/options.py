@@ -117,6 +117,14 @@ def make_parser() -> argparse.ArgumentParser:
         "(default: %(default)g)",
     )
     network.add_argument(
+        "--drops",
+        type=_within(float, 0, 1),
+        default=0.003,
+        metavar="SHARE",
+        help="share of slots in which a node says that it has dropped some events, which use up "
+        "event IDs (default: %(default)g)",
+    )
+    network.add_argument(
         "--trouble",
         type=_troubles,
         default=(),

@@ -65,6 +65,21 @@ def test_receptions_may_come_first() -> None:
     assert found.reported == found.corrected == {bin_of(2000): 1}
 
 
+def test_a_sender_that_begins_anew_has_begun_before() -> None:
+    scene = Scene()
+    sender = scene.node(1)
+    for handle in (2, 3):
+        scene.node(handle)
+    begin(scene, 1, 1000)
+    scene.pass_on((spread(sender.key, (2, 3000)),))
+    root = begin(scene, 1, 8000)
+    sender.say(129, 9000, root, distributing_id=root)
+    scene.pass_on((spread(sender.key, (3, 4000)),))
+    found = anchor_of(scene).senders[sender.key]
+    assert (found.began, found.ended) == (BEGIN + 1000, BEGIN + 9000)
+    assert found.reported == found.corrected == {bin_of(2000): 1, bin_of(3000): 1}
+
+
 def test_delays_of_a_sender_that_reports_nothing_are_from_its_first_reception() -> None:
     scene = Scene()
     for handle in (2, 3):

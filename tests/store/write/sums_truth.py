@@ -105,7 +105,7 @@ def _add_tallies(
     nodes: Mapping[int, str],
 ) -> None:
     for name, tally in packed:
-        for what, number in unpack_tally(tally).items():
+        for what, number in unpack_tally(bytes(tally)).items():
             of = (*key, name, nodes[what] if name in BY_NODE else what)
             told[of] += number
 
