@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from telemetry_twisted.jip3.observations import Observations
+from telemetry_twisted.jip3.state_types import STATUS
 from telemetry_twisted.store.schema.sum_tables import (
     MINUTE,
     NETWORK_SUMS,
@@ -53,6 +54,9 @@ from .understood import Understood
 MOST_GAPS = 1000
 """Gaps that wait to be written."""
 
+STATUS_ALONE = {str(STATUS)}
+"""The types that a node counts of which nothing is heard but that it is there."""
+
 SHARE_SECONDS = 10
 """The width of a bucket of shares of raw events."""
 
@@ -73,6 +77,7 @@ class Collected:
         self._faults = {width: Faults(width) for width in FAULTS}
         self._losses = {width: Losses(width) for width in LOSSES}
         self._gaps: Changes[int, Gap] = Changes("gaps", lost, MOST_GAPS)
+        self._counted = self._news = False
         by_width, totals = self._counts.by_width, self._counts.totals
         self.sections = (
             Section(self.presence.nodes, NODES, rows.node_row),
@@ -128,12 +133,15 @@ class Collected:
         elif kind == records.STATE:
             self.presence.learn_cores(records.decode_json(body))
         elif kind == records.FAULTS:
+            self._news = True
             for fault in records.decode_json(body):
                 for faults in self._faults.values():
                     faults.enter(fault, int(now * 1_000_000))
         elif kind == records.NODE_CONNECTED:
+            self._news = True
             self.presence.connected(records.decode_json(body))
         elif kind == records.NODE_GONE:
+            self._news = True
             gone = self.presence.gone(records.decode_json(body))
             if gone is not None:
                 self.facts.forget(gone)
@@ -154,6 +162,7 @@ class Collected:
 
     def resume(self, body: Mapping[str, Any], now: int) -> None:
         """Take a ``RESUME`` record that came at ``now``, in microseconds of Unix time."""
+        self._news = True
         gap = body["gap"]
         if gap is not None:
             self._gaps[gap["began"]] = Gap.told(gap)
@@ -170,12 +179,28 @@ class Collected:
         received = int(body["received"])
         for handle, by_type in body["counts"].items():
             self._counts.add(received, self.presence.node_at(int(handle)), by_type)
+            self._news = self._news or by_type.keys() != STATUS_ALONE
+        self._counted = True
         self.facts.failures.add_others(received, body.get("unread") or {})
         dropped, limited = body.get("dropped") or {}, body.get("rate_limited") or {}
         for handle in {*dropped, *limited}:
             node_id = self.presence.node_at(int(handle))
             for losses in self._losses.values():
                 losses.enter(received, node_id, dropped.get(handle) or {}, limited.get(handle, 0))
+
+    @property
+    def quiet(self) -> bool:
+        """Whether all that came since changes were last taken is that nodes send their ``Status``.
+
+        Of what else happens there are counts, so that most other records need not be looked at.
+        """
+        return self._counted and not self._news
+
+    def take_changes(self) -> list[tuple[Section, list[Any]]]:
+        """What is to be written, by section."""
+        self.fold()
+        self._counted = self._news = False
+        return [(section, section.source.take()) for section in self.sections]
 
     def clock_set_back(self) -> None:
         """The wall clock was set back: seconds that have been will be again."""

@@ -28,6 +28,7 @@ from .failures import Failures
 from .lines import Lines
 from .reasons import OTHER_REASONS, ReasonPlace, read_reason, reason_places
 from .spread import Spreads
+from .statuses import read_status
 
 KIND = 8
 """Where in a message's content its discriminator is, a byte."""
@@ -180,13 +181,17 @@ class Facts:
                 self._take_state(node, origin, content, bucket)
 
     def _take_state(self, node: str, origin: Origin, content: bytes, bucket: int) -> None:
-        try:
-            event = decode_event(content, origin.cores, origin.version)
-        except DecodeError as error:
-            self._unreadable(origin, error)
-            return
-        kind, fields = event.discriminator, event.fields
-        self.latest[node, kind] = min(COMMON_ERA + event.timestamp, LARGEST_INTEGER), fields
+        kind = content[KIND]
+        read = read_status(content, origin.cores) if kind == STATUS else None
+        if read is None:
+            try:
+                event = decode_event(content, origin.cores, origin.version)
+            except DecodeError as error:
+                self._unreadable(origin, error)
+                return
+            read = event.timestamp, event.fields
+        timestamp, fields = read
+        self.latest[node, kind] = min(COMMON_ERA + timestamp, LARGEST_INTEGER), fields
         _, state = self._states.pop(node, (0, {}))
         self._states[node] = bucket, state  # at the end: the first is the one heard of least
         if kind == STATUS:

@@ -152,8 +152,7 @@ class Pending:
                 section.source.put_back(items)
 
         with self._attempting(position, let_go, restore) as number:
-            self.collected.fold()
-            taken.extend((section, section.source.take()) for section in self.collected.sections)
+            taken += self.collected.take_changes()
             made = [
                 (section.table, self._rows(section, items, keys))
                 for section, items in taken
@@ -243,6 +242,11 @@ class Pending:
                 yield section.row(item, keys)
 
     # How much there is
+
+    @property
+    def quiet(self) -> bool:
+        """Whether what waits can wait longer: see :attr:`.Collected.quiet`."""
+        return self.collected.quiet
 
     @property
     def raw_events(self) -> int:

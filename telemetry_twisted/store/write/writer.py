@@ -42,6 +42,9 @@ COMMIT_SECONDS = 2.0
 """How often what was gathered is written: the most that ``kill -9`` can lose, and a little. What is
 said again meanwhile is written once."""
 
+QUIET_SECONDS = 4 * COMMIT_SECONDS
+"""How often that is where nodes say nothing but that they are there."""
+
 RAW_EVENTS_AT_ONCE = 20_000
 """Raw events that are written before the next commit is due."""
 
@@ -98,7 +101,7 @@ class Writer:
         self._raw_due = False
         self._refused = False
         self._delay = FIRST_DELAY
-        self._next_commit = 0.0
+        self._next_commit = self._quiet_until = 0.0
         self._next_maintenance = 0.0
 
     def take(self, kind: int, body: bytes | memoryview) -> None:
@@ -194,7 +197,10 @@ class Writer:
         now = self._clock.seconds()
         if now >= self._next_commit:
             self._next_commit = now + COMMIT_SECONDS
+            if self._pending.quiet and now < self._quiet_until and not self._stopping:
+                return True
             await self._commit()
+            self._quiet_until = now + QUIET_SECONDS
             self._raw_due = True
         elif self._pending.raw_events >= (1 if self._raw_due else RAW_EVENTS_AT_ONCE):
             await self._write_raw()
@@ -260,6 +266,7 @@ class Writer:
 
     def _note_failure(self, error: Exception) -> float:
         """Remember why nothing was written; return how long to wait before the next try."""
+        self._quiet_until = 0.0
         self._pending.settle(self._time())
         self._open = self._open and isinstance(error, DatabaseFull)
         self._fares.failed(error)

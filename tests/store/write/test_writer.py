@@ -15,12 +15,18 @@ from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 
 from telemetry_twisted.jip3.moment import newest_slot
+from telemetry_twisted.jip3.state_types import STATUS
 from telemetry_twisted.store.database.interface import Database, Transaction
 from telemetry_twisted.store.packed import add_up, pack
 from telemetry_twisted.store.raw_layout import cut_events
 from telemetry_twisted.store.write import rows, transactions
 from telemetry_twisted.store.write.maintenance import DEAD_SECONDS, KILLED
-from telemetry_twisted.store.write.writer import LONGEST_DELAY, Writer
+from telemetry_twisted.store.write.writer import (
+    COMMIT_SECONDS,
+    LONGEST_DELAY,
+    QUIET_SECONDS,
+    Writer,
+)
 
 NOW = 1_795_506_120
 MICROS = NOW * 1_000_000
@@ -176,17 +182,17 @@ async def test_counts_by_node_and_type(
     feed.counts({1: {10: 5, 11: 1}, 2: {131: 600}}, at=NOW + 1.5)
     await commit(writer)
     feed.counts({1: {10: 5}}, at=NOW + 9)
-    feed.counts({1: {10: 7}}, at=NOW + 10)
+    feed.counts({1: {10: 7, 11: 1}}, at=NOW + 10)
     await commit(writer)
     one, two = feed.node_id(1), feed.node_id(2)
     assert await stored_counts(database, "10s") == {
         (NOW, one): {10: 10, 11: 1},
         (NOW, two): {131: 600},
         (NOW, None): {10: 10, 11: 1, 131: 600},
-        (NOW + 10, one): {10: 7},
-        (NOW + 10, None): {10: 7},
+        (NOW + 10, one): {10: 7, 11: 1},
+        (NOW + 10, None): {10: 7, 11: 1},
     }
-    whole = {10: 17, 11: 1, 131: 600}
+    whole = {10: 17, 11: 2, 131: 600}
     assert (await stored_counts(database, "1m"))[NOW, None] == whole
     assert (await stored_counts(database, "1h"))[NOW - NOW % 3600, None] == whole
 
@@ -605,7 +611,7 @@ async def test_counts_stay_exact_when_the_clock_is_set_forward_and_back(
 
     async def count(times: int) -> None:
         for _ in range(times):
-            feed.counts({1: {10: 1}}, at=now())
+            feed.counts({1: {11: 1}}, at=now())
             bucket = int(now()) // 10 * 10
             expected.update([(bucket, one), (bucket, None)])
             await commit(writer)
@@ -616,7 +622,7 @@ async def test_counts_stay_exact_when_the_clock_is_set_forward_and_back(
     ahead = -60  # so that seconds come again whose buckets were let go of
     await count(20)
     found = await stored_counts(database, "10s")
-    assert {key: counts[10] for key, counts in found.items()} == expected
+    assert {key: counts[11] for key, counts in found.items()} == expected
     ((ended,),) = await database.query("SELECT ended FROM connections")
     assert ended is None, "the node is still connected"
     assert await database.query("SELECT count(*) FROM runs WHERE ended IS NULL") == [(1,)]
@@ -655,3 +661,24 @@ async def test_a_run_waits_for_the_commit_of_the_one_before_that_is_under_way(
         await before.transact(
             lambda t: transactions.write_commit(t, keys, 3, commit, careful=False)
         )
+
+
+@ensureDeferred
+async def test_nodes_that_are_merely_there_are_written_less_often(
+    database: Database, make_writer: Make, make_feed: Make, commit: Make, clock: Clock, until: Make
+) -> None:
+    writer = make_writer(database)
+    feed = make_feed(writer)
+    feed.connect(1)
+    await commit(writer)
+    before = writer.status()["commits"]
+    for second in range(1, 4):
+        feed.counts({1: {STATUS: 1}}, at=NOW + 2 * second)
+        clock.advance(COMMIT_SECONDS)
+        assert writer.status()["attempting"] is None
+    clock.advance(QUIET_SECONDS - 3 * COMMIT_SECONDS)
+    await until(lambda: writer.status()["commits"] > before)
+    assert (await stored_counts(database, "1h"))[NOW - NOW % 3600, None] == {STATUS: 3}
+    feed.counts({1: {STATUS: 1, 11: 1}}, at=NOW + 10)
+    await commit(writer)
+    assert (await stored_counts(database, "1h"))[NOW - NOW % 3600, None] == {STATUS: 4, 11: 1}
