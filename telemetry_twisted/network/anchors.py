@@ -51,6 +51,15 @@ _LOWER = [bounds(bin)[0] for bin in range(1, BINS)]
 
 
 @define
+class Bins:
+    """How many receptions there were in each bin (:mod:`~telemetry_twisted.jip3.bins`) of delays:
+    as ``reported``, and ``corrected``, with the offsets of clocks taken out."""
+
+    reported: Counter[int] = field(factory=Counter)
+    corrected: Counter[int] = field(factory=Counter)
+
+
+@define
 class Assurance:
     """How the assurance of one sender spreads.
 
@@ -61,7 +70,8 @@ class Assurance:
     whose clocks are of no use. ``reported`` and ``corrected`` are how many there were in each bin
     (:mod:`~telemetry_twisted.jip3.bins`) of delays after ``began``, or where that is not known
     after the first reception, the latter with the offsets of clocks taken out. ``waiting`` are
-    those that are in no bin yet: the time by the receiver's clock, and its offset.
+    those that are in no bin yet: the time by the receiver's clock, and its offset. All that is
+    put in bins is put in those of ``together`` as well.
     """
 
     began: int | None = None
@@ -74,6 +84,7 @@ class Assurance:
     reported: Counter[int] = field(factory=Counter)
     corrected: Counter[int] = field(factory=Counter)
     waiting: list[tuple[int, int]] = field(factory=list)
+    together: Bins = field(factory=Bins, eq=False, repr=False)
 
     def receive(self, receptions: Sequence[tuple[int, int]]) -> None:
         """Nodes have received it: the time by the clock of each, and its offset."""
@@ -99,22 +110,28 @@ class Assurance:
 
     def _sort_in(self, zero: int, offset: int) -> None:
         lower = repeat(_LOWER)
-        self.reported.update(map(bisect_right, lower, [time - zero for time, _ in self.waiting]))
+        bins = [*map(bisect_right, lower, [time - zero for time, _ in self.waiting])]
+        self.reported.update(bins)
+        self.together.reported.update(bins)
         if offset != OFF:
             zero += offset
             moved = [time + its - zero for time, its in self.waiting]
-            self.corrected.update(map(bisect_right, lower, moved))
+            bins = [*map(bisect_right, lower, moved)]
+            self.corrected.update(bins)
+            self.together.corrected.update(bins)
         self.waiting.clear()
 
 
 @define
 class Anchor:
-    """The assurances of an anchor, by who sends them, the bytes of its node ID."""
+    """The assurances of an anchor, by who sends them, the bytes of its node ID, and the bins of
+    all of them ``together``."""
 
     first: int
     last: int
     closed: int | None = None
     senders: dict[bytes, Assurance] = field(factory=dict)
+    together: Bins = field(factory=Bins)
 
     def over(self, now: int) -> bool:
         """See :class:`.Thing`."""
@@ -204,7 +221,7 @@ class Anchors(Opened[AnchorKey, Anchor]):
             if len(anchor.senders) >= MOST_SENDERS:
                 self._lost["assurances"] += 1
                 return None
-            there = anchor.senders[sender] = Assurance()
+            there = anchor.senders[sender] = Assurance(together=anchor.together)
         return there
 
     def gone(self, link: Link) -> None:
@@ -267,5 +284,8 @@ def load_anchor(dumped: Sequence[Any], first: int, last: int) -> Anchor:
             Counter(reported),
             Counter(corrected),
             [(time, offset) for time, offset in waiting],
+            anchor.together,
         )
+        anchor.together.reported.update(anchor.senders[sender].reported)
+        anchor.together.corrected.update(anchor.senders[sender].corrected)
     return anchor

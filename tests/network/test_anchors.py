@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -128,3 +130,21 @@ def test_bins_are_the_same_whenever_the_sender_says_that_it_began(
     moved = [bin_of(max(time + its - 10**6 - offset, 0)) for time, its in usable]
     assert sorted(spreading.corrected.elements()) == ([] if offset == OFF else sorted(moved))
     assert spreading.receptions == sum(map(len, told))
+
+
+def test_an_anchor_has_together_what_its_senders_have() -> None:
+    scene = Scene()
+    begun, other = scene.node(1).key, bytes([77]) * 32
+    for handle in (2, 3):
+        scene.node(handle)
+    begin(scene, 1, 0)
+    for at in (1000, 2000, 900_000):
+        scene.pass_on((spread(begun, (2, at), (3, at)), spread(other, (1, at))))
+    scene.settle(anchors.QUIET_SECONDS + 1)
+    anchor = anchor_of(scene)
+    again = anchors.load_anchor(anchors.dump_anchor(anchor), anchor.first, anchor.last)
+    for which in (anchor, again):
+        senders = which.senders.values()
+        assert sum((each.reported for each in senders), Counter()) == which.together.reported
+        assert sum((each.corrected for each in senders), Counter()) == which.together.corrected
+        assert which.together.reported.total() == which.together.corrected.total() == 9

@@ -122,16 +122,11 @@ class NetworkRows:
     def anchor(self, item: tuple[AnchorKey, Anchor], keys: Keys) -> Row:
         """A row of ``anchors``."""
         key, anchor = item
-        reported: Counter[int] = Counter()
-        corrected: Counter[int] = Counter()
-        for each in anchor.senders.values():
-            reported.update(each.reported)
-            corrected.update(each.corrected)
         senders = anchor.senders.values()
         spread = [
             sum(each.off_clock for each in senders),
-            _percentiles(reported),
-            _percentiles(corrected),
+            _percentiles(anchor.together.reported),
+            _percentiles(anchor.together.corrected),
         ]
         chains = [] if anchor.closed else self._networks.anchors.chains_of(key)
         return (
