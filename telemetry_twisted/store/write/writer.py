@@ -43,7 +43,7 @@ COMMIT_SECONDS = 2.0
 said again meanwhile is written once."""
 
 QUIET_SECONDS = 4 * COMMIT_SECONDS
-"""How often that is where nodes say nothing but that they are there."""
+"""The same where nodes say nothing but that they are there."""
 
 RAW_EVENTS_AT_ONCE = 20_000
 """Raw events that are written before the next commit is due."""
@@ -199,6 +199,7 @@ class Writer:
             self._next_commit = now + COMMIT_SECONDS
             if self._pending.quiet and now < self._quiet_until and not self._stopping:
                 return True
+            self._quiet_until = 0.0  # should it fail
             await self._commit()
             self._quiet_until = now + QUIET_SECONDS
             self._raw_due = True
@@ -266,7 +267,6 @@ class Writer:
 
     def _note_failure(self, error: Exception) -> float:
         """Remember why nothing was written; return how long to wait before the next try."""
-        self._quiet_until = 0.0
         self._pending.settle(self._time())
         self._open = self._open and isinstance(error, DatabaseFull)
         self._fares.failed(error)
