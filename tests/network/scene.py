@@ -150,6 +150,23 @@ class Scene:
     ) -> None:
         """Have the networks take what was said, with the clocks of all nodes."""
         self.now += after
+        observed = self.observed(assurances, fetches, outcomes, genesis, after)
+        self.networks.take(observed, self.origins)
+
+    @property
+    def origins(self) -> dict[int, Origin]:
+        """What the handles stand for."""
+        return {handle: node.origin for handle, node in self.nodes.items()}
+
+    def observed(
+        self,
+        assurances: tuple[Assurance, ...] = (),
+        fetches: tuple[Fetch, ...] = (),
+        outcomes: tuple[OutcomeCount, ...] = (),
+        genesis: tuple[bytes, ...] = (GENESIS,),
+        after: int = SECOND,
+    ) -> Observations:
+        """What was said in so many microseconds up to now, as an ingestion process tells of it."""
         clocks = tuple(
             Clock(node.handle, node.behind + node.delay, node.behind + node.delay + 500)
             for node in self.nodes.values()
@@ -165,9 +182,7 @@ class Scene:
             fetches=fetches,
         )
         self.sightings.clear()
-        # As it comes from an ingestion process.
-        observed = Observations.decode(observed.encode())
-        self.networks.take(observed, {handle: node.origin for handle, node in self.nodes.items()})
+        return Observations.decode(observed.encode())
 
     def settle(self, seconds: int) -> None:
         """Have so much time pass, all that changed being written before."""

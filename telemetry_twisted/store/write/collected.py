@@ -102,7 +102,7 @@ class Collected:
             Section(self._gaps, GAPS, rows.gap_row),
             Section(self.share, RAW_SHARE, rows.share_row),
             *self._sections_of_sums(),
-            *self.understood.sections(),
+            *self.understood.sections,
         )
 
     def _sections_of_sums(self) -> Iterator[Section]:
@@ -222,5 +222,6 @@ class Collected:
         self.fold()
         self.facts.settle(now)
         for section in self.sections:
-            section.source.settle(now)
+            if section not in self.understood.sections:
+                section.source.settle(now)
         self.understood.settle(now)

@@ -25,12 +25,20 @@ MOST_HELD_BYTES = 64 << 20
 """Observations that wait until the database has told what the runs before have left; above it the
 oldest are let go of, and counted."""
 
+CATCH_UP_SECONDS = 30.0
+"""How long nothing must come before it is taken that there is nothing on its way: nodes that are
+connected are observed every second."""
+
 _OBJECTS, _BESIDE_BYTES = 8, 200
 """How much more memory takes what was decoded, and what a node takes of which it is."""
 
 
 class Understood:
     """Holds what comes until it is known what to go on with, and hands on what is understood.
+
+    What goes on is over when nothing was heard of it for long, by when things were heard, not by
+    the clock: a store process that follows one that hung takes what came meanwhile, and that is as
+    little late as if it had been taken at once.
 
     :param lost: where is counted what cannot be told.
     """
@@ -41,9 +49,16 @@ class Understood:
         self.summaries = Summaries(self.networks)
         self._held: deque[tuple[int, Callable[[], object]]] | None = deque()
         self._held_bytes = 0
+        self._reached = self._quiet_since = 0.0
+        self._came = False
+        self._sections = tuple(self._made())
 
-    def sections(self) -> Iterator[Section]:
+    @property
+    def sections(self) -> tuple[Section, ...]:
         """What is to be written."""
+        return self._sections
+
+    def _made(self) -> Iterator[Section]:
         rows, networks = NetworkRows(self.networks), self.networks
         yield Section(networks.slots, NETWORK_SLOTS, rows.slot)
         yield Section(networks.journeys, JOURNEYS, rows.journey)
@@ -53,6 +68,8 @@ class Understood:
 
     def take(self, observed: Observations, size: int, nodes: Mapping[int, Connected]) -> None:
         """Take what was observed, ``size`` bytes of it; ``nodes`` are those of the handles now."""
+        self._reached = max(self._reached, observed.ended / 1_000_000)
+        self._came = True
         if self._held is None:
             self.networks.take(observed, nodes)
         else:
@@ -86,4 +103,15 @@ class Understood:
 
     def settle(self, now: float) -> None:
         """Let go of what is not heard of any more at ``now``, in seconds."""
-        self.networks.settle(now)
+        heard = self._heard_until(now)
+        for section in self._sections:
+            section.source.settle(heard)
+        self.networks.settle(heard)
+
+    def _heard_until(self, now: float) -> float:
+        """Until when all has come that will, in seconds, ``now``."""
+        if self._came or not self._quiet_since or now < self._quiet_since:
+            self._quiet_since, self._came = now, False
+        if now - self._quiet_since < CATCH_UP_SECONDS:
+            return min(self._reached, now)
+        return now
