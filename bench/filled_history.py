@@ -22,6 +22,7 @@ from telemetry_twisted.store.schema.tables import (
     GAPS,
     LATEST,
     LOSSES,
+    LOST_COLUMNS,
     NODES,
     RAW_SHARE,
     RUNS,
@@ -230,7 +231,7 @@ def _fill_troubles(transaction: Transaction, dice: random.Random, start: int, no
         ]
         _upsert(transaction, table, losses)
     gaps = [
-        (at * 1_000_000, "server", at * 1_000_000 + 5, *[1] * 5)
+        (at * 1_000_000, "server", at * 1_000_000 + 5, *[1] * len(LOST_COLUMNS))
         for at in range(start, start + DAY, HOUR)
     ]
     _upsert(transaction, GAPS, gaps)

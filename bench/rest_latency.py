@@ -105,6 +105,33 @@ def questions(nodes: int, days: int, now: int) -> dict[str, Ask]:
             f"/api/metrics/timeseries?node={node(dice)}&{back(dice, days * DAY)}"
         ),
         "/metrics": lambda _: "/metrics",
+        **of_dashboards(now, days),
+    }
+
+
+def of_dashboards(now: int, days: int) -> dict[str, Ask]:
+    """What dashboards that were made for JamTART ask."""
+    paths = {
+        *("timeseries?event_types=blocks", "timeseries?group_by=node_id"),
+        *("timeseries?group_by=core", "events-by-node?event_types=failures"),
+        *("events?limit=100", "nodes?", "stats?", "node-stats?", "node-stats-aggregate?"),
+        *("cores?", "cores/7?", "cores/7/metrics?", "services?", "services/timeseries?"),
+        *("bottlenecks?", "bottlenecks-timeseries?", "wp-funnel?", "wp-stats?", "wp-active?"),
+        *("validator-profiling?", "validator-profiling-timeseries?", "guarantees/by-guarantor?"),
+        *("da-stats?", "shard-latency?", "segment-latency?", "guarantee-discards?"),
+        *("failure-rates?", "network-health?", "sync-timeline?", "connections-timeline?"),
+        *("blocks/summary?", "blocks/convergence?", "execution?"),
+    }
+
+    def over(path: str, seconds: int) -> Ask:
+        span = f"start={rfc3339(now - seconds)}&end={rfc3339(now)}"
+        return lambda _: f"/api/grafana/{path}&{span}"
+
+    spans = {"1 h": 3600, "1 d": DAY, "all": days * DAY}
+    return {
+        f"grafana/{path.rstrip('?')}, {told}": over(path, seconds)
+        for path in sorted(paths)
+        for told, seconds in spans.items()
     }
 
 
