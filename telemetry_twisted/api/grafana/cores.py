@@ -16,7 +16,7 @@ from telemetry_twisted.store.read.ranges import whole
 from telemetry_twisted.store.read.services import phases_of
 from telemetry_twisted.store.read.sums import Subject, rows_of
 from telemetry_twisted.store.schema.sum_tables import OF_CORES
-from telemetry_twisted.store.tallies import sum_packed, unpack_tally
+from telemetry_twisted.store.tallies import sum_packed
 from telemetry_twisted.timestamps import rfc3339
 
 from .events import described
@@ -26,7 +26,7 @@ from .packages import package_row
 from .routes import Row, Rows, grafana
 from .scope import Scope, scope_of
 
-MOST_BUCKETS = 30
+MOST_BUCKETS = 12
 """Buckets of each core that are read, at most, unless only those of a day are there."""
 
 RECENT = 100
@@ -119,18 +119,25 @@ class Guarantor:
 async def guarantors(
     sources: Sources, scope: Scope, begin: float, end: float, core: int | None = None
 ) -> dict[int, Guarantor]:
-    """Who guaranteed for which core, those first who built the most, by the numbers of nodes."""
+    """Who guaranteed for which core, those first who built the most, by the numbers of nodes; the
+    last is when the last for any of their cores was built."""
     history = sources.history
     span = whole(begin, end, history.now(), history.policy.sums, MOST_BUCKETS)
     only = {"network": scope.network.number}
     if core is not None:
         only["core"] = core
     found: defaultdict[int, Guarantor] = defaultdict(lambda: Guarantor(Counter()))
-    rows = await rows_of(history, OF_CORES, span, ("core", "guarantors"), only)
-    async for bucket, number, packed in history.turns.steps(rows):
-        for node, count in unpack_tally(packed).items():
-            found[node].cores[number] += count
-            found[node].last = max(found[node].last, bucket)
+    of_cores: defaultdict[int, list[bytes]] = defaultdict(list)
+    last: dict[int, int] = {}
+    for bucket, number, packed in await rows_of(
+        history, OF_CORES, span, ("core", "guarantors"), only
+    ):
+        of_cores[number].append(packed)
+        last[number] = max(last.get(number, 0), bucket)
+    async for number, rows in history.turns.steps(of_cores.items()):
+        for node, count in sum_packed(rows).items():
+            found[node].cores[number] = count
+            found[node].last = max(found[node].last, last[number])
     ranked = sorted(found.items(), key=lambda each: (-each[1].count, each[0]))
     return {node: each for node, each in ranked if node in scope.nodes}
 

@@ -26,7 +26,7 @@ from .packages import service_id
 from .routes import Row, Rows, grafana
 from .scope import Scope, scope_of
 
-MOST_BUCKETS = 30
+MOST_BUCKETS = 12
 """Buckets of each service that are read, at most, unless only those of a day are there."""
 
 MOST_SHOWN = 3500

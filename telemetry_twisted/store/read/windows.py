@@ -15,7 +15,7 @@ from .ranges import Span
 MOST_BUCKETS = 1500
 """Buckets of all nodes together that are read, at most, but for those of the widest."""
 
-MOST_ROWS = 24_576
+MOST_ROWS = 3072
 """Buckets of single nodes that are read, likewise."""
 
 Counts = dict[int, int]
