@@ -141,7 +141,7 @@ class RankingGiven(RangeGiven, frozen=True, kw_only=True):
 @grafana("events-by-node")
 async def events_by_node(sources: Sources, given: RankingGiven) -> Rows:
     """How many events of some types each node sent, those first that sent most; of many nodes in a
-    range that is widened to whole minutes or hours."""
+    range that is widened to whole minutes or hours, of which some stand for all in long ones."""
     scope = await scope_of(sources, given.network)
     types = given.event_types.numbers or frozenset(TABLE.events)
     found = await windows.each_over(sources.history, *given.range, scope.nodes.keys())

@@ -70,38 +70,59 @@ async def _together(history: History, span: Span, nodes: Nodes) -> list[tuple[in
 async def counts_of_each(
     history: History, begin: float, end: float, step: int, nodes: Collection[int]
 ) -> dict[int, dict[int, Counts]]:
-    """The events of each of ``nodes``, by where the window begins and by the number of the node."""
-    window = history.window(begin, end, step, MOST_ROWS // max(len(nodes), 1))
+    """The events of each of ``nodes``, by where the window begins and by the number of the node.
+
+    Where there are too many buckets, every second is looked at, every third, and so on, and stands
+    for those beside it.
+    """
+    most = MOST_ROWS // max(len(nodes), 1)
+    window = history.window(begin, end, step, most)
+    apart = _apart([window], most)
     packed: defaultdict[tuple[int, int], list[bytes]] = defaultdict(list)
-    async for bucket, node, counts in history.turns.steps(await _each(history, window)):
+    async for bucket, node, counts in history.turns.steps(await _each(history, window, apart)):
         if node in nodes:
             packed[window.at(bucket), node].append(counts)
     found: dict[int, dict[int, Counts]] = {}
     async for (begins, node), rows in history.turns.steps(sorted(packed.items())):
-        found.setdefault(begins, {})[node] = add_up(rows)
+        found.setdefault(begins, {})[node] = _times(add_up(rows), apart)
     return found
 
 
 async def each_over(
     history: History, begin: float, end: float, nodes: Collection[int]
 ) -> dict[int, Counts]:
-    """The events of each of ``nodes`` over a range, by the number of the node."""
+    """The events of each of ``nodes`` over a range, by the number of the node; see
+    :func:`counts_of_each`."""
+    most = MOST_ROWS // max(len(nodes), 1)
+    pieces = history.pieces(begin, end, most)
+    apart = _apart(pieces, most)
     packed: defaultdict[int, list[bytes]] = defaultdict(list)
-    for piece in history.pieces(begin, end, MOST_ROWS // max(len(nodes), 1)):
-        async for _, node, counts in history.turns.steps(await _each(history, piece)):
+    for piece in pieces:
+        rows = await _each(history, piece, apart)
+        async for _, node, counts in history.turns.steps(rows):
             if node in nodes:
                 packed[node].append(counts)
     found: dict[int, Counts] = {}
-    async for node, rows in history.turns.steps(packed.items()):
-        found[node] = add_up(rows)
+    async for node, each in history.turns.steps(packed.items()):
+        found[node] = _times(add_up(each), apart)
     return found
 
 
-async def _each(history: History, span: Span) -> list[tuple[int, int, bytes]]:
+def _apart(spans: Sequence[Span], most: int) -> int:
+    """How far apart the buckets are that are looked at, in buckets."""
+    return -(-sum(len(span.buckets) for span in spans) // max(most, 1))
+
+
+def _times(counts: Counts, apart: int) -> Counts:
+    return {kind: count * apart for kind, count in counts.items()} if apart > 1 else counts
+
+
+async def _each(history: History, span: Span, apart: int) -> list[tuple[int, int, bytes]]:
+    buckets = span.buckets[:: max(apart, 1)]
     rows = await history.query(
         f"{COUNTS[span.width].select('bucket', 'node', 'counts')} "
-        "WHERE bucket >= ? AND bucket < ? AND node <> ?",
-        (span.begin, span.end, NO_NODE),
+        f"WHERE bucket IN ({marks(buckets)}) AND node <> ?",
+        (*buckets, NO_NODE),
     )
     return [(bucket, node, counts) for bucket, node, counts in rows]
 
