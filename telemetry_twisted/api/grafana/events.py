@@ -104,7 +104,8 @@ async def _by_core(
     ((cores,),) = await history.query(f"SELECT coalesce(max(cores), 1) FROM {NODES.name}")
     step = max(given.step(cores, MOST_SHOWN), 60)
     begin, end = given.range
-    window = Subject(scope.network, core=0).window(history, begin, end, step)
+    most = max(MOST_SHOWN // cores, 1)
+    window = Subject(scope.network, core=0).window(history, begin, end, step, most)
     found: defaultdict[tuple[int, int], Tally] = defaultdict(dict)
     only = {"network": scope.network.number}
     rows = await rows_of(history, OF_CORES, window, ("core", "events"), only)

@@ -120,7 +120,7 @@ async def services_over_time(sources: Sources, given: ServiceChartGiven) -> Rows
     # How many services there are is known from the whole range.
     all_known = len(await _costs(sources, scope, begin, end))
     step = given.step(all_known, MOST_SHOWN)
-    most = max(MOST_SHOWN * 2 // max(all_known, 1), MOST_BUCKETS)
+    most = max(MOST_SHOWN // max(all_known, 1), 1)
     window = window_of(begin, end, step, history.now(), history.policy.sums, most)
     packed: defaultdict[tuple[int, int], list[bytes]] = defaultdict(list)
     only = {"network": scope.network.number}
