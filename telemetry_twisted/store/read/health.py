@@ -154,12 +154,7 @@ def _of_slots(over: Sequence[Slot]) -> Iterator[Reason]:
     if len(late) / len(over) > 0.1:
         message = f"in {len(late)} of {len(over)} slots 95 % of nodes had the block after a slot"
         yield Reason("slow_blocks", "degraded", message, len(late) / len(over), 0.1, late[:10])
-    failed = [slot.slot for slot in over if slot.failures]
-    if len(failed) / len(over) > 0.1:
-        message = f"blocks of {len(failed)} of {len(over)} slots failed on some nodes"
-        yield Reason(
-            "failed_blocks", "degraded", message, len(failed) / len(over), 0.1, failed[:10]
-        )
+    yield from failed_blocks(over)
     off = [
         slot for slot in over if (best := slot.stages.get("best")) is not None and best.off_clock
     ]
@@ -167,6 +162,25 @@ def _of_slots(over: Sequence[Slot]) -> Iterator[Reason]:
         most = max(slot.stages["best"].off_clock for slot in off)
         message = f"the clocks of {most} nodes are off by more than a slot"
         yield Reason("off_clock", "notice", message, most, 0, [slot.slot for slot in off][:10])
+
+
+def failed_blocks(over: Sequence[Slot]) -> Iterator[Reason]:
+    """How many of the blocks that nodes began to import or author failed on them.
+
+    Of a thousand nodes some fail now and then, so it is not slots that count.
+    """
+    failed = sum(sum(slot.failures.values()) for slot in over)
+    begun = sum(
+        slot.authors_tried + (slot.stages["importing"].nodes if "importing" in slot.stages else 0)
+        for slot in over
+    )
+    share = failed / max(begun, failed, 1)
+    if share > 0.1:
+        severity: Severity = "failing" if share > 0.5 else "degraded"
+        worst = sorted(over, key=lambda slot: -sum(slot.failures.values()))
+        message = f"{failed} of {begun} blocks that nodes began to import or author failed"
+        slots = [slot.slot for slot in worst if slot.failures]
+        yield Reason("failed_blocks", severity, message, share, 0.1, slots[:10])
 
 
 def _of_finality(

@@ -17,6 +17,7 @@ from telemetry_twisted.store.read import guarantees, health, slots, work_package
 from telemetry_twisted.store.read.history import History
 from telemetry_twisted.store.read.known_networks import networks
 from telemetry_twisted.store.read.networks import Network, find_network
+from telemetry_twisted.store.read.spreads import Spread
 from telemetry_twisted.store.write.writer import Writer
 from tests.network.scene import HASH
 from tests.store.conftest import NOW, Feed, genesis
@@ -250,3 +251,30 @@ async def test_a_page_looks_at_so_many_packages_and_says_where_to_go_on(
         before = page.next
     assert found == [PACKAGE]
     assert page.next is None
+
+
+def slot_of(number: int, importing: int, failed: int) -> slots.Slot:
+    """A slot whose block so many nodes began to import, of which so many failed."""
+    spread = Spread(nodes=importing, off_clock=0, reported=None, corrected=None)
+    return slots.Slot(
+        slot=number,
+        began="",
+        empty=False,
+        fork=False,
+        final=True,
+        authors_tried=0,
+        blocks=[],
+        stages={"importing": spread},
+        failures={"execution": failed} if failed else {},
+    )
+
+
+@pytest.mark.parametrize(
+    ("failed", "severity"), [(20, None), (95, None), (105, "degraded"), (600, "failing")]
+)
+def test_a_few_nodes_of_many_that_fail_make_no_verdict(failed: int, severity: str | None) -> None:
+    over = [slot_of(number, 1000, failed + number) for number in range(10)]
+    found = list(health.failed_blocks(over))
+    assert [reason.severity for reason in found] == ([] if severity is None else [severity])
+    if found:
+        assert found[0].slots[0] == 9
