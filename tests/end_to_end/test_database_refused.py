@@ -91,10 +91,10 @@ def test_sqlite_needs_nothing_of_postgresql(
 @pytest.mark.parametrize("runner", ["in the foreground", "as a daemon"])
 def test_postgresql_says_what_to_install(tmp_path: Path, runner: str) -> None:
     program, how = RUNNERS[runner]
-    url = "postgresql://me:secret@localhost/telemetry"
+    url = "postgresql://me:hunter2@localhost/telemetry"
     done = run(tmp_path, *how, "telemetry", *OPTIONS, "--database", url, program=program)
     assert done.returncode == 1
     last = (done.stdout + done.stderr).rstrip().splitlines()[-1]
     assert "pip install 'telemetry-twisted[postgresql]'" in last
-    assert "secret" not in done.stdout + done.stderr
+    assert "hunter2" not in done.stdout + done.stderr
     assert "Traceback" not in done.stdout + done.stderr
