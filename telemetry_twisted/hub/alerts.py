@@ -37,6 +37,7 @@ class AlertBook:
         self._unsynced: dict[str, float] = {}
         self._best: tuple[int, float] = (-1, 0.0)
         self._finalized: tuple[int, float] = (-1, 0.0)
+        self._clocks_off: dict[str, float] = {}
         self._minute: list[tuple[float, int, dict[str, int]]] = []
 
     @property
@@ -54,8 +55,8 @@ class AlertBook:
         found: dict[Kind, Found] = {}
         for steps in (self._nodes, self._rates, self._store):
             yield from steps(situation, found)
-        for look in (look_at_networks, look_for_silent):
-            yield from look(self._thresholds, situation, found)
+        yield from look_at_networks(self._thresholds, situation, found, self._clocks_off)
+        yield from look_for_silent(self._thresholds, situation, found)
         kept, current, begun, ended = {}, [], [], []
         for kind in KINDS:
             held = found.get(kind, Found(0))

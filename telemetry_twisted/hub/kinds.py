@@ -103,7 +103,7 @@ CLOCK_OFF = Kind(
     "clock_off",
     "the clock of node {subject} is off by {value} ms",
     "the clocks of {count} nodes are off by up to {value} ms",
-    "set them, or that of this server",
+    "set them; it is from the clocks of the other nodes that they are off",
 )
 NODE_SILENT = Kind(
     "node_silent",

@@ -276,7 +276,7 @@ def summary(**told: Any) -> dict[str, Any]:
     chains = {"ended": 1000, "failed": 5, "unfinished": 0, "unfinished_percent": 0.0}
     return {
         "assurances": {"heard_of": 100, "late": 0, "who": []},
-        "clocks": {"off": 0, "furthest": []},
+        "clocks": {"off": 0, "all_ahead_ms": 0, "furthest": []},
         "chains": {**chains, "by_root": {"Importing": {"unfinished": 0}}},
         **told,
     }
@@ -323,13 +323,26 @@ def test_assurances_that_come_too_late() -> None:
 def test_a_clock_that_is_off() -> None:
     server = Server(clock=3000)
 
-    def clocks(ahead: int) -> dict[str, Any]:
-        return networks(clocks={"off": 0, "furthest": [{"node_id": A, "ahead_ms": ahead}]})
+    def clocks(ahead: int, all: int = 0) -> dict[str, Any]:
+        furthest = [{"node_id": A, "ahead_ms": ahead}]
+        return networks(clocks={"off": 0, "all_ahead_ms": all, "furthest": furthest})
 
     assert server.at(0, **clocks(3000)) == []
-    assert server.at(1, **clocks(-3001)) == [("clock_off", A)]
+    assert server.at(1, **clocks(-3001)) == []
+    assert server.at(10, **clocks(-3001)) == []
+    assert server.at(11, **clocks(-3001)) == [("clock_off", A)]
     assert f"the clock of node {A} is off by 3001 ms" in server.book.current[0]["message"]
-    assert server.at(2, **clocks(0)) == []
+    assert server.at(12, **clocks(0)) == []
+    assert server.at(13, **clocks(-3001)) == []
+    assert server.at(22, **clocks(-3001)) == []
+
+
+def test_a_clock_of_the_server_that_is_off_is_no_node_s_fault() -> None:
+    server = Server(clock=3000)
+    off = [{"node_id": A, "ahead_ms": 3_600_000}, {"node_id": B, "ahead_ms": 3_596_999}]
+    clocks = {"off": 2, "all_ahead_ms": 3_600_000, "furthest": off}
+    assert server.at(0, **networks(clocks=clocks)) == []
+    assert server.at(60, **networks(clocks=clocks)) == [("clock_off", B)]
 
 
 def test_a_node_that_is_connected_and_says_nothing() -> None:
@@ -367,7 +380,7 @@ def test_nobody_is_told_what_nobody_asked_for() -> None:
         fork={"slots": 100, "since_slot": 5},
         stuck=stuck,
         assurances={"heard_of": 100, "late": 100, "who": [{"node_id": A, "late": 100}]},
-        clocks={"off": 1, "furthest": [{"node_id": A, "ahead_ms": 10**9}]},
+        clocks={"off": 1, "all_ahead_ms": 0, "furthest": [{"node_id": A, "ahead_ms": 10**9}]},
         chains={"ended": 1000, "unfinished_percent": 100.0, "by_root": {"a": {"unfinished": 1}}},
     )
     assert server.at(10**6, silent={A: 10**6}, **told) == []

@@ -71,21 +71,32 @@ def told_clocks(
 ) -> Iterator[None]:
     """Add to what is ``made`` of each network the clocks of its nodes that are off, in steps."""
     found: dict[str, list[tuple[int, int, str]]] = {network: [] for network in made}
+    offsets: dict[str, list[int]] = {network: [] for network in made}
     for piece in pieces(nodes.items()):
         for node, network in piece:
             known = clocks.offset(node)
-            if known is not None and network in found and abs(known.offset) >= LEAST_OFF:
+            if known is None or network not in found:
+                continue
+            offsets[network].append(known.offset)
+            if abs(known.offset) >= LEAST_OFF:
                 found[network].append((abs(known.offset), known.offset, node))
         yield
     for network, summary in made.items():
         summary["clocks"] = {
             "off": sum(distance > MOST_OFF for distance, *_ in found[network]),
+            # Where all are off alike, it is the server's clock that is.
+            "all_ahead_ms": -_middle(offsets[network]) // 1000,
             "furthest": [
                 # How far it is ahead of the server's, which is what its operator would see.
                 {"node_id": node, "ahead_ms": -offset // 1000}
                 for _, offset, node in nlargest(MOST_CLOCKS, found[network])
             ],
         }
+
+
+def _middle(offsets: list[int]) -> int:
+    """The offset of the node in the middle; 0 where there are too few to be told apart by it."""
+    return sorted(offsets)[len(offsets) // 2] if len(offsets) > 2 else 0
 
 
 def told_chains(ended: Mapping[tuple[int, int], int]) -> dict[str, Any]:
