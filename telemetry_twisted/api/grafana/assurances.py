@@ -7,8 +7,8 @@ from collections import defaultdict
 
 from telemetry_twisted.api.rest.endpoint import Endpoint, Sources
 from telemetry_twisted.jip3.moment import COMMON_ERA, SLOT
-from telemetry_twisted.store.read import guarantees as read
-from telemetry_twisted.store.read.guarantees import ANCHOR, Anchor, read_anchor
+from telemetry_twisted.store.read import assurances as read
+from telemetry_twisted.store.read.assurances import ANCHOR, Anchor, read_anchor
 from telemetry_twisted.store.read.sampled import some_of
 from telemetry_twisted.store.read.shapes import micros
 from telemetry_twisted.store.schema.network_tables import ANCHORS

@@ -6,6 +6,7 @@ import re
 
 from telemetry_twisted.api.rest.asked import BadRequest
 from telemetry_twisted.api.rest.endpoint import Endpoint, Sources
+from telemetry_twisted.store.read.journeys import journey
 from telemetry_twisted.store.read.networks import Network
 from telemetry_twisted.store.read.packages import (
     REACHED,
@@ -16,7 +17,6 @@ from telemetry_twisted.store.read.packages import (
 )
 from telemetry_twisted.store.read.shapes import micros
 from telemetry_twisted.store.read.sums import Subject
-from telemetry_twisted.store.read.work_packages import journey
 
 from .funnels import SHARES, STAGES, TIMED, reached_in_all, told
 from .given import Given, RangeGiven, Text

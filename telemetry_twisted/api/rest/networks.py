@@ -6,8 +6,10 @@ from typing import Annotated
 
 from msgspec import Meta
 
+from telemetry_twisted.store.read import assurances as read_assurances
 from telemetry_twisted.store.read import guarantees as read_guarantees
 from telemetry_twisted.store.read import health as read_health
+from telemetry_twisted.store.read import journeys as read_journeys
 from telemetry_twisted.store.read import known_networks as read_networks
 from telemetry_twisted.store.read import slots as read_slots
 from telemetry_twisted.store.read import work_packages as read_packages
@@ -139,11 +141,11 @@ async def work_packages(sources: Sources, asked: PackagesAsked) -> read_packages
 
 
 @endpoint("/api/work-packages/{hash}", may_miss=True)
-async def work_package(sources: Sources, asked: PackageAsked) -> read_packages.Journey:
+async def work_package(sources: Sources, asked: PackageAsked) -> read_journeys.Journey:
     """The journey of a work package: every event of it on every node, in order."""
     network = await sources.network_of(asked.network)
     wanted = bytes.fromhex(_hash(asked.hash)[2:])
-    found = await read_packages.journey(sources.history, network, wanted)
+    found = await read_journeys.journey(sources.history, network, wanted)
     if found is None:
         raise NotFound(f"no node has told of a work package {_hash(asked.hash)}")
     return found
@@ -161,22 +163,22 @@ async def guarantees(sources: Sources, asked: GuaranteesAsked) -> read_guarantee
 
 
 @endpoint("/api/assurances", may_miss=True)
-async def assurances(sources: Sources, asked: ListAsked) -> read_guarantees.Assurances:
+async def assurances(sources: Sources, asked: ListAsked) -> read_assurances.Assurances:
     """Assurances by the block that they are anchored to, the newest first, and how they spread."""
     network = await sources.network_of(asked.network)
     span = asked.range(sources.now())
-    return await read_guarantees.assurances(
+    return await read_assurances.assurances(
         sources.history, network, *span, asked.cursor, asked.limit
     )
 
 
 @endpoint("/api/assurances/{anchor}", may_miss=True)
-async def anchor(sources: Sources, asked: AnchorAsked) -> read_guarantees.AnchorSenders:
+async def anchor(sources: Sources, asked: AnchorAsked) -> read_assurances.AnchorSenders:
     """The assurances of a block sender by sender: when each began, what it assures, whether in
     time, and how it spread."""
     network = await sources.network_of(asked.network)
     wanted = bytes.fromhex(_hash(asked.anchor)[2:])
-    found = await read_guarantees.senders(sources.history, network, wanted)
+    found = await read_assurances.senders(sources.history, network, wanted)
     if found is None:
         raise NotFound(f"no node has told of assurances on {_hash(asked.anchor)}")
     return found

@@ -1,24 +1,20 @@
-"""What became of work packages: how far each came, and the whole journey of one."""
+"""What became of work packages: how far each came."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Annotated, Any, Literal, get_args
 
 import ujson
 from attrs import frozen
 from msgspec import Meta
 
-from telemetry_twisted.network.journey import EVENT, STAGES, SUPERSEDED
-from telemetry_twisted.network.reporters import OFF
-from telemetry_twisted.store.detail import unpack_detail
-from telemetry_twisted.store.schema.network_tables import FETCHES, GUARANTEES, JOURNEYS
+from telemetry_twisted.network.journey import STAGES, SUPERSEDED
+from telemetry_twisted.store.schema.network_tables import JOURNEYS
 
 from .history import History
 from .networks import Network
-from .shapes import Answer, Hash, Next, NodeId, Range, Time, event_name, micros
-from .slots import node_names
-from .spreads import Spread, spread
+from .shapes import Answer, Hash, Next, Range, Time, micros
 
 MOST_COUNTED = 20_000
 """Work packages that are looked at, at most: the newest of the range, for the funnel and a page."""
@@ -31,10 +27,11 @@ KNOWN = 32
 
 Outcome = Literal["distributed", "failed", "duplicate", "shared", "unfinished"]
 
-_COLUMNS = (
+PACKAGE = (
     *("hash", "first", "last", "closed", "core", "stages", "outcome", "reason", "parts"),
     *("report", "erasure_root", "slot", "builder", "services", "events", "left_out"),
 )
+"""The columns that tell of a package."""
 
 
 class WorkPackage(Answer):
@@ -114,53 +111,6 @@ class WorkPackages(Range):
     next: Next
 
 
-class JourneyEvent(Answer):
-    """Something that a node did for a package."""
-
-    node_id: NodeId | None
-    event_type: int
-    event: str | None
-    event_id: Annotated[int, Meta(description="The JIP-3 event ID, within the connection.")]
-    time: Annotated[Time, Meta(description="When, by the node's own clock: exact.")]
-    corrected: Annotated[
-        Time | None,
-        Meta(description="The same with the offset of its clock taken out, by which they stand."),
-    ]
-    arrived: Annotated[Time, Meta(description="When it was read here.")]
-    after_ms: Annotated[
-        float | None,
-        Meta(description="How long after the event before of the same node: exact; may be < 0."),
-    ]
-    peer: Annotated[Hash | None, Meta(description="The other node that it names, if any.")]
-    reason: Annotated[str | None, Meta(description="Why something failed, as the node says.")]
-
-
-class Fetched(Answer):
-    """Requests for shards or bundles of it: counts, and how long those that succeeded took."""
-
-    event_type: int
-    succeeded: int
-    failed: int
-    first: Time
-    last: Time
-    mean_ms: Annotated[float | None, Meta(description="Exact, by the clock of who was asked.")]
-    greatest_ms: float
-
-
-class Journey(Answer):
-    """Everything that is known of one work package."""
-
-    genesis: Hash | None
-    summary: WorkPackage
-    events: Annotated[
-        list[JourneyEvent], Meta(description="In order, by times with offsets taken out.")
-    ]
-    guarantee: Annotated[
-        Spread | None, Meta(description="How the guarantees of its report reached nodes.")
-    ]
-    fetches: list[Fetched]
-
-
 async def work_packages(
     history: History,
     network: Network,
@@ -197,13 +147,13 @@ async def work_packages(
     if before:
         shown = await _newest(history, network, int(begin * 1_000_000), before)
     rows = await history.query(
-        f"{JOURNEYS.select(*_COLUMNS)} WHERE {' AND '.join(where)} ORDER BY first DESC LIMIT ?",
+        f"{JOURNEYS.select(*PACKAGE)} WHERE {' AND '.join(where)} ORDER BY first DESC LIMIT ?",
         (*shown.bounds, *more, limit + 1),
     )
     page = whole(rows, limit)
     best: dict[bytes, WorkPackage] = {}
     async for row in history.turns.steps(page):
-        package = _package(row, stuck_since)
+        package = read_package(row, stuck_since)
         there = best.get(bytes(row[0]))
         if there is None or there.events < package.events:
             best[bytes(row[0])] = package
@@ -275,110 +225,13 @@ async def _funnel(history: History, counted: _Newest, where: str, more: Sequence
     )
 
 
-async def journey(history: History, network: Network, hash: bytes) -> Journey | None:
-    """One work package; None if nobody told of it."""
-    rows = await history.query(
-        f"{JOURNEYS.select(*_COLUMNS, 'detail')} WHERE network = ? AND hash = ?",
-        (network.number, hash),
-    )
-    if not rows:
-        return None
-    *row, detail = max(rows, key=lambda row: row[_COLUMNS.index("events")])
-    summary = _package(row, int((history.now() - STUCK_SECONDS) * 1_000_000))
-    there, (_, packed, notes, offsets, *_) = unpack_detail(bytes(detail))
-    names = await node_names(history, list(there.values()))
-    return Journey(
-        genesis=network.genesis,
-        summary=summary,
-        events=await _events(history, packed, notes, offsets, there, names),
-        guarantee=await _guarantee(history, network, row[_COLUMNS.index("report")]),
-        fetches=await _fetches(history, network, row[_COLUMNS.index("erasure_root")]),
-    )
-
-
-async def _events(
-    history: History,
-    packed: bytes,
-    notes: Sequence[str],
-    offsets: Mapping[int, int],
-    there: Mapping[int, int],
-    names: Mapping[int, str],
-) -> list[JourneyEvent]:
-    told = []
-    for node, kind, note, time, arrived, event_id in EVENT.iter_unpack(packed):
-        offset = offsets.get(node, OFF)
-        # Where the clock is of no use, when it came says best when it was.
-        when = arrived if offset == OFF else time + offset
-        told.append((when, node, event_id, kind, note, time, arrived, offset))
-    told.sort()
-    before: dict[int, int] = {}
-    events = []
-    async for when, node, event_id, kind, note, time, arrived, offset in history.turns.steps(told):
-        text = notes[note - 1] if note else None
-        peer = text is not None and _is_peer(text)
-        last = before.get(node)
-        before[node] = time
-        events.append(
-            JourneyEvent(
-                node_id=names.get(there[node]),
-                event_type=kind,
-                event=event_name(kind),
-                event_id=event_id,
-                time=micros(time),
-                corrected=None if offset == OFF else micros(when),
-                arrived=micros(arrived),
-                after_ms=None if last is None else (time - last) / 1000,
-                peer=f"0x{text}" if peer else None,
-                reason=None if peer else text,
-            )
-        )
-    return events
-
-
-def _is_peer(text: str) -> bool:
-    return len(text) == 64 and all(digit in "0123456789abcdef" for digit in text)
-
-
-async def _guarantee(history: History, network: Network, report: bytes | None) -> Spread | None:
-    if report is None:
-        return None
-    rows = await history.query(
-        f"{GUARANTEES.select('receptions', 'spread')} WHERE network = ? AND report = ? "
-        "ORDER BY receptions DESC LIMIT 1",
-        (network.number, bytes(report)),
-    )
-    return spread(ujson.loads(rows[0][1])) if rows else None
-
-
-async def _fetches(history: History, network: Network, root: bytes | None) -> list[Fetched]:
-    if root is None:
-        return []
-    rows = await history.query(
-        f"{FETCHES.select('kinds')} WHERE network = ? AND erasure_root = ? "
-        "ORDER BY last DESC LIMIT 1",
-        (network.number, bytes(root)),
-    )
-    kinds = ujson.loads(rows[0][0]) if rows else {}
-    return [
-        Fetched(
-            event_type=int(kind),
-            succeeded=succeeded,
-            failed=failed,
-            first=micros(first),
-            last=micros(last),
-            mean_ms=total / succeeded / 1000 if succeeded else None,
-            greatest_ms=greatest / 1000,
-        )
-        for kind, (succeeded, failed, first, last, total, greatest) in kinds.items()
-    ]
-
-
 def _hex(value: bytes | None) -> str | None:
     return None if value is None else f"0x{bytes(value).hex()}"
 
 
-def _package(row: Sequence[Any], stuck_since: int) -> WorkPackage:
-    said = dict(zip(_COLUMNS, row, strict=True))
+def read_package(row: Sequence[Any], stuck_since: int) -> WorkPackage:
+    """The package in a row of :data:`PACKAGE`; it is stuck if nothing was heard of it since."""
+    said = dict(zip(PACKAGE, row, strict=True))
     going_on = said["closed"] is None and said["outcome"] is None
     outcome = said["outcome"]
     return WorkPackage(

@@ -13,7 +13,14 @@ from twisted.internet.task import Clock
 
 from telemetry_twisted.network.journey import STAGES
 from telemetry_twisted.store.database.interface import Database
-from telemetry_twisted.store.read import guarantees, health, slots, work_packages
+from telemetry_twisted.store.read import (
+    assurances,
+    guarantees,
+    health,
+    journeys,
+    slots,
+    work_packages,
+)
 from telemetry_twisted.store.read.history import History
 from telemetry_twisted.store.read.known_networks import networks
 from telemetry_twisted.store.read.networks import Network, find_network
@@ -156,7 +163,7 @@ async def test_work_packages_and_their_funnel(history: History) -> None:
 @ensureDeferred
 async def test_a_journey(history: History) -> None:
     network = await first(history)
-    found = await work_packages.journey(history, network, bytes.fromhex(PACKAGE[2:]))
+    found = await journeys.journey(history, network, bytes.fromhex(PACKAGE[2:]))
     assert found is not None
     # In order, though the clock of one is two seconds behind.
     assert [each.event_type for each in found.events] == [
@@ -169,10 +176,10 @@ async def test_a_journey(history: History) -> None:
     assert found.guarantee.nodes == 3
     (fetched,) = found.fetches
     assert (fetched.succeeded, fetched.failed, fetched.mean_ms) == (4, 1, 5.0)
-    assert await work_packages.journey(history, network, bytes(32)) is None
+    assert await journeys.journey(history, network, bytes(32)) is None
     other = await find_network(history, genesis(1))
     assert other is not None
-    assert await work_packages.journey(history, other, bytes.fromhex(PACKAGE[2:])) is None
+    assert await journeys.journey(history, other, bytes.fromhex(PACKAGE[2:])) is None
 
 
 @ensureDeferred
@@ -194,11 +201,11 @@ async def test_guarantees(history: History) -> None:
 @ensureDeferred
 async def test_assurances(history: History) -> None:
     network = await first(history)
-    found = await guarantees.assurances(history, network, NOW, NOW + 30, 0, 10)
+    found = await assurances.assurances(history, network, NOW, NOW + 30, 0, 10)
     (anchor,) = found.anchors
     assert (anchor.slot, anchor.senders, anchor.began) == (FIRST_SLOT + 1, 1, 1)
     assert (anchor.receptions, anchor.off_clock) == (3, 1)
-    detail = await guarantees.senders(history, network, ANCHOR)
+    detail = await assurances.senders(history, network, ANCHOR)
     assert detail is not None
     (sender,) = detail.senders
     assert (sender.node_id, sender.in_window, sender.took_ms) == (Feed.node_id(1), True, 9.0)
@@ -206,7 +213,7 @@ async def test_assurances(history: History) -> None:
     assert sender.corrected is not None
     assert sender.corrected.greatest_ms == pytest.approx(40, rel=0.035)
     assert sender.corrected.p50_ms == pytest.approx(20, rel=0.035)
-    assert await guarantees.senders(history, network, bytes(32)) is None
+    assert await assurances.senders(history, network, bytes(32)) is None
 
 
 @ensureDeferred
