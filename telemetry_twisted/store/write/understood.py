@@ -73,8 +73,10 @@ class Understood:
         if self._held is None:
             self.networks.take(observed, nodes)
         else:
-            take = partial(self.networks.take, observed, dict(nodes))
-            self._hold(_OBJECTS * size + _BESIDE_BYTES * len(nodes), take)
+            # One comes before each node leaves: a copy of all nodes with each would be too much.
+            named = {handle: nodes[handle] for handle in _handles(observed) & nodes.keys()}
+            take = partial(self.networks.take, observed, named)
+            self._hold(_OBJECTS * size + _BESIDE_BYTES * len(named), take)
 
     def gone(self, node: str, connection: int, now: int) -> None:
         """A connection of a node, which began at ``connection``, has ended ``now``."""
@@ -115,3 +117,13 @@ class Understood:
         if now - self._quiet_since < CATCH_UP_SECONDS:
             return min(self._reached, now)
         return now
+
+
+def _handles(observed: Observations) -> set[int]:
+    """The handles of the nodes of which something was observed."""
+    return {
+        *(clock.handle for clock in observed.clocks),
+        *(handle for handle, *_ in observed.outcomes),
+        *(sighting.handle for sighting in observed.sightings),
+        *(handle for assurance in observed.assurances for handle, _ in assurance.receipts),
+    }

@@ -69,3 +69,21 @@ def test_it_is_over_as_well_where_nothing_comes_any_more() -> None:
     store.pass_by(QUIET_SECONDS + CATCH_UP_SECONDS + 2)
     store.heard(1)
     assert store.lost == {"late_guarantees": 1}
+
+
+def test_a_thousand_nodes_that_leave_before_the_database_is_there_are_no_loss() -> None:
+    lost: Counter[str] = Counter()
+    understood = Understood(lost)
+    scene = Scene()
+    nodes = [scene.node(handle) for handle in range(1, 1025)]
+    origins = dict(scene.origins)
+    for at, node in enumerate(nodes):
+        scene.nodes = {node.handle: node}
+        receive(node, at)
+        understood.take(scene.observed(), 300, origins)
+        understood.gone(node.origin.node_id, node.origin.connection, BEGIN)
+        del origins[node.handle]
+    understood.begin(NOBODY, BEGIN)
+    assert not lost
+    (guarantee,) = understood.networks.guarantees.values()
+    assert guarantee.receptions == 1024
