@@ -118,10 +118,13 @@ class Pool:
 
     def _translated(self, error: BaseException) -> BaseException:
         """What ``error`` is to the store."""
+        if isinstance(error, ConnectionDone) or (
+            self._closed and isinstance(error, psycopg2.Error)
+        ):
+            # Whatever the driver says of what was under way then.
+            return DatabaseUnavailable(f"{self._server.name} was closed")
         if isinstance(error, psycopg2.Error):
             return self._server.translated(error)
-        if isinstance(error, ConnectionDone):
-            return DatabaseUnavailable(f"{self._server.name} was closed")
         return error
 
     async def _ask(self, reader: _Reader, question: _Question, is_new: bool) -> None:
