@@ -15,7 +15,7 @@ from telemetry_twisted.jip3.observed import Sighting
 
 from .fields import TYPE, picker, unix_time
 from .going_on import GoingOn, Link
-from .opened import Opened
+from .opened import Opened, quiet_or_old
 from .reporters import OFF, Reporter
 
 MOST_ANCHORS = 64
@@ -135,10 +135,7 @@ class Anchor:
 
     def over(self, now: int) -> bool:
         """See :class:`.Thing`."""
-        return (
-            now - self.last > QUIET_SECONDS * 1_000_000
-            or now - self.first > OPEN_SECONDS * 1_000_000
-        )
+        return quiet_or_old(self, now, QUIET_SECONDS, OPEN_SECONDS)
 
     def close(self, now: int) -> None:
         """See :class:`.Thing`."""

@@ -6,7 +6,7 @@ from collections import Counter
 
 from attrs import define, field
 
-from .opened import Opened
+from .opened import Opened, quiet_or_old
 
 MOST_ROOTS = 8192
 """Erasure roots whose shards are fetched, of all networks: a full network has 341 in a slot."""
@@ -46,10 +46,7 @@ class Fetches:
 
     def over(self, now: int) -> bool:
         """See :class:`.Thing`."""
-        return (
-            now - self.last > QUIET_SECONDS * 1_000_000
-            or now - self.first > OPEN_SECONDS * 1_000_000
-        )
+        return quiet_or_old(self, now, QUIET_SECONDS, OPEN_SECONDS)
 
     def close(self, now: int) -> None:
         """See :class:`.Thing`."""

@@ -14,7 +14,7 @@ from telemetry_twisted.jip3.observed import Sighting
 from telemetry_twisted.jip3.table import TABLE, Enum
 
 from .fields import TYPE, picker, unix_time
-from .opened import Opened
+from .opened import Opened, quiet_or_old
 from .reporters import Reporter
 from .spread import Spread
 
@@ -67,10 +67,7 @@ class Guarantee:
 
     def over(self, now: int) -> bool:
         """See :class:`.Thing`."""
-        return (
-            now - self.last > QUIET_SECONDS * 1_000_000
-            or now - self.first > OPEN_SECONDS * 1_000_000
-        )
+        return quiet_or_old(self, now, QUIET_SECONDS, OPEN_SECONDS)
 
     def close(self, now: int) -> None:
         """See :class:`.Thing`."""

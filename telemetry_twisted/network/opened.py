@@ -31,6 +31,14 @@ class Thing(Protocol):
         """It has become part of another thing: nothing is left of it."""
 
 
+def quiet_or_old(thing: Thing, now: int, quiet_seconds: float, open_seconds: float) -> bool:
+    """Whether nothing was heard of ``thing`` for so long, or it has been open for so long, ``now``
+    (microseconds of Unix time)."""
+    return (
+        now - thing.last > quiet_seconds * 1_000_000 or now - thing.first > open_seconds * 1_000_000
+    )
+
+
 K = TypeVar("K", bound=Hashable)
 V = TypeVar("V", bound=Thing)
 

@@ -141,17 +141,14 @@ class Scene:
         return node
 
     def pass_on(
-        self,
-        assurances: tuple[Assurance, ...] = (),
-        fetches: tuple[Fetch, ...] = (),
-        outcomes: tuple[OutcomeCount, ...] = (),
-        genesis: tuple[bytes, ...] = (GENESIS,),
-        after: int = SECOND,
+        self, assurances: tuple[Assurance, ...] = (), *, after: int = SECOND, **told: Any
     ) -> None:
-        """Have the networks take what was said, with the clocks of all nodes."""
+        """Have the networks take what was said, with the clocks of all nodes.
+
+        :param told: what else is observed, see :meth:`observed`.
+        """
         self.now += after
-        observed = self.observed(assurances, fetches, outcomes, genesis, after)
-        self.networks.take(observed, self.origins)
+        self.networks.take(self.observed(assurances, after=after, **told), self.origins)
 
     @property
     def origins(self) -> dict[int, Origin]:

@@ -79,7 +79,7 @@ class Collected:
         self._gaps: Changes[int, Gap] = Changes("gaps", lost, MOST_GAPS)
         self._counted = self._news = False
         by_width, totals = self._counts.by_width, self._counts.totals
-        self.sections = (
+        self._by_clock = (
             Section(self.presence.nodes, NODES, rows.node_row),
             Section(self.presence.connections, CONNECTIONS, rows.connection_row),
             *(Section(by_width[width], table, rows.count_row) for width, table in COUNTS.items()),
@@ -102,8 +102,8 @@ class Collected:
             Section(self._gaps, GAPS, rows.gap_row),
             Section(self.share, RAW_SHARE, rows.share_row),
             *self._sections_of_sums(),
-            *self.understood.sections,
         )
+        self.sections = (*self._by_clock, *self.understood.sections)
 
     def _sections_of_sums(self) -> Iterator[Section]:
         sums = self.sums
@@ -221,7 +221,6 @@ class Collected:
         """Let go of what is written and changes no more at ``now``."""
         self.fold()
         self.facts.settle(now)
-        for section in self.sections:
-            if section not in self.understood.sections:
-                section.source.settle(now)
+        for section in self._by_clock:
+            section.source.settle(now)
         self.understood.settle(now)
