@@ -13,7 +13,7 @@ from attrs import define, field
 from telemetry_twisted.clock import Now
 from telemetry_twisted.jip3.chains import CHAINS
 from telemetry_twisted.jip3.codec import FAILURE_TYPES
-from telemetry_twisted.jip3.observations import clocks_in, latencies_in
+from telemetry_twisted.jip3.observations import clock_was_set, clocks_in, latencies_in
 from telemetry_twisted.transport.totals import NodeCount
 
 from .nodes import Node
@@ -62,6 +62,10 @@ class NodeTotals:
             self._clock_before, self._clock = self._clock, (window, least)
         elif least < self._clock[1]:
             self._clock = window, least
+
+    def server_clock_set(self) -> None:
+        """What was told was by another clock."""
+        self._clock = self._clock_before = None
 
     def clock_offset(self, now: float) -> int | None:
         """By how many microseconds its events arrived at least after the time that they say, over
@@ -130,6 +134,10 @@ class AllTotals:
             if totals is not None:
                 totals.imports += row.times
                 totals.import_microseconds += row.sum
+        if clock_was_set(body):
+            for totals in self:
+                totals.server_clock_set()
+            return
         window = window_of(self.now())
         for handle, least, _ in clocks_in(body):
             totals = self._by_handle.get(handle)

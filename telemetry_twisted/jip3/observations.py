@@ -19,6 +19,8 @@ another, all little-endian. Those that would be empty are left out; the others a
 9   ASSURANCES    ``<B32s32sH``, the last how many receipts       :class:`Assurance`
                   follow, ``<Hq`` each
 10  WITHHELD      ``<HBI``                                        :class:`WithheldCount`
+11  CLOCK_SET     ``<q``: by how many microseconds the server's   ``clock_set``
+                  clock was set meanwhile, forward or back
 ==  ============  ==============================================  =====================
 
 Their rows are those of :mod:`.observed`, and come in the order in which each was first counted.
@@ -58,6 +60,7 @@ class Section(IntEnum):
     FETCHES = 8
     ASSURANCES = 9
     WITHHELD = 10
+    CLOCK_SET = 11
 
 
 _HEAD = struct.Struct("<QQ")
@@ -76,6 +79,7 @@ _FETCH = struct.Struct("<BB32sIIQQQQ")
 _ASSURANCE = struct.Struct("<B32s32sH")
 _RECEIPT = struct.Struct("<Hq")
 _WITHHELD = struct.Struct("<HBI")
+_CLOCK_SET = struct.Struct("<q")
 
 _Row = TypeVar("_Row")
 
@@ -94,6 +98,9 @@ class Observations:
     """What was found in the arrivals from ``began`` to ``ended``, in microseconds of Unix time.
 
     Rows of which there are tens of thousands in a second are plain tuples when they were decoded.
+
+    Where ``clock_set`` says that the server's clock was set, ``clocks`` are by two clocks, and tell
+    nothing; nor does what was told before.
     """
 
     began: int
@@ -108,6 +115,7 @@ class Observations:
     fetches: tuple[Fetch, ...] = ()
     assurances: tuple[Assurance, ...] = ()
     withheld: tuple[WithheldCount, ...] = ()
+    clock_set: tuple[int, ...] = ()
 
     def encode(self) -> bytes:
         """The body."""
@@ -123,6 +131,7 @@ class Observations:
             (Section.FETCHES, (_FETCH.pack(*row) for row in self.fetches)),
             (Section.ASSURANCES, map(_encode_assurance, self.assurances)),
             (Section.WITHHELD, (_WITHHELD.pack(*row) for row in self.withheld)),
+            (Section.CLOCK_SET, map(_CLOCK_SET.pack, self.clock_set)),
         ):
             packed = b"".join(rows)
             if packed:
@@ -167,6 +176,11 @@ def latencies_in(body: bytes, latency: int) -> Iterator[LatencyCount]:
     while at >= 0:
         yield LatencyCount._make(_LATENCY.unpack_from(rows, at * _LATENCY.size))
         at = numbers.find(latency, at + 1)
+
+
+def clock_was_set(body: bytes) -> bool:
+    """Whether a body says that the server's clock was set meanwhile."""
+    return bool(_section(body, Section.CLOCK_SET))
 
 
 def clocks_in(body: bytes) -> Iterator[Clock]:
@@ -254,4 +268,5 @@ _DECODED: dict[int, tuple[str, Callable[[bytes], Iterable[Any]]]] = {
     Section.FETCHES: ("fetches", _rows_of(_FETCH, Fetch._make)),
     Section.ASSURANCES: ("assurances", _decode_assurances),
     Section.WITHHELD: ("withheld", _rows_of(_WITHHELD, WithheldCount._make)),
+    Section.CLOCK_SET: ("clock_set", _rows_of(_CLOCK_SET, lambda row: row[0])),
 }

@@ -81,6 +81,11 @@ class Clocks:
         """The offset of ``node``, None while nothing is known of it."""
         return self._offsets.get(node)
 
+    def server_clock_set(self) -> None:
+        """The server's clock was set: what all offsets are from is another now."""
+        self._pieces.clear()
+        self._offsets.clear()
+
     def settle(self, now: int) -> None:
         """Forget the clocks of which nothing was heard of late."""
         oldest = now // PIECE - PIECES

@@ -79,7 +79,9 @@ class Networks:
     def take(self, observed: Observations, nodes: Mapping[int, Connected]) -> None:
         """Take what was observed; ``nodes`` are those that its handles stand for."""
         now = observed.ended
-        for clock in observed.clocks:
+        if observed.clock_set:
+            self.clocks.server_clock_set()
+        for clock in () if observed.clock_set else observed.clocks:
             if clock.handle in nodes:
                 node = nodes[clock.handle].node_id
                 self.clocks.hear(node, clock.least, clock.greatest, now)

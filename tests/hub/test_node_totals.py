@@ -118,6 +118,19 @@ class TotalsTestCase(SynchronousTestCase):
         assert node.clock_offset(self.clock.seconds()) is None
         assert told(700) == 700
 
+    def test_what_clocks_told_is_of_no_use_once_the_servers_clock_was_set(self) -> None:
+        self.connect(0, "a")
+        self.connect(1, "b")
+        first, second = (ClockRow(handle, 500, 509) for handle in (0, 1))
+        spanning = Observations(1, 2, clocks=(first,), clock_set=(3_600_000_000,))
+        after = ClockRow(0, 3_600_000_500, 3_600_000_600)
+        offsets = []
+        for body in (Observations(1, 2, clocks=(first, second)), spanning,
+                     Observations(2, 3, clocks=(after,))):  # fmt: skip
+            self.totals.observe(body.encode())
+            offsets.append([node.clock_offset(self.clock.seconds()) for node in self.totals])
+        assert offsets == [[500, 500], [None, None], [after.least, None]]
+
 
 @examples(100)
 @given(st.lists(st.tuples(st.integers(0, MOST - 1), st.sampled_from("abcde"))))

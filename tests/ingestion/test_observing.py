@@ -27,7 +27,12 @@ TIME = 1_000_000_000
 
 class ObservingTestCase(ProcessTestCase):
     history = True
-    now = staticmethod(lambda: NOW)
+    set_by = 0.0
+    """By how many seconds the wall clock was set."""
+
+    def now(self) -> float:
+        """The wall clock, which goes on as the other one does."""
+        return NOW + self.set_by + self.reactor.seconds()
 
     def admit(self, handle: int = 7, first_message: bytes = b"") -> Any:
         self.tell(records.PERMIT, count=1)
@@ -59,7 +64,8 @@ class ObservingTests(ObservingTestCase):
         self.assertEqual([row[-1] for row in told.latencies], [5, 0, 5])
         self.assertEqual(told.clocks[0].greatest, 5)
         self.assertEqual([sighting.arrived for sighting in told.sightings], [int(NOW * 1e6)] * 3)
-        self.assertEqual((told.began, told.ended), (int(NOW * 1e6), int(NOW * 1e6)))
+        began = int(NOW * 1e6)
+        self.assertEqual((told.began, told.ended), (began, began + REPORT_SECONDS * 1_000_000))
         self.assertEqual(self.told(), [])
 
     def test_before_a_node_is_gone_its_open_chains_are_told_as_unfinished(self) -> None:
@@ -88,6 +94,18 @@ class ObservingTests(ObservingTestCase):
             self.assertEqual(self.told(), [])
         (told,) = self.told()
         self.assertEqual(told.outcomes, (OutcomeCount(7, 43, Outcome.UNFINISHED, NO_CORE, 1),))
+
+    def test_when_the_servers_clock_is_set_it_is_told_by_how_much(self) -> None:
+        node = self.admit()
+        self.assertEqual(self.told(), [])
+        send(self.reactor, node, event(24, TIME))
+        for set_by in (3600.0, 0.0):
+            jump = set_by - self.set_by
+            self.set_by = set_by
+            (told,) = self.told()
+            self.assertEqual(told.clock_set, (int(jump * 1_000_000),))
+            self.assertEqual(told.ended - told.began, int(jump + REPORT_SECONDS) * 1_000_000)
+            self.assertEqual(self.told(), [])
 
     def test_a_broken_reference_is_a_fault(self) -> None:
         node = self.admit()

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from telemetry_twisted.jip3.observations import (
     Observations,
     Section,
+    clock_was_set,
     clocks_in,
     latencies_in,
 )
@@ -61,12 +62,14 @@ OBSERVATIONS = st.builds(
     many(st.builds(Fetch, U8, U8, HASHES, U32, U32, U64, U64, U64, U64)),
     many(st.builds(Assurance, U8, HASHES, HASHES, many(st.tuples(U16, I64)))),
     many(st.builds(WithheldCount, U16, U8, U32)),
+    st.just(()) | st.tuples(I64),
 )
 
 
 @given(OBSERVATIONS)
 def test_what_is_encoded_comes_back(observations: Observations) -> None:
     assert Observations.decode(observations.encode()) == observations
+    assert clock_was_set(observations.encode()) == bool(observations.clock_set)
 
 
 @given(OBSERVATIONS, st.data())

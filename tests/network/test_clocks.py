@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from attrs import evolve
 from hypothesis import given
 from hypothesis import strategies as st
 
 from telemetry_twisted.jip3.moment import SLOT
 from telemetry_twisted.network.clocks import MOST_CLOCKS, PIECE, PIECES, Clocks, Offset
 from tests.examples import examples
+from tests.network.scene import SECOND, Scene
 
 told = st.lists(
     st.tuples(st.integers(0, 12 * PIECE), st.integers(-(10**12), 10**12), st.integers(0, 10**7)),
@@ -54,3 +56,25 @@ def test_a_clock_that_was_set_right_is_right_after_five_minutes() -> None:
     assert clocks.offset("node") == Offset(-5, 1010)
     clocks.hear("node", 1000, 1005, (PIECES + 1) * PIECE)
     assert clocks.offset("node") == Offset(1000, 5)
+
+
+def test_nothing_is_known_of_clocks_once_the_servers_was_set() -> None:
+    """A record that says so compares times by both, and those that come later are by the new."""
+    clocks = Clocks()
+    clocks.hear("node", 1, 2, PIECE)
+    clocks.server_clock_set()
+    assert clocks.offset("node") is None
+    clocks.hear("node", 10, 20, 61 * PIECE)
+    assert clocks.offset("node") == Offset(10, 10)
+
+
+def test_clocks_that_are_told_by_two_clocks_of_the_server_are_not_taken() -> None:
+    scene = Scene()
+    node = scene.node(1, behind=7 * SECOND)
+    clocks = scene.networks.clocks
+    scene.pass_on()
+    assert clocks.offset(node.origin.node_id) == Offset(7 * SECOND, 500)
+    scene.networks.take(evolve(scene.observed(), clock_set=(-3600 * SECOND,)), scene.origins)
+    assert clocks.offset(node.origin.node_id) is None
+    scene.pass_on()
+    assert clocks.offset(node.origin.node_id) == Offset(7 * SECOND, 500)
