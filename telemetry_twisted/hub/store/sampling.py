@@ -31,6 +31,10 @@ SHARE_SECONDS = 0.25
 """How long what may pass is shared out for."""
 
 
+FIRST_SHARE = int(LEAST * SHARE_SECONDS)
+"""How many events of each node pass at first."""
+
+
 class Sampling:
     """Lets so many raw events a second pass, ``rate``, of each node as many as of any other.
 
@@ -50,8 +54,8 @@ class Sampling:
         # on from one time to the next, and so does the level that they are compared with.
         self._seen: dict[int, int] = {}
         self._passed: dict[int, int] = {}
-        self._share = 1
-        self._level = 1
+        # Until it is known who sends how much, each may have what all may have later.
+        self._share = self._level = FIRST_SHARE
         self._left = 0.0
         self._end = self._clock.seconds()
 

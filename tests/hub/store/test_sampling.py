@@ -81,9 +81,8 @@ class ShareTests(SynchronousTestCase):
             self.arrive([(1, 2)])
             self.arrive([(2, 1), (10, 99)])
             self.clock.advance(SHARE_SECONDS)
-        # In the first round nobody is known.
-        self.assertGreaterEqual(self.passed[1], self.came[1] - 2)
-        self.assertGreaterEqual(self.passed[2], self.came[2] - 1)
+        self.assertEqual(self.passed[1], self.came[1])
+        self.assertEqual(self.passed[2], self.came[2])
         few = sum(self.came[node] for node in self.came if node < 10 or node >= 200)
         share = (LEAST * SHARE_SECONDS * ROUNDS - few) / 100
         for flooding in range(10, 60):
@@ -99,6 +98,14 @@ class ShareTests(SynchronousTestCase):
             self.arrive([(1, 500)] * 20 + [(2, 500)] * 20)
             self.clock.advance(SHARE_SECONDS)
         self.assertLess(self.passed[2], 2 * LEAST * SHARE_SECONDS * 10)
+
+    def test_who_sends_little_loses_nothing_when_it_begins(self) -> None:
+        for _ in range(10):
+            self.arrive([(1, 20_000)])
+            for quiet in range(2, 10):
+                self.arrive([(quiet, 3)])
+        self.assertLessEqual(self.passed[1], 20_000)
+        self.assertEqual([self.passed[quiet] for quiet in range(2, 10)], [30] * 8)
 
     def test_all_pass_where_that_is_less_than_may(self) -> None:
         for _ in range(ROUNDS):
