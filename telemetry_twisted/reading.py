@@ -8,6 +8,7 @@ from collections.abc import Callable
 UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
 """Units of time, in seconds."""
 
+_GENESIS = re.compile(r"0x[0-9a-f]{64}", re.ASCII | re.IGNORECASE)
 _NODE_ID = re.compile(r"(?:0x)?([0-9a-f]{64})", re.ASCII | re.IGNORECASE)
 
 
@@ -40,3 +41,11 @@ def node_id_in(text: str) -> str | None:
     """
     match = _NODE_ID.fullmatch(text)
     return None if match is None else match[1].lower()
+
+
+def genesis_in(text: str) -> str | None:
+    """A genesis hash, which is a network's name, as ``0x`` and 64 lowercase hex digits.
+
+    In ``text`` they may be of either case; None if it is something else.
+    """
+    return text.lower() if _GENESIS.fullmatch(text) else None

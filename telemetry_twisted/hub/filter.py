@@ -22,10 +22,12 @@ _NODE_BYTES = 120
 
 @frozen
 class Filter:
-    """What a subscriber wants: events of these nodes and of these types; None means any."""
+    """What a subscriber wants: events of these nodes, of these types, and of nodes of this network,
+    by its genesis hash; None means any."""
 
     node_ids: frozenset[str] | None = None
     types: frozenset[int] | None = None
+    network: str | None = None
 
     @cached_property
     def _matching(self) -> bytes:
@@ -35,13 +37,14 @@ class Filter:
     @property
     def narrows(self) -> bool:
         """Whether it wants less than all events."""
-        return self.node_ids is not None or self.types is not None
+        return self != ALL
 
     @property
     def size(self) -> int:
         """Bytes that it takes in memory, with its place in an index of channels."""
         nodes = 0 if self.node_ids is None else _NODE_BYTES * len(self.node_ids)
-        return nodes + (0 if self.types is None else sys.getsizeof(self.types))
+        named = (each for each in (self.types, self.network) if each is not None)
+        return nodes + sum(map(sys.getsizeof, named))
 
     def narrow(self, types: bytes, spans: Spans | None = None) -> Spans | None:
         """Which events of the wanted types are in ``spans`` of a chunk with ``types``.

@@ -146,7 +146,7 @@ class Hub:
 
     def node_connected(self, node: Node) -> None:
         with self.errors.kept_at("node"):
-            self.ring.node_connected(node.node_id, node.handle)
+            self.ring.node_connected(node.node_id, node.handle, node.network)
             self.totals.node_connected(node)
         if self._history is not None:
             with self.errors.kept_at("history"):

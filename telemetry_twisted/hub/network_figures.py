@@ -18,7 +18,7 @@ def network_figures(summaries: Summaries, nodes: Iterable[Node]) -> dict[str, An
         network: {**summary, "nodes": {}} for network, summary in summaries.items()
     }
     for node in nodes:
-        network = networks.setdefault(str(node.info.get("genesis", "")), {"nodes": {}})
+        network = networks.setdefault(node.network, {"nodes": {}})
         told: dict[str, Any] = {}
         if node.best is not None:
             told["best"] = node.best["slot"]

@@ -50,6 +50,11 @@ class Node:
     synced: bool | None = None
     peers: int | None = None
 
+    @property
+    def network(self) -> str:
+        """The genesis hash of its network, ``0x`` and 64 hex digits."""
+        return str(self.info.get("genesis", ""))
+
 
 @define(eq=False)
 class _Applicant:

@@ -74,7 +74,7 @@ class Ring:
 
     @property
     def node_channels(self) -> int:
-        """Number of nodes that someone has asked for by ID."""
+        """Number of nodes that someone has asked for by ID, those of each network apart."""
         return self._index.nodes
 
     def _share_out(self) -> None:
@@ -85,13 +85,13 @@ class Ring:
     def open(self, filter: Filter) -> Channel:
         """The channel of ``filter`` for one more reader.
 
-        :raises FiltersTooLarge: if there is no room for another filter that names nodes or types.
+        :raises FiltersTooLarge: if there is no room for another filter that narrows.
         """
         channel = self._channels.get(filter)
         if channel is None:
             size = filter.size + CHANNEL_BYTES
             most = self.max_bytes // _FILTERS_SHARE
-            more = size + self._index.cost(filter.node_ids or ())
+            more = size + self._index.cost(filter)
             if self._filter_bytes + self._index.bytes + more > most and filter.narrows:
                 raise FiltersTooLarge(most)
             channel = Channel(filter, self._chunks, self._render, self.batch, self.memo)
@@ -118,9 +118,9 @@ class Ring:
         if not self._channels:
             self._tell_audience(False)
 
-    def node_connected(self, node_id: str, handle: int) -> None:
-        """Events of ``node_id`` will come under ``handle``."""
-        self._index.node_connected(node_id, handle)
+    def node_connected(self, node_id: str, handle: int, network: str) -> None:
+        """Events of ``node_id``, which is of ``network``, will come under ``handle``."""
+        self._index.node_connected(node_id, handle, network)
 
     def node_gone(self, node_id: str) -> None:
         """No more events will come under the handle that ``node_id`` had."""

@@ -61,13 +61,19 @@ def best_block(slot: int) -> bytes:
 
 
 def information(
-    node_id: str, *, layout: str = "gp-0.7", version: int = 0, cores: int = 2, name: str = "test"
+    node_id: str,
+    *,
+    layout: str = "gp-0.7",
+    version: int = 0,
+    cores: int = 2,
+    name: str = "test",
+    genesis: str = ZERO_HASH,
 ) -> bytes:
     """The first message of a node, as it is sent."""
     parameters = {parameter: 0 for parameter, _ in TABLE.parameters[layout]}
     told = {
         "params": {**parameters, "core_count": cores},
-        "genesis": ZERO_HASH,
+        "genesis": genesis,
         "details": {
             "peer_id": f"0x{node_id}",
             "peer_address": {"ipv6": "10.0.0.7", "port": 30333},

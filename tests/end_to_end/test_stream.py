@@ -220,6 +220,31 @@ def test_nodes_that_connect_after_the_subscription(
     assert {event["data"]["node_id"] for event in subscriber.events} == {asked_for}
 
 
+def test_two_networks_on_one_server_never_mix(
+    subscriber: Subscriber, server: Server, node_ids: list[str]
+) -> None:
+    """A node is of the network that it names when it connects, whenever that is."""
+    here, there = "0x" + "e1" * 32, "0x" + "e2" * 32
+    node_ids = node_ids[:2]
+    server.connect_node(node_ids[0], genesis=here).report_best([0])
+    subscriber.subscribe(type="All", network=here)
+    with server.subscriber() as everything, server.subscriber() as other:
+        everything.subscribe(type="Nodes", node_ids=node_ids)
+        other.subscribe(type="Nodes", node_ids=node_ids, network=there, event_types=[11])
+        for slot, (node_id, genesis) in enumerate(
+            ((node_ids[1], here), (node_ids[1], there), (node_ids[0], there), (node_ids[0], here)),
+            start=1,
+        ):
+            node = server.connect_node(node_id, genesis=genesis)
+            node.report_best([slot])
+            assert everything.receive_events(1)[0]["data"]["node_id"] == node_id
+            node.close()
+        other.ask({"type": "Ping"})
+        assert other.slots() == [2, 3]
+    subscriber.ask({"type": "Ping"})
+    assert [slot for slot in subscriber.slots() if slot] == [1, 4]
+
+
 def test_a_new_filter_loses_and_repeats_nothing(subscriber: Subscriber, node: Node) -> None:
     """Between the replies to two subscriptions there are the events of the first one, all."""
     subscriber.subscribe(type="Nodes", node_ids=[node.node_id])

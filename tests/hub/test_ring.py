@@ -18,6 +18,8 @@ from telemetry_twisted.transport.records import Chunk, encode_runs
 
 A, B, C = "a" * 64, "b" * 64, "c" * 64
 HANDLES = {A: 0, B: 1, C: 2}
+X, Y = "0x" + "e" * 64, "0x" + "f" * 64
+NETWORKS = {A: X, B: Y, C: X}
 
 Event = tuple[int, str, int]
 """Number, node and type of an event, which ``chunk`` writes as ``<number>``."""
@@ -54,7 +56,7 @@ def numbers_in(frame: Frame) -> list[int]:
 def make_ring(max_events: int = 1000, max_bytes: int = 1 << 20, batch: int = 100) -> Ring:
     ring = Ring(max_events, max_bytes, render, batch)
     for node, handle in HANDLES.items():
-        ring.node_connected(node, handle)
+        ring.node_connected(node, handle, NETWORKS[node])
     return ring
 
 
@@ -113,6 +115,15 @@ class RoutingTests(SynchronousTestCase):
             (Filter(node_ids=frozenset({"d" * 64})), []),
             (Filter(types=frozenset()), []),
             (Filter(node_ids=frozenset({A}), types=frozenset()), []),
+            (Filter(network=X), [1, 3, 4, 5]),
+            (Filter(network=Y), [2]),
+            (Filter(types=frozenset({11}), network=X), [1, 3, 5]),
+            (Filter(types=frozenset({11}), network=Y), []),
+            (Filter(node_ids=frozenset({A}), network=X), [1, 4, 5]),
+            (Filter(node_ids=frozenset({A, B, C}), network=X), [1, 3, 4, 5]),
+            (Filter(node_ids=frozenset({A}), network=Y), []),
+            (Filter(frozenset({A, B}), frozenset({11, 12}), Y), [2]),
+            (Filter(network="0x" + "0" * 64), []),
         ):
             ring = make_ring()
             channel = ring.open(filter)
@@ -133,12 +144,35 @@ class RoutingTests(SynchronousTestCase):
         ring = Ring(1000, 1 << 20, render, 100)
         channel = ring.open(Filter(node_ids=frozenset({A})))
         cursor = channel.tail()
-        ring.node_connected(A, HANDLES[A])
+        ring.node_connected(A, HANDLES[A], X)
         ring.publish(chunk([(1, A, 11)]))
         ring.node_gone(A)
-        ring.node_connected(B, HANDLES[A])
+        ring.node_connected(B, HANDLES[A], X)
         ring.publish(chunk([(2, A, 11)]))
         self.assertEqual(drain(channel, cursor), [1])
+
+    def test_a_node_belongs_to_the_network_that_it_says_it_is_of_this_time(self) -> None:
+        ring = Ring(1000, 1 << 20, render, 100)
+        channels = [ring.open(Filter(network=network)) for network in (X, Y)]
+        cursors = [channel.tail() for channel in channels]
+        for number, (node, network) in enumerate(((A, X), (A, Y), (B, X), (A, X))):
+            ring.node_connected(node, HANDLES[A], network)
+            ring.publish(chunk([(number, A, 11)]))
+            ring.node_gone(node)
+        for channel, cursor, numbers in zip(channels, cursors, ([0, 2, 3], [1]), strict=True):
+            self.assertEqual(drain(channel, cursor), numbers)
+
+    def test_a_network_that_is_asked_for_late_has_the_nodes_that_are_there(self) -> None:
+        ring = make_ring()
+        first = ring.open(Filter(network=X))
+        ring.close(first)
+        channels = [ring.open(Filter(network=X)), ring.open(Filter(frozenset({C}), network=X))]
+        cursors = [channel.tail() for channel in channels]
+        self.assertEqual(ring.node_channels, 1)
+        ring.publish(chunk([(1, A, 11), (2, B, 11), (3, C, 11)]))
+        for channel, cursor, numbers in zip(channels, cursors, ([1, 3], [3]), strict=True):
+            self.assertEqual(drain(channel, cursor), numbers)
+        self.assertEqual(first.total, 0)
 
     def test_a_waiting_reader_is_woken_once_and_only_for_its_channel(self) -> None:
         woken: list[str] = []
@@ -293,13 +327,21 @@ class BoundTests(SynchronousTestCase):
         with self.assertRaises(FiltersTooLarge) as caught:
             for number in range(1000):
                 node_ids = (f"{number:032x}{node:032x}" for node in range(100))
-                opened.append(ring.open(Filter(frozenset(node_ids))))
+                network = X if number % 2 else None
+                opened.append(ring.open(Filter(frozenset(node_ids), network=network)))
         self.assertEqual(caught.exception.most, 1 << 18)
         self.assertTrue(1 << 17 < ring.bytes <= 1 << 18)
         self.assertGreater(len(opened), 2)
         ring.open(ALL)
         ring.close(opened.pop())
         ring.open(Filter(frozenset({A})))
+
+    def test_networks_that_nobody_is_of_count_as_filters(self) -> None:
+        ring = make_ring(max_bytes=1 << 18)
+        with self.assertRaises(FiltersTooLarge):
+            for number in range(100):
+                ring.open(Filter(network=f"0x{number:064x}"))
+        self.assertTrue(1 << 15 < ring.bytes <= 1 << 16)
 
     def test_the_newest_events_come_oldest_first(self) -> None:
         ring = make_ring()
@@ -325,22 +367,29 @@ some_nodes = st.sets(st.sampled_from([A, B, C])) | st.none()
 some_types = st.sets(st.integers(10, 13)) | st.none()
 
 
-def make_filter(nodes: set[str] | None, types: set[int] | None) -> Filter:
+def make_filter(
+    nodes: set[str] | None, types: set[int] | None, network: str | None = None
+) -> Filter:
     return Filter(
-        None if nodes is None else frozenset(nodes), None if types is None else frozenset(types)
+        None if nodes is None else frozenset(nodes),
+        None if types is None else frozenset(types),
+        network,
     )
 
 
-some_filters = st.builds(make_filter, some_nodes, some_types)
+some_networks = st.sampled_from([X, Y])
+some_filters = st.builds(make_filter, some_nodes, some_types, some_networks | st.none())
 some_events = st.lists(
     st.tuples(st.sampled_from([A, B, C]), st.integers(10, 13)), min_size=1, max_size=7
 )
 
 
-def wants(filter: Filter, event: Event) -> bool:
+def wants(filter: Filter, event: Event, networks: dict[str, str] = NETWORKS) -> bool:
     _, node, kind = event
-    return (filter.node_ids is None or node in filter.node_ids) and (
-        filter.types is None or kind in filter.types
+    return (
+        (filter.node_ids is None or node in filter.node_ids)
+        and (filter.types is None or kind in filter.types)
+        and filter.network in (None, networks[node])
     )
 
 
@@ -392,7 +441,9 @@ class PropertyTests(SynchronousTestCase):
             some_events
             | st.tuples(st.just("open"), some_filters)
             | st.tuples(st.just("close"), st.integers(0, 5))
-            | st.tuples(st.just("move"), st.sampled_from([A, B, C]), st.integers(0, 9)),
+            | st.tuples(
+                st.just("move"), st.sampled_from([A, B, C]), st.integers(0, 9), some_networks
+            ),
             max_size=40,
         ),
         st.integers(1, 30),
@@ -401,6 +452,7 @@ class PropertyTests(SynchronousTestCase):
         """Each gets what matched while it was open; what they took is free when they are gone."""
         ring = Ring(most, 1 << 20, render, 100)
         handles: dict[str, int] = {}
+        networks: dict[str, str] = {}
         opened: list[tuple[Channel, Cursor, list[int]]] = []
         published: list[Chunk] = []
         number = 0
@@ -412,13 +464,13 @@ class PropertyTests(SynchronousTestCase):
                 case ("close", int(place)):
                     if place < len(opened):
                         ring.close(opened.pop(place)[0])
-                case ("move", str(node), int(handle)):
+                case ("move", str(node), int(handle), str(network)):
                     if node in handles:
                         ring.node_gone(node)
                         del handles[node]
                     if handle not in handles.values():
-                        ring.node_connected(node, handle)
-                        handles[node] = handle
+                        ring.node_connected(node, handle, network)
+                        handles[node], networks[node] = handle, network
                 case [*events]:
                     numbered = []
                     for node, kind in events:
@@ -431,7 +483,9 @@ class PropertyTests(SynchronousTestCase):
                     ring.publish(published[-1])
                     for channel, cursor, expected in opened:
                         filter = channel.filter
-                        expected += [event[0] for event in numbered if wants(filter, event)]
+                        expected += [
+                            event[0] for event in numbered if wants(filter, event, networks)
+                        ]
                         missed = channel.catch_up(cursor)
                         received = drain(channel, cursor)
                         self.assertEqual(received, expected[missed:])

@@ -20,6 +20,7 @@ from telemetry_twisted.transport.records import CHUNK_EVENTS, Chunk, encode_runs
 from tests.hub.test_ring import read
 
 NODES = [f"{number:064x}" for number in range(1024)]
+GENESIS = "0x" + "9" * 64
 MIB = 1 << 20
 
 
@@ -50,6 +51,12 @@ def of_two_nodes() -> list[Filter]:
     return [Filter(pair) for pair in pairs]
 
 
+def of_networks() -> list[Filter]:
+    """A thousand filters of a network each, of all its nodes or of one that it has not."""
+    nodes = (None, frozenset({NODES[1]}))
+    return [Filter(nodes[at % 2], network=f"0x{at:064x}") for at in range(1000)]
+
+
 def of_nearly_all_nodes() -> list[Filter]:
     """A hundred filters of 1,024 nodes each, no two the same."""
     return [
@@ -70,7 +77,7 @@ class MemoryTests(SynchronousTestCase):
             before, _ = tracemalloc.get_traced_memory()
             ring = Ring(1 << 30, max_bytes, event_renderer(lambda: 0.0), CHUNK_EVENTS)
             for handle, node_id in enumerate(NODES):
-                ring.node_connected(node_id, handle)
+                ring.node_connected(node_id, handle, GENESIS)
             cursors: list[tuple[Channel, Cursor]] = []
             for filter in filters:
                 for _ in range(readers):
@@ -107,6 +114,10 @@ class MemoryTests(SynchronousTestCase):
         self.assert_accounted(of_two_nodes(), 20)
 
     @pytest.mark.end_to_end
+    def test_a_thousand_filters_of_a_network_each(self) -> None:
+        self.assert_accounted(of_networks(), 20)
+
+    @pytest.mark.end_to_end
     def test_a_hundred_filters_of_1024_nodes(self) -> None:
         self.assert_accounted(of_nearly_all_nodes(), 60, 800)
 
@@ -123,7 +134,7 @@ class ClosingTests(SynchronousTestCase):
         best = 1.0
         for _ in range(3):
             ring = Ring(1000, MIB << 10, event_renderer(lambda: 0.0), CHUNK_EVENTS)
-            ring.node_connected(NODES[0], 0)
+            ring.node_connected(NODES[0], 0, GENESIS)
             channels = [
                 ring.open(Filter(frozenset({NODES[0], f"{2000 + at:064x}"})))
                 for at in range(number)

@@ -6,7 +6,7 @@ import sys
 from typing import Any
 
 from telemetry_twisted.hub.filter import ALL, Filter
-from telemetry_twisted.reading import node_id_in
+from telemetry_twisted.reading import genesis_in, node_id_in
 
 from .frames import encode
 from .refusal import BadRequest, is_int, shown
@@ -23,7 +23,7 @@ SUMMARY_BYTES = 1024
 _FILTERS_ACCEPTED = (
     '{"type":"All"}, {"type":"Nodes","node_ids":["…"]} (["*"] for every node), '
     '{"type":"EventType","event_type":11}, {"type":"EventTypeRange","start":120,"end":131}, '
-    'each with "event_types":[…] if wanted'
+    'each with "event_types":[…] and "network":"0x…" if wanted'
 )
 
 
@@ -55,7 +55,20 @@ def parse_filter(value: Any) -> Filter:
     if value.get("event_types") is not None:
         narrowed = _event_types(value["event_types"])
         types = narrowed if types is None else types & narrowed
-    return Filter(node_ids, types) if node_ids is not None or types is not None else ALL
+    found = Filter(node_ids, types, _network(value.get("network")))
+    return found if found.narrows else ALL
+
+
+def _network(value: Any) -> str | None:
+    if value is None:
+        return None
+    genesis = genesis_in(value) if isinstance(value, str) else None
+    if genesis is None:
+        raise BadRequest(
+            f"network is {shown(value)}; expected the genesis hash of one, 0x and 64 hex digits, "
+            "or none for all"
+        )
+    return sys.intern(genesis)
 
 
 def _node_ids(value: Any) -> frozenset[str] | None:
@@ -101,7 +114,7 @@ def summary(given: dict[str, Any]) -> bytes:
     """The filter ``given``, which :func:`parse_filter` has read, as JSON of 1 KiB at most.
 
     One that is longer is shown by its type, its bounds, and the lengths of its lists
-    (``node_id_count``, ``event_type_count``).
+    (``node_id_count``, ``event_type_count``), and its network.
     """
     whole = encode(given)
     if len(whole) <= SUMMARY_BYTES:
@@ -114,6 +127,8 @@ def summary(given: dict[str, Any]) -> bytes:
         brief["node_id_count"] = len(given["node_ids"])
     if given.get("event_types") is not None:
         brief["event_type_count"] = len(given["event_types"])
+    if given.get("network") is not None:
+        brief["network"] = given["network"]
     return encode(brief)
 
 

@@ -28,6 +28,9 @@ from telemetry_twisted.transport.records import Chunk, encode_runs
 from telemetry_twisted.turns import Turns
 
 NODES = ("aa" * 32, "bb" * 32)
+NETWORKS = ("0x" + "e1" * 32, "0x" + "e2" * 32)
+"""The networks of the first node, and of the second."""
+
 RECEIVED = "2026-11-24T07:42:00.123456Z"
 
 PING_FRAME = b"\x89\x00"
@@ -100,8 +103,8 @@ class Stage:
         self.now: Now = self.time.seconds
         self.turns = Turns(self.clock)
         self.ring = Ring(max_events, 1 << 30, event_renderer(self.time.seconds), batch)
-        for handle, node in enumerate(NODES):
-            self.ring.node_connected(node, handle)
+        for handle, (node, network) in enumerate(zip(NODES, NETWORKS, strict=True)):
+            self.ring.node_connected(node, handle, network)
         self.figures: Figures = self
         self.gauges: Gauges | None = None
         self.metrics: Metrics | None = None

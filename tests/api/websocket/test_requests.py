@@ -38,6 +38,7 @@ from telemetry_twisted.api.websocket.requests import (
 from telemetry_twisted.hub.filter import ALL, Filter
 
 A, B = "ab" * 32, "cd" * 32
+GENESIS = "0x" + "e1" * 32
 
 
 @pytest.mark.parametrize(
@@ -93,6 +94,18 @@ def test_a_request_is_read(text: str, request_read: Request) -> None:
             Filter(types=frozenset({131})),
         ),
         ({"type": "EventTypeRange", "start": 0, "end": 255}, Filter(types=frozenset(range(256)))),
+        ({"type": "All", "network": None}, ALL),
+        ({"type": "All", "network": GENESIS}, Filter(network=GENESIS)),
+        ({"type": "All", "network": "0x" + "E1" * 32}, Filter(network=GENESIS)),
+        ({"type": "Nodes", "node_ids": ["*"], "network": GENESIS}, Filter(network=GENESIS)),
+        (
+            {"type": "Nodes", "node_ids": [A], "event_types": [11], "network": GENESIS},
+            Filter(frozenset({A}), frozenset({11}), GENESIS),
+        ),
+        (
+            {"type": "EventType", "event_type": 11, "network": GENESIS},
+            Filter(types=frozenset({11}), network=GENESIS),
+        ),
     ],
 )
 def test_a_filter_is_read(filter: dict[str, Any], filter_read: Filter) -> None:
@@ -111,6 +124,16 @@ def test_an_error_names_the_type_of_the_request() -> None:
     with pytest.raises(BadRequest) as caught:
         parse_request(b'{"type":1}')
     assert caught.value.request is None
+
+
+@pytest.mark.parametrize("network", ["", "e1" * 32, "0x" + "e1" * 31, "0x" + "g1" * 32, 7, ["*"]])
+def test_what_is_no_genesis_hash_is_refused(network: Any) -> None:
+    with pytest.raises(BadRequest) as caught:
+        parse_filter({"type": "All", "network": network})
+    assert caught.value.message == (
+        f"network is {ujson.dumps(network)}; expected the genesis hash of one, 0x and 64 hex "
+        "digits, or none for all"
+    )
 
 
 def test_an_error_shows_the_beginning_of_what_was_wrong() -> None:
@@ -153,6 +176,10 @@ def test_a_filter_names_256_event_types_at_most() -> None:
             {"type": "Nodes", "node_id_count": 1024, "event_type_count": 2},
         ),
         ({"type": "All", "note": "x" * 100_000}, {"type": "All"}),
+        (
+            {"type": "Nodes", "node_ids": MANY[1:], "network": GENESIS},
+            {"type": "Nodes", "node_id_count": 1024, "network": GENESIS},
+        ),
         (
             {"type": "EventType", "event_type": 7, "node_ids": MANY, "event_types": [7] * 256},
             {"type": "EventType", "event_type": 7, "event_type_count": 256},
@@ -225,7 +252,8 @@ wild_filters = st.fixed_dictionaries(
         | json_values
     },
     optional=dict.fromkeys(
-        ["node_id", "node_ids", "event_type", "start", "end", "event_types"], json_values
+        ["node_id", "node_ids", "event_type", "start", "end", "event_types", "network"],
+        json_values,
     ),
 )
 wild_requests = st.fixed_dictionaries(

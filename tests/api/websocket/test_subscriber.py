@@ -18,7 +18,7 @@ from telemetry_twisted.api.websocket.recent import RecentEvents
 from telemetry_twisted.api.websocket.subscriber import Subscriber
 from telemetry_twisted.hub.filter import ALL
 from telemetry_twisted.testing import MemoryTransport, StreamTransport
-from tests.api.websocket.stage import NODES, Message, Stage, messages_in
+from tests.api.websocket.stage import NETWORKS, NODES, Message, Stage, messages_in
 from tests.examples import examples
 
 
@@ -212,6 +212,27 @@ class LagTests(SynchronousTestCase):
         self.assertEqual(subscriber.counters(), {"events_received": 230, "lagged_total": 200})
         self.assertEqual(self.stage.events_missed, 200)
 
+    def test_a_network_that_is_asked_for_comes_without_the_others(self) -> None:
+        subscriber, wire = self.stage.enter()
+        for network in (NETWORKS[1], NETWORKS[0].upper().replace("X", "x", 1), None, "0x"):
+            ask(subscriber, "Subscribe", filter={"type": "All", "network": network})
+            self.stage.publish(1, node=0)
+            self.stage.publish(2, node=1)
+            self.stage.publish(1, node=0)
+        messages = messages_in(wire)[1:]
+        self.assertEqual(
+            [(message["type"], ids_in([message])) for message in messages],
+            [
+                *(("subscribed", []), ("batch", [1, 2])),
+                *(("subscribed", []), ("event", [4]), ("event", [7])),
+                *(("subscribed", []), ("event", [8]), ("batch", [9, 10]), ("event", [11])),
+                *(("error", []), ("event", [12]), ("batch", [13, 14]), ("event", [15])),
+            ],
+        )
+        (error,) = (message["data"] for message in messages if message["type"] == "error")
+        self.assertEqual(error["request"], "Subscribe")
+        self.assertIn('network is "0x"; expected the genesis hash of one', error["message"])
+
     def test_only_events_that_match_its_filter_are_missed(self) -> None:
         subscriber, wire = self.stage.enter()
         ask(subscriber, "Subscribe", filter={"type": "EventType", "event_type": 12})
@@ -275,6 +296,8 @@ FILTERS: list[dict[str, Any]] = [
     {"type": "Nodes", "node_ids": [NODES[0]]},
     {"type": "Nodes", "node_ids": [NODES[1]], "event_types": [11]},
     {"type": "EventType", "event_type": 12},
+    {"type": "All", "network": NETWORKS[0]},
+    {"type": "Nodes", "node_ids": [*NODES], "network": NETWORKS[1], "event_types": [11]},
 ]
 
 
@@ -283,6 +306,7 @@ def matches(filter: dict[str, Any], node: int, kind: int) -> bool:
         NODES[node] in filter.get("node_ids", NODES)
         and kind in filter.get("event_types", [kind])
         and kind == filter.get("event_type", kind)
+        and NETWORKS[node] == filter.get("network", NETWORKS[node])
     )
 
 
