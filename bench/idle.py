@@ -23,7 +23,7 @@ STATUS = 10
 
 EVERY_SECONDS = 2
 SETTLE_SECONDS = 2.0
-WINDOW_SECONDS = 8
+WINDOW_SECONDS = 15
 """As long as a store waits that has nothing to write but this: a commit is in each window."""
 
 WITHOUT, WITH = "no history", "SQLite"

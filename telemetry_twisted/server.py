@@ -13,7 +13,7 @@ from twisted.logger import Logger
 from telemetry_twisted.api.websocket.subscribers import Subscribers
 from telemetry_twisted.interfaces import IServerReactor
 from telemetry_twisted.logs import ServerLog
-from telemetry_twisted.services.ending import Ending
+from telemetry_twisted.services.ending import Ending, Work
 from telemetry_twisted.services.history import HistoryService
 from telemetry_twisted.services.ingestion import IngestionService
 from telemetry_twisted.services.listening import Listening
@@ -22,7 +22,7 @@ from telemetry_twisted.signals import OperatorSignals
 from telemetry_twisted.transport.limits import raise_descriptor_limit
 
 # When each step of the end is over at the latest, in seconds from when it began: with what is
-# granted to what was killed, the whole of it takes less than five.
+# granted to what was killed, the whole of it takes less than five, unless history is being written.
 
 LISTENING_SECONDS = 0.5
 """Ports are closed."""
@@ -34,7 +34,11 @@ SUBSCRIBERS_SECONDS = 3.5
 """Subscribers have read what is left, and have answered the close."""
 
 HISTORY_SECONDS = 4.0
-"""The store process has written what is left."""
+"""The store process has written what is left, or does nothing any more."""
+
+WRITING_SECONDS = 30.0
+"""It has written what is left, though it had much to write, and little of the processor. Service
+managers wait for longer (systemd for 90 s)."""
 
 
 class SubscriberService(Service):
@@ -136,7 +140,8 @@ class TelemetryServer(MultiService):
     def stopService(self) -> Deferred[None]:
         """Accept no more, send what was read, say goodbye, and leave no process behind.
 
-        Fires within five seconds, whatever hangs.
+        Fires within five seconds, or :data:`WRITING_SECONDS` where history is still being written,
+        whatever hangs.
         """
         Service.stopService(self)
         return Deferred.fromCoroutine(self._end())
@@ -149,8 +154,10 @@ class TelemetryServer(MultiService):
         await ending.step(drained, INGESTION_SECONDS, "ingestion processes", self._ingestion.kill)
         stored = succeed(None)
         if self._history is not None:
+            written = self._history.stopService()
+            writing = Work(self._history.progress, WRITING_SECONDS)
             stored = ending.step(
-                self._history.stopService(), HISTORY_SECONDS, "history", self._history.kill
+                written, HISTORY_SECONDS, "history", self._history.kill, work=writing
             )
         farewell = self._subscribers.stopService()
         await ending.step(farewell, SUBSCRIBERS_SECONDS, "subscribers", self._subscribers.abort)

@@ -6,7 +6,7 @@ from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
-from telemetry_twisted.services.ending import LAST_SECONDS, Ending
+from telemetry_twisted.services.ending import LAST_SECONDS, Ending, Work
 
 
 class EndingTests(SynchronousTestCase):
@@ -69,3 +69,59 @@ class EndingTests(SynchronousTestCase):
         self.clock.advance(LAST_SECONDS)
         self.successResultOf(over)
         self.assertEqual(len(self.flushLoggedErrors(RuntimeError)), 1)
+
+    def test_what_still_works_is_waited_for_and_that_is_told(self) -> None:
+        done: list[None] = []
+        over = self.work(done)
+        for _ in range(9):
+            self.pass_by(2.0)
+            done.append(None)
+        self.assertNoResult(over)
+        self.assertEqual(self.forced, [])
+        self.event.callback(None)
+        self.successResultOf(over)
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+
+    def test_what_works_no_more_is_forced(self) -> None:
+        done: list[None] = []
+        self.pass_by(1.0)
+        self.work(done)
+        self.pass_by(1.0)
+        done.append(None)
+        self.pass_by(4.25)
+        self.assertEqual(self.forced, [1_006.25])
+        self.event.callback(None)
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+
+    def test_what_does_nothing_from_the_beginning_is_forced_as_any_other(self) -> None:
+        self.pass_by(1.0)
+        over = self.work([])
+        self.pass_by(3.0)
+        self.assertEqual(self.forced, [1_004.0])
+        self.assertNoResult(over)
+        self.pass_by(LAST_SECONDS)
+        self.successResultOf(over)
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+
+    def test_what_never_ends_is_forced_however_it_works(self) -> None:
+        done: list[None] = []
+        over = self.work(done)
+        for _ in range(20):
+            self.pass_by(1.0)
+            done.append(None)
+        self.assertEqual(self.forced, [1_020.0])
+        self.pass_by(LAST_SECONDS)
+        self.successResultOf(over)
+
+    def work(self, done: list[None]) -> Deferred[None]:
+        """A step of which as much is done as there is in ``done``."""
+        return self.ending.step(
+            self.event,
+            4.0,
+            "it",
+            lambda: self.forced.append(self.clock.seconds()),
+            work=Work(lambda: len(done), 20.0),
+        )
+
+    def pass_by(self, seconds: float) -> None:
+        self.clock.pump([0.25] * int(4 * seconds))

@@ -51,6 +51,9 @@ class Part(Service):
 
     abort = kill
 
+    def progress(self) -> object:
+        return None
+
 
 class ServerTests(SynchronousTestCase):
     def assemble(self, hangs: bool = False, history: bool = True) -> TelemetryServer:

@@ -82,6 +82,10 @@ class HistoryService(MultiService):
         closed = Deferred.fromCoroutine(self._database.close())
         return gatherResults([stored, closed])
 
+    def progress(self) -> object:
+        """How far the store process is: see :meth:`.StoreClient.progress`."""
+        return self._store_client.progress()
+
     def kill(self) -> None:
         """End the store process at once."""
         self._supervisor.kill()

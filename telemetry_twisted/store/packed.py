@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import struct
+import sys
+from array import array
 from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
 
@@ -25,7 +27,18 @@ def pack(counts: Mapping[int, int]) -> bytes:
     code = _WIDTHS[size.bit_length()]
     types = sorted(counts)
     values = map(counts.__getitem__, types)
-    return struct.pack(f"<B{len(types)}B{len(types)}{code}", ord(code), *types, *values)
+    return bytes((ord(code), *types)) + little(code, values)
+
+
+def little(code: str, numbers: Iterable[int]) -> bytes:
+    """Numbers side by side in little-endian, as wide as the ``code`` of an array says.
+
+    ``struct`` would read a layout for each length.
+    """
+    packed = array(code, numbers)
+    if sys.byteorder == "big":
+        packed.byteswap()
+    return packed.tobytes()
 
 
 def add_up(packed: Iterable[bytes]) -> dict[int, int]:

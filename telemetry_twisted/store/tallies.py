@@ -8,11 +8,15 @@ cores are added up key by key.
 
 from __future__ import annotations
 
+import operator
 import struct
 from bisect import bisect_right
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
-from itertools import pairwise
+from itertools import accumulate, count
+
+from .packed import little
 
 Tally = dict[int, int]
 
@@ -86,20 +90,24 @@ def pack_tally(tally: Mapping[int, int]) -> bytes:
         largest = LARGEST
     starts, lengths = _runs(keys)
     wide, long = _width(keys[-1]), _width(largest)
-    layout = f"<2BH{len(starts)}{wide}{len(starts)}B{len(keys)}{long}"
-    return struct.pack(layout, ord(wide), ord(long), len(starts), *starts, *lengths, *numbers)
+    head = _HEAD.pack(ord(wide), ord(long), len(starts))
+    return b"".join((head, little(wide, starts), bytes(lengths), little(long, numbers)))
 
 
-def _runs(keys: Sequence[int]) -> tuple[list[int], list[int]]:
+def _runs(keys: Sequence[int]) -> tuple[Sequence[int], Sequence[int]]:
     """The first keys of runs, and how long those are."""
-    breaks = [at for at, (one, next_) in enumerate(pairwise(keys), 1) if next_ - one != 1]
-    starts: list[int] = []
-    lengths: list[int] = []
-    for begin, end in pairwise((0, *breaks, len(keys))):
-        for part in range(begin, end, _LONGEST_RUN):
-            starts.append(keys[part])
-            lengths.append(min(end - part, _LONGEST_RUN))
-    return starts, lengths
+    # A key less its place is the same within a run, and more in the next.
+    runs = Counter(map(operator.sub, keys, count()))
+    lengths = [*runs.values()]
+    starts = [*map(operator.add, runs, accumulate(lengths, initial=0))]
+    if max(lengths) <= _LONGEST_RUN:
+        return starts, lengths
+    parts = [
+        (part, min(start + length - part, _LONGEST_RUN))
+        for start, length in zip(starts, lengths, strict=True)
+        for part in range(start, start + length, _LONGEST_RUN)
+    ]
+    return [start for start, _ in parts], [length for _, length in parts]
 
 
 def _width(largest: int) -> str:

@@ -16,7 +16,7 @@ from telemetry_twisted.clock import Now
 from telemetry_twisted.errors import InternalErrors
 from telemetry_twisted.hub.child import ChildState, Condition, Launch
 from telemetry_twisted.hub.nodes import Node
-from telemetry_twisted.hub.silence import Patience
+from telemetry_twisted.hub.silence import Patience, processor_seconds
 from telemetry_twisted.rounds import Rounds
 from telemetry_twisted.transport import records
 from telemetry_twisted.transport.link import Link
@@ -84,6 +84,7 @@ class StoreClient:
         self._spoke = False
         self._untouched = False
         self._last_sent = 0
+        self._heard = 0
         self._in_vain = InVain()
         self._errors = errors
         self._errors_before: Mapping[str, int] = {}
@@ -145,6 +146,7 @@ class StoreClient:
     chunk_received = None
 
     def record_received(self, kind: int, body: bytes) -> None:
+        self._heard += 1
         if kind == records.NETWORK:
             self.networks.told(records.decode_json(body))
             return
@@ -204,6 +206,15 @@ class StoreClient:
             "raw_events_waiting": raw.waiting,
             "raw_events_withheld": raw.withheld,
         }
+
+    def progress(self) -> object:
+        """How much was heard of the store process, and how much of the processor it has used.
+
+        One that has neither does nothing: it says twice a second how it fares, and ends by itself
+        if the database stands still.
+        """
+        pid = self.condition.pid
+        return self._heard, processor_seconds(pid) if pid else 0.0
 
     def trouble(self) -> float:
         """For how many seconds the store has not written as it should."""

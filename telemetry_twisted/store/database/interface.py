@@ -1,7 +1,7 @@
 """What history needs of a database.
 
-All writing is done by :meth:`Database.transact`, one transaction at a time, in a thread of its own;
-all reading by :meth:`Database.query`. SQL is written once for both databases, with ``?`` for each
+All writing is done by :meth:`Writable.transact`, one transaction at a time, in a thread of its own;
+all reading by :meth:`Readable.query`. SQL is written once for both databases, with ``?`` for each
 parameter.
 """
 
@@ -107,7 +107,19 @@ class Readable(Protocol):
         them, told so that those of a few nodes are found soonest."""
 
 
-class Database(Readable, Protocol):
+class Writable(Protocol):
+    """What can be written to."""
+
+    async def transact(self, work: Callable[[Transaction], T]) -> T:
+        """What ``work`` returns, run in a transaction that commits if it returns.
+
+        :raises OutcomeUnknown: the transaction may have committed or not.
+        :raises DatabaseReplaced: it did not, for what :meth:`Database.open` has opened is gone.
+        :raises DatabaseError: it did not.
+        """
+
+
+class Database(Readable, Writable, Protocol):
     """A place where history is kept.
 
     ``kind`` is ``sqlite`` or ``postgresql``; ``name`` says which one it is, without a password.
@@ -131,14 +143,6 @@ class Database(Readable, Protocol):
 
         :raises DatabaseUnavailable: if it cannot be reached.
         :raises SchemaTooNew: if a later release made it.
-        """
-
-    async def transact(self, work: Callable[[Transaction], T]) -> T:
-        """What ``work`` returns, run in a transaction that commits if it returns.
-
-        :raises OutcomeUnknown: the transaction may have committed or not.
-        :raises DatabaseReplaced: it did not, for what :meth:`open` has opened is gone.
-        :raises DatabaseError: it did not.
         """
 
     def abort(self) -> None:

@@ -11,7 +11,7 @@ from attrs import define, field
 
 from telemetry_twisted.jip3.state_types import BEST_BLOCK, FINALIZED_BLOCK
 from telemetry_twisted.store import reports
-from telemetry_twisted.store.database.interface import Database, Transaction
+from telemetry_twisted.store.database.interface import Transaction, Writable
 from telemetry_twisted.store.histogram import Histogram
 from telemetry_twisted.store.schema.network_tables import ANCHORS, NETWORK_SLOTS
 from telemetry_twisted.store.schema.policy import DAY, Policy
@@ -61,7 +61,7 @@ class Maintenance:
     Each step is a transaction, and a short one: commits come in between.
     """
 
-    def __init__(self, database: Database, policy: Policy) -> None:
+    def __init__(self, database: Writable, policy: Policy) -> None:
         self._database = database
         self._policy = policy
         self._due: deque[Step] = deque()

@@ -34,8 +34,8 @@ NETWORK_SECONDS = 1.0
 UNHEARD_SECONDS = 0.05
 """How often to look whether the hub has read what it was told."""
 
-FLUSH_SECONDS = 1.5
-"""How long writing what is left may take when the server ends."""
+STANDSTILL_SECONDS = 2.0
+"""How long writing what is left may stand still when the server ends."""
 
 
 @frozen
@@ -149,10 +149,10 @@ class StoreProcess(Listener):
 
     async def _stop(self) -> None:
         if self._writer is not None:
-            self._reports.stop()
             self._networks.stop()
             try:
-                await self._writer.stop(FLUSH_SECONDS)
+                await self._writer.stop(STANDSTILL_SECONDS)
             except Exception:
                 self._log.failure("the last of history was not written")
+            self._reports.stop()  # until then the hub hears that it goes on
         self._link.close()

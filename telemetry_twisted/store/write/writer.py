@@ -1,4 +1,4 @@
-"""Writes history: takes records as they come, and commits what they say every few seconds.
+"""Writes history: takes records as they come, and commits them every few seconds (:mod:`.pace`).
 
 What counts is merged in memory and written whole, so that it is exact whatever the database does in
 between (:mod:`.pending`). Raw events are written in between; when the database does not keep up,
@@ -17,6 +17,7 @@ from twisted.python.failure import Failure
 
 from telemetry_twisted.clock import Now
 from telemetry_twisted.errors import InternalErrors
+from telemetry_twisted.standstill import Standstill
 from telemetry_twisted.store.database.interface import (
     Database,
     DatabaseError,
@@ -34,19 +35,17 @@ from .fares import Fares
 from .lines import Lines
 from .listener import Listener
 from .maintenance import Maintenance, trim_raw
+from .pace import Pace
 from .pending import Pending
 from .rows import Keys
+from .steps import Steps
 from .transactions import RawCommit
 
-COMMIT_SECONDS = 2.0
-"""How often what was gathered is written: the most that ``kill -9`` can lose, and a little. What is
-said again meanwhile is written once."""
-
-QUIET_SECONDS = 4 * COMMIT_SECONDS
-"""The same where nodes say nothing but that they are there."""
+RAW_SECONDS = 2.0
+"""How often raw events are written, however few have come."""
 
 RAW_EVENTS_AT_ONCE = 20_000
-"""Raw events that are written before the next commit is due."""
+"""Raw events that are written before that."""
 
 MAINTENANCE_SECONDS = 60.0
 """How often old history is removed."""
@@ -84,11 +83,13 @@ class Writer:
         self._clock = clock
         self._time = now
         self._policy = policy
-        self._maintenance = Maintenance(database, policy)
+        self._steps = Steps(database)
+        self._maintenance = Maintenance(self._steps, policy)
         lines = Lines(clock)
         self._pending = Pending(policy, errors, lines)
         self.collected = self._pending.collected
         self._fares = Fares(database.name, clock, now, lines)
+        self._pace = Pace(clock)
         self._last_batch = 0
         self._runs: list[int] = []
         self._ahead = now() - clock.seconds()
@@ -96,13 +97,11 @@ class Writer:
         self._wake: Deferred[None] | None = None
         self._ended: Deferred[None] = Deferred()
         self._open = False
-        self._stopping = False
-        self._abandoned = False
-        self._raw_due = False
+        self._stopping = self._abandoned = False
         self._refused = False
         self._delay = FIRST_DELAY
-        self._next_commit = self._quiet_until = 0.0
-        self._next_maintenance = 0.0
+        self._raw_due = False
+        self._next_raw = self._next_maintenance = 0.0
 
     def take(self, kind: int, body: bytes | memoryview) -> None:
         """Take a record of the link; kinds that history does not keep are passed over."""
@@ -140,7 +139,7 @@ class Writer:
         Deferred.fromCoroutine(self._write()).addErrback(broken).chainDeferred(self._ended)
 
     async def stop(self, seconds: float) -> None:
-        """Write what was taken, for at most ``seconds``, and let go of the database."""
+        """Write what was taken, unless it stands still for ``seconds``; let go of the database."""
 
         def abandon() -> None:
             self._abandoned = True
@@ -148,12 +147,12 @@ class Writer:
             self._wake_up()
 
         self._stopping = True
-        self._next_commit = 0.0
-        deadline = self._clock.callLater(seconds, abandon)
+        self._pace.hurry()
+        self._next_raw = 0.0
+        patience = Standstill(self._clock, lambda: self._steps.taken, seconds, abandon)
         self._wake_up()
         await self._ended
-        if deadline.active():
-            deadline.cancel()
+        patience.cancel()
         await self._database.close()
 
     async def _write(self) -> None:
@@ -166,7 +165,8 @@ class Writer:
                 if self._stopping:
                     await self._end()
                     return
-                pause = self._next_commit - self._clock.seconds()
+                due = min(self._next_raw, self._pace.due(self._pending.quiet))
+                pause = due - self._clock.seconds()
             except DatabaseReplaced as error:
                 self._note_failure(error)
                 self._listener.over()
@@ -181,13 +181,13 @@ class Writer:
         await self._database.open()
         if not self._runs:
             begin = partial(transactions.begin_run, server=self._server, now=self._now())
-            begun = await self._database.transact(begin)
+            begun = await self._steps.transact(begin)
             self._runs.append(begun.run)
             self._pending.begin(begun)
         else:
             if self._pending.in_doubt:
                 read = partial(transactions.read_commits, run=self._runs[0])
-                self._pending.resolve(await self._database.transact(read))
+                self._pending.resolve(await self._steps.transact(read))
             self._pending.repeat()
         self._open = True
         self._listener.tell()
@@ -195,14 +195,12 @@ class Writer:
     async def _turn(self) -> bool:
         """Do the next thing that is due; return whether there was one."""
         now = self._clock.seconds()
-        if now >= self._next_commit:
-            self._next_commit = now + COMMIT_SECONDS
-            if self._pending.quiet and now < self._quiet_until and not self._stopping:
-                return True
-            self._quiet_until = 0.0  # should it fail
-            await self._commit()
-            self._quiet_until = now + QUIET_SECONDS
+        if now >= self._next_raw:
+            self._next_raw = now + RAW_SECONDS
             self._raw_due = True
+        if self._pace.is_due(self._pending.quiet):
+            with self._pace.commit():
+                await self._commit()
         elif self._pending.raw_events >= (1 if self._raw_due else RAW_EVENTS_AT_ONCE):
             await self._write_raw()
         elif now >= self._next_maintenance and not self._stopping:
@@ -218,7 +216,7 @@ class Writer:
         # Clocks that are set back often are set back here as well.
         while self._pending.stretch >= len(self._runs):
             begin = partial(transactions.begin_stretch, now=self._now())
-            self._runs.append(await self._database.transact(begin))
+            self._runs.append(await self._steps.transact(begin))
         keys = self._keys()
         with self._pending.commit(keys) as commit:
             # What is committed without the hub's knowing it would send again to another.
@@ -231,7 +229,7 @@ class Writer:
                 commit=commit,
                 careful=self._refused,
             )
-            written = await self._database.transact(write)
+            written = await self._steps.transact(write)
         if written.why is not None:
             self._pending.refused(written.refused, written.why)
         self._refused = False
@@ -250,7 +248,7 @@ class Writer:
 
         try:
             with self._pending.raw(self._last_batch, self._time) as commit:
-                await self._database.transact(partial(write, commit=commit))
+                await self._steps.transact(partial(write, commit=commit))
         except DatabaseError:
             raise
         except Exception:  # of our own, and it would be made again with the same events
@@ -259,7 +257,7 @@ class Writer:
 
     async def _end(self) -> None:
         end = partial(transactions.end_run, keys=self._keys(), now=self._now(), reason=STOPPED)
-        await self._database.transact(end)
+        await self._steps.transact(end)
         self._fares.stopped()
 
     def _keys(self) -> Keys:
@@ -298,4 +296,5 @@ class Writer:
 
     def status(self) -> dict[str, Any]:
         """How the store fares, and how far it is: see :class:`.Fares` and :class:`.Pending`."""
-        return {**self._fares.status(), **self._pending.status()}
+        due = self._pace.due(self._pending.quiet)
+        return {**self._fares.status(due), **self._pending.status()}

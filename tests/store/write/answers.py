@@ -47,8 +47,9 @@ MAINTENANCE = ("maintenance", "widening")
 
 @define(eq=False)
 class Asked:
-    """A transaction that waits for its answer."""
+    """A transaction that waits for its answer: ``what`` is the function that it is to be."""
 
+    what: Callable[..., Any]
     work: Callable[[Transaction], Any]
     answer: Deferred[Any]
 
@@ -76,10 +77,12 @@ class AnsweringDatabase:
 
     async def transact(self, work: Callable[[Transaction], T]) -> T:
         assert self.asked is None, "one transaction at a time"
-        maintains = isinstance(work, partial) and work.func.__module__.endswith(MAINTENANCE)
-        if maintains or self.at_once:
+        counted: Any = work
+        assert isinstance(counted, partial), "the writer counts the steps of what it asks for"
+        what = getattr(counted.args[0], "func", counted.args[0])
+        if what.__module__.endswith(MAINTENANCE) or self.at_once:
             return self._run(work)
-        self.asked = Asked(work, Deferred())
+        self.asked = Asked(what, work, Deferred())
         result: T = await self.asked.answer
         return result
 

@@ -32,9 +32,10 @@ from telemetry_twisted.jip3.observed import LEAVES, NO_CORE, Cost
 from telemetry_twisted.store.packed import add_up
 from telemetry_twisted.store.schema.policy import Policy
 from telemetry_twisted.store.write.listener import Listener
+from telemetry_twisted.store.write.pace import COMMIT_SECONDS
 from telemetry_twisted.store.write.presence import END_LOST
 from telemetry_twisted.store.write.transactions import write_commit
-from telemetry_twisted.store.write.writer import COMMIT_SECONDS, LONGEST_DELAY, Writer
+from telemetry_twisted.store.write.writer import LONGEST_DELAY, Writer
 from telemetry_twisted.transport import records
 from tests.store.conftest import NOW, Feed, genesis
 
@@ -359,7 +360,7 @@ class ExactlyOnce(RuleBasedStateMachine):
 
     def _asked_to_commit(self) -> bool:
         asked = self.database.asked
-        return asked is not None and getattr(asked.work, "func", None) is write_commit
+        return asked is not None and asked.what is write_commit
 
     @rule(seconds=st.sampled_from([0.1, COMMIT_SECONDS, 20, 90]))
     def time_goes_on(self, seconds: float) -> None:

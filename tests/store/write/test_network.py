@@ -15,9 +15,10 @@ from telemetry_twisted.store.packed import add_up
 from telemetry_twisted.store.schema.policy import Policy
 from telemetry_twisted.store.write.counts import MOST_WAITING
 from telemetry_twisted.store.write.facts import MOST_FACTS
+from telemetry_twisted.store.write.pace import COMMIT_SECONDS
 from telemetry_twisted.store.write.spread import MOST_SLOTS
 from telemetry_twisted.store.write.transactions import Superseded, begin_run, write_commit
-from telemetry_twisted.store.write.writer import COMMIT_SECONDS, LONGEST_DELAY, Writer
+from telemetry_twisted.store.write.writer import LONGEST_DELAY, Writer
 from tests.store.conftest import NOW, Feed
 
 from .answers import Answer, AnsweringDatabase, empty_database
@@ -137,7 +138,7 @@ def test_a_store_process_that_was_replaced_writes_no_more(
     feed.counts({1: {10: 1}})
     clock.advance(COMMIT_SECONDS)
     assert database.asked is not None
-    assert database.asked.work.func is write_commit  # type: ignore[attr-defined]
+    assert database.asked.what is write_commit
     database._run(lambda transaction: begin_run(transaction, "server", 1))
     answer(database, clock)
     status = writer.status()

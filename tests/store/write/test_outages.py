@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from itertools import count
 from pathlib import Path
+from threading import Event
 from typing import Any
 
 import pytest
@@ -14,10 +15,12 @@ from pytest_twisted import ensureDeferred
 from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 
+from telemetry_twisted.standstill import LOOK_SECONDS
 from telemetry_twisted.store.database import pool, postgresql, sqlite
 from telemetry_twisted.store.database.interface import Database, DatabaseUnavailable, Transaction
 from telemetry_twisted.store.packed import add_up
 from telemetry_twisted.store.testing import PASSWORD, ThrowawayPostgresql
+from telemetry_twisted.store.write import transactions
 from telemetry_twisted.store.write.writer import LONGEST_DELAY
 
 NOW = 1_795_506_120
@@ -120,7 +123,7 @@ async def test_postgresql_absent_at_start_then_lost_then_back(
     server.start()
     await state(writer, "ok")
     for round_number in range(2):
-        # Not only a Status, which is written with the next commit that has more, or eight seconds.
+        # Not only a Status, which is written with the next commit that has more, or 15 seconds.
         feed.counts({1: {10: 1, 13: 1}})
         feed.chunk((1, 10))
         await commit(writer)
@@ -216,7 +219,7 @@ async def test_a_slow_database_is_said_to_be_slow(
     feed = make_feed(writer)
     await commit(writer)
     server.freeze()
-    feed.counts({1: {10: 1}})
+    feed.counts({1: {11: 1}})
     clock.advance(11)
     await state(writer, "slow")
     server.thaw()
@@ -224,7 +227,7 @@ async def test_a_slow_database_is_said_to_be_slow(
 
 
 @ensureDeferred
-async def test_stop_ends_by_its_deadline_though_the_database_stands_still(
+async def test_stop_ends_soon_though_the_database_stands_still(
     server: ThrowawayPostgresql,
     url: str,
     make_database: Make,
@@ -241,10 +244,49 @@ async def test_stop_ends_by_its_deadline_though_the_database_stands_still(
     server.freeze()
     feed.counts({1: {10: 1}})
     stopped = Deferred.fromCoroutine(writer.stop(3))
-    clock.advance(2.9)
+    clock.pump([LOOK_SECONDS] * 11)
     assert not stopped.called
-    clock.advance(0.2)
+    clock.advance(LOOK_SECONDS)
     await until(lambda: stopped.called)
+
+
+@ensureDeferred
+async def test_stop_waits_for_a_database_that_is_slow(
+    database: Database,
+    make_writer: Make,
+    make_feed: Make,
+    clock: Clock,
+    commit: Make,
+    until: Make,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    writer = make_writer(database)
+    feed = make_feed(writer)
+    feed.connect(1)
+    await commit(writer)
+    number_nodes, slow = transactions.number_nodes, 0
+    waits, goes_on = Event(), Event()
+
+    def number_slowly(transaction: Transaction, *arguments: Any) -> Any:
+        nonlocal slow
+        for _ in range(20):
+            slow += 1
+            waits.set()
+            assert goes_on.wait(20)
+            goes_on.clear()
+            transaction.query("SELECT 1")
+        return number_nodes(transaction, *arguments)
+
+    monkeypatch.setattr(transactions, "number_nodes", number_slowly)
+    feed.counts({1: {10: 7}})
+    stopped = Deferred.fromCoroutine(writer.stop(3))
+    for number in range(1, 21):
+        await until(lambda number=number: slow == number)
+        clock.pump([LOOK_SECONDS] * 8)
+        assert not stopped.called
+        goes_on.set()
+    await until(lambda: stopped.called)
+    assert writer.status()["state"] == "stopped"
 
 
 def fill_up(database: Database) -> tuple[Make, Make]:

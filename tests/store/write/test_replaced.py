@@ -15,7 +15,8 @@ from telemetry_twisted.errors import InternalErrors
 from telemetry_twisted.store.database.interface import Database, DatabaseReplaced
 from telemetry_twisted.store.schema.policy import Policy
 from telemetry_twisted.store.write.listener import Listener
-from telemetry_twisted.store.write.writer import COMMIT_SECONDS, Writer
+from telemetry_twisted.store.write.pace import COMMIT_SECONDS
+from telemetry_twisted.store.write.writer import Writer
 
 Make = Callable[..., Any]
 

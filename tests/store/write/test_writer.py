@@ -21,12 +21,8 @@ from telemetry_twisted.store.packed import add_up, pack
 from telemetry_twisted.store.raw_layout import cut_events
 from telemetry_twisted.store.write import rows, transactions
 from telemetry_twisted.store.write.maintenance import DEAD_SECONDS, KILLED
-from telemetry_twisted.store.write.writer import (
-    COMMIT_SECONDS,
-    LONGEST_DELAY,
-    QUIET_SECONDS,
-    Writer,
-)
+from telemetry_twisted.store.write.pace import COMMIT_SECONDS, LONGEST_SECONDS
+from telemetry_twisted.store.write.writer import LONGEST_DELAY, Writer
 
 NOW = 1_795_506_120
 MICROS = NOW * 1_000_000
@@ -676,7 +672,7 @@ async def test_nodes_that_are_merely_there_are_written_less_often(
         feed.counts({1: {STATUS: 1}}, at=NOW + 2 * second)
         clock.advance(COMMIT_SECONDS)
         assert writer.status()["attempting"] is None
-    clock.advance(QUIET_SECONDS - 3 * COMMIT_SECONDS)
+    clock.advance(LONGEST_SECONDS - 3 * COMMIT_SECONDS)
     await until(lambda: writer.status()["commits"] > before)
     assert (await stored_counts(database, "1h"))[NOW - NOW % 3600, None] == {STATUS: 3}
     feed.counts({1: {STATUS: 1, 11: 1}}, at=NOW + 10)
