@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from attrs import frozen
+from attrs import evolve, frozen
 
 from .network import Network
 from .sums import CostKey, LatencyKey, OutcomeKey
@@ -50,7 +50,8 @@ class Journey:
     """A work package over all its guarantors (validators, primary first).
 
     ``outcomes`` says how each guarantor's chain ended, by connection and root. ``events`` are in
-    the order of time, and those of chains that never named the package are left out.
+    the order of time, and those of chains that never named the package are left out: these are
+    journeys of their own, whose ``package`` is empty.
     """
 
     package: str
@@ -168,9 +169,22 @@ class Account:
         sums: defaultdict[CostKey, Counter[str]] = defaultdict(Counter)
         for connection in self.connections:
             for phase, service, core, count, leaves in connection["costs"]:
+                if service is None:
+                    continue
                 counts[phase, service, core] += count
                 sums[phase, service, core].update(leaves)
         return {key: Cost(counts[key], dict(sums[key])) for key in counts}
+
+    def withheld(self) -> Counter[tuple[int, str]]:
+        """What cannot be understood for what was dropped, by node: ``orphans``, events that refer
+        to what is not known, and ``costs`` of which it is not known whose they are."""
+        found: Counter[tuple[int, str]] = Counter()
+        for connection in self.connections:
+            node = connection["node"]
+            found[node, "orphans"] += connection["orphans"]
+            for _, service, _, count, _ in connection["costs"]:
+                found[node, "costs"] += count if service is None else 0
+        return +found
 
     def journeys(self) -> dict[str, Journey]:
         """Work packages that some guarantor has named, by hash."""
@@ -180,13 +194,18 @@ class Account:
                 continue
             package = chain["package"]
             journey = journeys.setdefault(package, self._journey(package))
-            journey.outcomes[number, chain["root"]] = chain["outcome"]
-            journey.events.extend(
-                JourneyEvent(time, connection["node"], number, event_id, name)
-                for event_id, name, time in chain["events"]
-            )
+            _add(journey, number, connection["node"], chain)
         for journey in journeys.values():
             journey.events.sort()
+        return journeys
+
+    def nameless(self) -> list[Journey]:
+        """Chains of guarantors that have not named their package, each for itself."""
+        journeys = []
+        for number, connection, chain in self._rows("packages"):
+            if not chain["told"]:
+                journeys.append(evolve(self._journey(chain["package"]), package=""))
+                _add(journeys[-1], number, connection["node"], chain)
         return journeys
 
     def blocks(self) -> dict[str, SpreadBlock]:
@@ -267,3 +286,11 @@ class Account:
         for number, connection in enumerate(self.connections):
             for row in connection[what]:
                 yield number, connection, row
+
+
+def _add(journey: Journey, number: int, node: int, chain: Told) -> None:
+    """Let ``chain`` be part of ``journey``, on the connection of a node."""
+    journey.outcomes[number, chain["root"]] = chain["outcome"]
+    journey.events.extend(
+        JourneyEvent(time, node, number, event_id, name) for event_id, name, time in chain["events"]
+    )

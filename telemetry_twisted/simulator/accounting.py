@@ -38,8 +38,7 @@ class Accounting:
         if self._first is None:
             self._first = event.time
         self._last = event.time
-        if event.chain is not None:
-            self._sums.add(event)
+        self._sums.add(event)
         if self.records is not None:
             self.records.add(event, event_id)
 

@@ -67,6 +67,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         flood=options.profile == "flood",
         reconnect=options.reconnect,
         times=options.times,
+        cut_after=options.cut_after,
         keeps_times=options.json or options.account is not None,
         keeps_records=options.account is not None,
     )

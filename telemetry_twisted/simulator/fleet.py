@@ -8,6 +8,7 @@ what it would have sent; it drops nothing, so what it sends does not depend on t
 from __future__ import annotations
 
 from itertools import cycle
+from random import Random
 from typing import Any, TypeVar
 
 from attrs import define, field
@@ -54,8 +55,9 @@ class Fleet:
     In a ``flood`` nodes send as fast as they can, otherwise as their events fall due. With
     ``reconnect`` a node whose connection is lost or refused tries again until the run ends, and
     begins anew with event ID 0 (JIP-3, Event IDs). Each connects ``times`` times, and again once
-    what it sends each time was sent. ``keeps_times`` is for the tallies, which keep sums of what
-    events mean with it; and with ``keeps_records`` what they tell of single things as well.
+    what it sends each time was sent. Connections are cut after ``cut_after`` seconds on average, if
+    that is given. ``keeps_times`` is for the tallies, which keep sums of what events mean with it;
+    and with ``keeps_records`` what they tell of single things as well.
 
     ``trouble`` says why a connection was refused first. ``refused`` counts attempts that failed,
     ``lost`` connections that ended before everything was sent.
@@ -67,6 +69,7 @@ class Fleet:
     flood: bool = False
     reconnect: bool = False
     times: int = 1
+    cut_after: float | None = None
     keeps_times: bool = True
     keeps_records: bool = False
 
@@ -79,6 +82,11 @@ class Fleet:
     _connections: dict[int, NodeConnection] = field(factory=dict, init=False)
     _lives: list[Deferred[None]] = field(factory=list, init=False)
     _cutting: IDelayedCall | None = field(default=None, init=False)
+    _chance: Random = field(init=False)
+
+    @_chance.default
+    def _make_chance(self) -> Random:
+        return Random(f"{self.network.seed}/cuts")
 
     async def run(self) -> Summary:
         """Connect the nodes and let them send until each of them has finished."""
@@ -174,11 +182,18 @@ class Fleet:
             return False
         self._tallies.append((index, node.tally))
         self._connections[index] = connection
+        self._cut_sometime(connection)
         complete = await connection.closed
         node.tally.ended = self._now()
         del self._connections[index]
         self.lost += not complete
         return complete
+
+    def _cut_sometime(self, connection: NodeConnection) -> None:
+        if self.cut_after is not None:
+            seconds = self._chance.expovariate(1 / self.cut_after)
+            cutting = self.clock.callLater(seconds, connection.abort)
+            connection.closed.addBoth(_cancel, cutting)
 
     def _now(self) -> int:
         """The simulated time that it is by the clock."""
@@ -194,6 +209,12 @@ class Fleet:
 
     def _sleep(self, seconds: float) -> Deferred[None]:
         return deferLater(self.clock, seconds)
+
+
+def _cancel(result: _T, call: IDelayedCall) -> _T:
+    if call.active():
+        call.cancel()
+    return result
 
 
 def _stop(result: _T, ticker: LoopingCall) -> _T:

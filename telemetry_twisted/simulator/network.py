@@ -65,8 +65,8 @@ class Network:
     or until it has sent exactly ``events`` events; without either, for ever. ``mistakes`` is how
     many messages in a second it gets wrong, on average. Clocks are up to ``clock_skew``
     milliseconds ahead or behind; ``forks`` is the share of slots with two blocks, ``stuck`` that of
-    work packages that come to no end, ``drops`` that of slots in which a node says that it has
-    dropped events; ``trouble`` names what is wrong with some nodes, of
+    work packages that come to no end, ``drops`` that of slots in which a node drops what happens
+    for up to a second, and says so; ``trouble`` names what is wrong with some nodes, of
     :data:`.troubles.TROUBLES`. ``gp`` is the version of the Gray Paper that node information
     is laid out by, ``version`` the protocol version.
 

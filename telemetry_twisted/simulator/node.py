@@ -8,19 +8,20 @@ from random import Random
 from .blockchain import EPOCH_SLOTS, SECOND, SLOT, Block
 from .blocks import author, fail_to_author, finalize, import_block, serve_block
 from .guaranteeing import guarantee_as_primary, guarantee_as_secondary
-from .mistakes import MISTAKES, make_mistakes
+from .losses import Losses
+from .mistakes import make_mistakes
 from .network import Network
 from .requests import delay
 from .routine import (
     OPENING,
     distribute_assurances,
-    drop,
     generate_tickets,
     lose_sync,
     open_up,
     report_status,
 )
-from .schedule import NEVER, Event, Exchange, Schedule, by_clock
+from .schedule import NEVER, Exchange, Schedule
+from .sending import Sender
 from .tally import Tally
 from .troubles import (
     FAILING_SHARDS,
@@ -40,19 +41,22 @@ class Node:
 
     It ``begins`` when its turn to connect is, or later if told so, and ``ends`` after the network's
     duration; ``now`` is where it is. All are in microseconds of the JAM Common Era, by a right
-    clock: what it sends has the times of its own.
+    clock: what it sends has the times of its own. It sends as many ``events`` as the network says,
+    or is told.
 
     What follows from slots goes through a schedule of exchanges, event by event; the rest of the
     rate is filled with prepared pieces. The sequence depends on the network and the index alone,
     however it is asked for. ``tally`` counts what :meth:`advance` has given out.
     """
 
-    def __init__(self, network: Network, index: int, begins: int | None = None) -> None:
+    def __init__(
+        self, network: Network, index: int, begins: int | None = None, events: int | None = None
+    ) -> None:
         turn = network.start + int(index * SECOND / network.connect_rate)
         self.network = network
         self.index = index
-        self.tally = Tally()
         self.begins = turn if begins is None else begins
+        self.tally = Tally(self.begins)
         self.ends = NEVER
         if network.duration is not None:
             self.ends = turn + int(network.duration * SECOND)
@@ -62,10 +66,11 @@ class Node:
         self._latency = self._random.lognormvariate(0, 0.5) * 120 * _MILLISECOND
         self._import_time = int(self._random.lognormvariate(0, 0.3) * 120 * _MILLISECOND)
 
-        self._clock_offset = network.clock_offset(index)
-        self._next_id = 0
+        events = network.events if events is None else events
+        self._limit = NEVER if events is None else events
+        losses = Losses(network.drops, Random(f"{network.seed}/drops/{index}"))
+        self._sender = Sender(network, index, self._limit, self.tally, losses)
         self._period = SECOND / network.rate
-        self._limit = NEVER if network.events is None else network.events
         self._schedule = Schedule()
         self._slot = self.begins // SLOT
         self._slot_begins = self.begins
@@ -130,44 +135,15 @@ class Node:
             self._enter_slot()
 
     def _take_event(self) -> bytes:
-        event_id = self._next_id
-        event = self._schedule.emit(event_id)
+        event = self._schedule.emit(self._sender.next_id)
         self.now = event.time
-        self._next_id += event.fields["num"] if event.name == "Dropped" else 1
-        if self._clock_offset:
-            event = by_clock(event, self._clock_offset)
-        if event.name in MISTAKES:
-            return self._take_mistake(event, event_id)
-        message = self.network.encode(event)
-        self.tally.add_event(event, len(message), event_id)
-        return message
-
-    def _take_mistake(self, event: Event, event_id: int) -> bytes:
-        mistake = MISTAKES[event.name]
-        meant = event._replace(name=mistake.event)
-        message = mistake.encode(self.network.encode(meant))
-        self.tally.faults[mistake.fault] += 1
-        if mistake.is_delivered:
-            self.tally.add_event(meant, len(message), event_id)
-        return message
+        return self._sender.send(event)
 
     def _take_piece(self, time: int) -> bytes:
         piece = self._piece
-        moment = self.network.moment(time)._replace(
-            time=time + self._clock_offset,
-            first_id=self._next_id,
-            assurance_id=self._assurance_id or 0,
-        )
-        messages = piece.at(moment)
-        left = self._limit - self.tally.events
-        if left < len(piece):
-            self.tally.add_part(piece, moment, left)
-            return messages[: piece.ends[left - 1]]
-        self.tally.add_piece(piece, time)
-        self._next_id += len(piece)
         self.now = time + piece.span
         self._choose_piece()
-        return messages
+        return self._sender.send_piece(piece, time, self._assurance_id or 0)
 
     def _choose_piece(self) -> None:
         self._piece_index = (self._piece_index + 1) % len(self._pieces)
@@ -177,7 +153,7 @@ class Node:
     def _piece_due(self) -> int:
         if self._assurance_id is None:
             return NEVER
-        return self.begins + int((self.tally.events + self._lead) * self._period)
+        return self.begins + int((self._sender.happened + self._lead) * self._period)
 
     def _distributing(self, assurance_id: int | None) -> None:
         self._assurance_id = assurance_id
@@ -207,8 +183,7 @@ class Node:
             self._schedule.begin(self._generate_tickets(begins))
         if random.random() < 0.003:
             self._schedule.begin(lose_sync(random, begins + random.randrange(SECOND)))
-        if random.random() < self.network.drops:
-            self._schedule.begin(drop(random, begins + random.randrange(SECOND)))
+        self._sender.losses.enter_slot(begins)
 
     def _has(self, trouble: str) -> bool:
         return self.index in self.network.troubled(trouble)

@@ -121,8 +121,8 @@ def make_parser() -> argparse.ArgumentParser:
         type=_within(float, 0, 1),
         default=0.003,
         metavar="SHARE",
-        help="share of slots in which a node says that it has dropped some events, which use up "
-        "event IDs (default: %(default)g)",
+        help="share of slots in which a node drops all events for up to a second, and then says "
+        "how many there were (default: %(default)g)",
     )
     network.add_argument(
         "--trouble",
@@ -186,6 +186,13 @@ def make_parser() -> argparse.ArgumentParser:
         metavar="R",
         help="messages per second of each node that are wrong: of no known type, cut short or too "
         "long (default: %(default)g)",
+    )
+    sending.add_argument(
+        "--cut-after",
+        type=_within(float, 0.001, 1e9),
+        metavar="SECONDS",
+        help="cut each connection after so many seconds on average, in the middle of whatever is "
+        "being sent",
     )
     sending.add_argument(
         "--reconnect",

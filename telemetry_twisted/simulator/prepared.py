@@ -44,6 +44,8 @@ _SLOTS = 0.5
 _RARE = 0.004
 """Share of the exchanges of a kind that get each of its less usual fates."""
 
+_OF_ASSURANCE = ("AssuranceSent", "AssuranceSendFailed")
+
 _NATURAL = 20_000
 """Within how many microseconds the exchanges of a piece begin, before it is squeezed."""
 
@@ -91,6 +93,10 @@ class PreparedPiece:
 
     def __len__(self) -> int:
         return len(self.names)
+
+    def assurances(self, events: int) -> int:
+        """How many of the first ``events`` events refer to that with the ``assurance_id``."""
+        return sum(name in _OF_ASSURANCE for name in self.names[:events])
 
     def events(self, moment: Moment) -> Sequence[Event]:
         """The events at ``moment``."""

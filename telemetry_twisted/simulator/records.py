@@ -129,7 +129,7 @@ class Records:
         self._announced(event.fields["hash"], event.time)
 
     def _stage(self, event: Event) -> None:
-        block = event.chain.block if event.chain else event.fields["hash"]
+        block = _block_of(event)
         if block is not None:
             stages = self.stages.get(block)
             if stages is None:
@@ -137,7 +137,8 @@ class Records:
             stages.setdefault(STAGES[event.name], []).append(event.time)
 
     def _built(self, event: Event) -> None:
-        self.built.append((event.fields["outline"]["work_report_hash"], event.time))
+        if event.chain is not None:
+            self.built.append((event.fields["outline"]["work_report_hash"], event.time))
 
     def _received(self, event: Event) -> None:
         self.received.append((event.fields["outline"]["work_report_hash"], event.time))
@@ -153,11 +154,22 @@ class Records:
         self.assured[event.fields["anchor"]].append((event.fields["sender"], event.time))
 
     def _fetching(self, event: Event) -> None:
-        assert event.chain is not None
-        event.chain.erasure_root = event.fields["erasure_root"]
+        if event.chain is not None:
+            event.chain.erasure_root = event.fields["erasure_root"]
 
 
 _NAMING = {"WorkPackageReceived", "DuplicateWorkPackage"}
+
+
+def _block_of(event: Event) -> bytes | None:
+    """The header hash of the block that ``event`` is about, None if it was not told."""
+    chain = event.chain
+    if chain is None:
+        return event.fields.get("hash")
+    if chain.root == "Authoring" and "Authored" not in chain.times:
+        return None  # the event that names it was dropped
+    return chain.block
+
 
 _KEEP: Mapping[str, Callable[[Records, Event], None]] = {
     **dict.fromkeys(STAGES, Records._stage),

@@ -1,4 +1,4 @@
-"""What a node reports of itself, whatever others do: peers, status, tickets, assurances, gaps."""
+"""What a node reports of itself, whatever others do: peers, status, tickets, assurances."""
 
 from __future__ import annotations
 
@@ -121,9 +121,3 @@ def lose_sync(random: Random, time: int) -> Exchange:
     yield Event(time, "SyncStatusChanged", {"synced": False})
     time += delay(random, SECOND)
     yield Event(time, "SyncStatusChanged", {"synced": True})
-
-
-def drop(random: Random, time: int) -> Exchange:
-    """Say that events were dropped."""
-    dropped = {"last_timestamp": time + 500, "num": random.randrange(1, 100)}
-    yield Event(time, "Dropped", dropped)

@@ -22,8 +22,8 @@ OutcomeKey = tuple[str, str, int | None]
 LatencyKey = tuple[str, int | None]
 """The name of a latency, a core if there is one."""
 
-CostKey = tuple[str, int, int | None]
-"""A phase, a service, a core if there is one."""
+CostKey = tuple[str, int | None, int | None]
+"""A phase, a service, a core if there is one; the service is None if no event has told it."""
 
 COUNT = "count"
 """What the number of costs goes by, beside the names of their leaves."""
@@ -49,6 +49,7 @@ def _meaning(name: str, number: int) -> _Meaning:
 
 _NAMES = {number: event.name for number, event in TABLE.events.items()}
 _MEANINGS = {name: _meaning(name, number) for number, name in _NAMES.items()}
+_NAMING_CORE = {name for name, meaning in _MEANINGS.items() if meaning.names_core}
 _COSTLY = {"Authorized", "Refined", "BlockExecuted"}
 
 
@@ -61,7 +62,7 @@ class Sums:
     cores: Counter[tuple[int, str]] = Factory(Counter)
     _durations: defaultdict[LatencyKey, list[int]] = Factory(lambda: defaultdict(list))
     _latencies: defaultdict[LatencyKey, Counter[int]] = Factory(lambda: defaultdict(Counter))
-    _told_costs: list[tuple[Chain, Event]] = Factory(list)
+    _told_costs: list[tuple[Chain | None, Event]] = Factory(list)
     _costs: defaultdict[CostKey, Counter[str]] = Factory(lambda: defaultdict(Counter))
     _open: set[Chain] = Factory(set)
 
@@ -69,6 +70,7 @@ class Sums:
         """Count ``event`` in, the next one in the order of time."""
         time, name, _, chain, outcome = event
         if chain is None:
+            self._add_alone(event)
             return
         ends, begins, names_core = _MEANINGS[name]
         top = chain.top
@@ -91,6 +93,13 @@ class Sums:
             chain.outcome = outcome
             self.outcomes[chain.root, outcome, core] += 1
             self._open.discard(chain)
+
+    def _add_alone(self, event: Event) -> None:
+        """Count in an event of no chain that is known."""
+        if event.name in _NAMING_CORE:
+            self.cores[event.fields["core"], event.name] += 1
+        elif event.name in _COSTLY:
+            self._told_costs.append((None, event))
 
     @property
     def latencies(self) -> Mapping[LatencyKey, Mapping[int, int]]:
@@ -140,16 +149,21 @@ def _tell_core(chain: Chain, event: Event) -> None:
         chain.services = [item["service_id"] for item in items]
 
 
-def _costs(chain: Chain, event: Event) -> Iterable[tuple[CostKey, Mapping[str, Any]]]:
+def _costs(chain: Chain | None, event: Event) -> Iterable[tuple[CostKey, Mapping[str, Any]]]:
     """What ``event`` says that services cost: the authorization is the first item's service's."""
     if event.name == "BlockExecuted":
         for service, cost in event.fields["accumulate_costs"]:
             yield (ACCUMULATE, service, None), cost
-    elif event.name == "Authorized":
-        yield (AUTHORIZE, chain.services[0], chain.core), event.fields["cost"]
-    else:
-        for service, cost in zip(chain.services, event.fields["costs"], strict=True):
-            yield (REFINE, service, chain.core), cost
+        return
+    services = chain.services if chain else ()
+    core = chain.core if chain else None
+    if event.name == "Authorized":
+        yield (AUTHORIZE, services[0] if services else None, core), event.fields["cost"]
+        return
+    costs = event.fields["costs"]
+    whose: Sequence[int | None] = services or [None] * len(costs)
+    for service, cost in zip(whose, costs, strict=True):
+        yield (REFINE, service, core), cost
 
 
 def _leaves(cost: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, int]]:

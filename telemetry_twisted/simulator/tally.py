@@ -21,21 +21,24 @@ _T = TypeVar("_T")
 class Tally:
     """The events of one node.
 
-    ``events`` and ``bytes`` count messages without node information. ``best`` and ``finalized``
-    hold, for each slot, the time of ``BestBlockChanged`` and ``FinalizedBlockChanged`` in
-    microseconds of the JAM Common Era, unless ``keeps_times`` is off, which a run without end needs
-    to be. ``dropped`` sums what the node said that it dropped, ``faults`` counts what it got wrong;
-    messages that are no events for that are not among ``events``. ``is_whole`` says that the
-    connection ended in peace, after the server had read all of it, ``ended`` when it ended, in
-    microseconds of the Common Era, None while it lasts. ``accounting`` keeps the account of what
-    the events mean, if it is wanted.
+    ``began`` is when it begins, in true microseconds of the JAM Common Era. ``events`` and
+    ``bytes`` count messages without node information. ``best`` and ``finalized`` hold, for each
+    slot, the time of ``BestBlockChanged`` and ``FinalizedBlockChanged`` in microseconds of the JAM
+    Common Era, unless ``keeps_times`` is off, which a run without end needs to be. ``dropped`` sums
+    what the node said that it dropped, ``orphans`` counts the events that refer to such, or to
+    another orphan, ``faults`` what it got wrong; messages that are no events for that are not among
+    ``events``. ``is_whole`` says that the connection ended in peace, after the server had read all
+    of it, ``ended`` when it ended, in microseconds of the Common Era, None while it lasts.
+    ``accounting`` keeps the account of what the events mean, if it is wanted.
     """
 
+    began: int = 0
     keeps_times: bool = True
     events: int = 0
     bytes: int = 0
     best: dict[int, int] = Factory(dict)
     finalized: dict[int, int] = Factory(dict)
+    orphans: int = 0
     dropped: Counter[str] = Factory(Counter)
     faults: Counter[Fault] = Factory(Counter)
     is_whole: bool = False

@@ -26,19 +26,22 @@ def tell_account(network: Network, tallies: Iterable[tuple[int, Tally]]) -> dict
     durations in microseconds. Hashes are as in the stream's JSON. ``node`` and ``sender`` are
     indices in ``validators``, the first ``nodes`` of which are simulated.
 
-    - ``seed``, ``genesis``, ``nodes``; ``validators``: node IDs; ``clock_offsets``: by how much the
-      clock of each node is ahead; ``troubles``: by name, the nodes that have it.
+    - ``seed``, ``start``, ``genesis``, ``nodes``; ``validators``: node IDs; ``clock_offsets``: by
+      how much the clock of each node is ahead; ``troubles``: by name, the nodes that have it.
     - ``slots``: by slot ``author`` (a node), ``missed``, and ``blocks``, each with ``hash``,
       ``author`` and ``outline``.
     - ``packages``: by hash ``core``, ``slot``, ``report``, ``erasure_root``, ``guarantors``
       (validators, primary first) and ``fate``, of all that some node worked on.
     - ``connections``: what was sent on each; ``node``, ``whole`` and ``ended`` as in the summary,
-      and:
+      when it ``began`` (in true microseconds), and, as far as it can be understood in spite of
+      what the node has dropped:
 
+      - ``orphans``: how many events refer to such as were dropped, or to another orphan
       - ``outcomes``: ``[root, outcome, core or null, count]``
       - ``latencies``: ``[name, core or null, [[duration, count], …]]``, exact
       - ``cores``: ``[core, event, count]``, events whose chains have a core
-      - ``costs``: ``[phase, service, core or null, count, {leaf: sum}]``
+      - ``costs``: ``[phase, service or null, core or null, count, {leaf: sum}]``; there is no
+        service if it was not told whose they are
       - ``blocks``: by hash and stage, when it was told (of ``announced`` the first time only)
       - ``packages``: ``{package, root, outcome, told, events: [[event ID, event, time], …]}`` for
         each chain of a guarantor; ``told`` is false if no event has named the package
@@ -58,6 +61,7 @@ def tell_account(network: Network, tallies: Iterable[tuple[int, Tally]]) -> dict
     ]
     return {
         "seed": network.seed,
+        "start": network.start,
         "genesis": _hex(digest(network.seed, "genesis")),
         "nodes": network.nodes,
         "validators": [peer_id.hex() for peer_id in network.peer_ids],
@@ -119,8 +123,10 @@ def _connection(
     slots.update((time - offset) // SLOT for time in accounting.between())
     return {
         "node": index,
+        "began": tally.began,
         "whole": tally.is_whole,
         "ended": tally.ended,
+        "orphans": tally.orphans,
         **_sums(sums),
         **_records(network, records),
     }

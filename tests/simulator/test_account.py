@@ -33,6 +33,7 @@ NETWORKS: dict[str, dict[str, Any]] = {
         "forks": 0.5,
         "stuck": 0.4,
     },
+    "gaps": {"nodes": 12, "cores": 4, "seed": 7, "rate": 60, "duration": 30, "drops": 1},
     "cut short": {"nodes": 9, "cores": 3, "seed": 5, "rate": 200, "events": 333},
 }
 
@@ -86,6 +87,10 @@ def test_latencies_are_exact(run: Run) -> None:
 
 def test_events_count_for_their_core(run: Run) -> None:
     assert run.account.cores() == walk.cores(run.walks)
+
+
+def test_what_refers_to_what_was_dropped_is_told(run: Run) -> None:
+    assert run.account.withheld() == walk.withheld(run.walks)
 
 
 def test_costs_are_summed(run: Run) -> None:

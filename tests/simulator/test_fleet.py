@@ -192,6 +192,24 @@ def test_a_node_connects_so_many_times(memory_server: MakeServer) -> None:
     assert all(begin < each["ended"] <= end for each in sent)
 
 
+def test_connections_are_cut_and_nodes_come_again(memory_server: MakeServer) -> None:
+    clock, server = Clock(), memory_server()
+    network = make_network(nodes=4, events=150, drops=1)
+    running = start(Fleet(clock, server, network, reconnect=True, cut_after=0.5))
+    while not running.called:
+        pass_time(clock, 1)
+    summary = outcome(running)
+    assert summary.connected == 4 + summary.lost
+    assert summary.lost > 2
+    for (index, tally), received in zip(summary.tallies, server.received, strict=True):
+        assert tally.is_whole is (tally.events == 150)
+        # What it had sent by then can be told again.
+        again = Node(network, index, tally.began, tally.events)
+        sent = again.advance(FOREVER) if tally.events else b""
+        assert received.data == again.information + sent
+    assert not clock.getDelayedCalls()
+
+
 def test_what_the_server_has_not_read_is_not_whole(memory_server: MakeServer) -> None:
     clock, server, network = Clock(), memory_server(), make_network(nodes=1, duration=2)
     running = start(Fleet(clock, server, network))

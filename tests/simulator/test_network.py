@@ -70,13 +70,15 @@ NOT_EVENT_IDS = {"peer_id", "audit_id", "service_id"}
 @cache
 def quiet() -> list[NodeEvent]:
     """Some minutes of many nodes with little more than what slots bring about."""
-    return list(play(Network(nodes=MANY, seed=11, cores=20, rate=9, duration=240, version=1)))
+    return list(
+        play(Network(nodes=MANY, seed=11, cores=20, rate=9, duration=240, version=1, drops=0))
+    )
 
 
 @cache
 def busy() -> list[NodeEvent]:
     """Some seconds of a few nodes at work."""
-    return list(play(Network(nodes=6, seed=12, rate=600, duration=8)))
+    return list(play(Network(nodes=6, seed=12, rate=600, duration=8, drops=0)))
 
 
 @pytest.fixture(params=["quiet", "busy"])
@@ -134,7 +136,7 @@ def test_times_of_a_node_never_go_back(events: list[NodeEvent]) -> None:
 
 def test_every_event_type_appears() -> None:
     seen = {event.name for event in quiet()}
-    assert seen == {event.name for event in TABLE.events.values()}
+    assert seen == {event.name for event in TABLE.events.values()} - {"Dropped"}
 
 
 def test_every_group_appears_within_moments() -> None:
@@ -340,6 +342,19 @@ def test_slots_have_one_author_and_known_parents() -> None:
         assert block.slot * SLOT < block.ready < (block.slot + 1) * SLOT
         assert slot - 6 < blockchain.finalized(slot).slot < slot
     assert 0 < skipped < 30
+
+
+def test_what_is_not_dropped_is_what_would_have_been_sent() -> None:
+    settings: dict[str, Any] = {"nodes": 3, "seed": 9, "cores": 20, "rate": 60, "duration": 40}
+    whole = by_node([*play(Network(**settings, drops=0))])
+    for node, sent in by_node([*play(Network(**settings, drops=1))]).items():
+        happened = {event.event_id: event for event in whole[node]}
+        gaps = named(sent, "Dropped")
+        assert len(gaps) > 4
+        for gap in gaps:
+            lost = [happened.pop(gap.event_id + number) for number in range(gap.fields["num"])]
+            assert (gap.time, gap.fields["last_timestamp"]) == (lost[0].time, lost[-1].time)
+        assert [event for event in sent if event.name != "Dropped"] == [*happened.values()]
 
 
 def test_tickets_are_generated_for_each_epoch() -> None:

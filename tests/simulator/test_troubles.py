@@ -49,7 +49,7 @@ def the_one(account: Account, name: str) -> int:
 
 
 def test_a_slow_guarantor_takes_longer() -> None:
-    whole, each = accounts(SLOW_GUARANTOR)
+    whole, each = accounts_of(network_with(SLOW_GUARANTOR, duration=120))
     means = []
     for account in each:
         took = [

@@ -102,30 +102,40 @@ def _only_known(chain: WalkedChain, event: NodeEvent) -> bool:
 class Walk:
     """All chains on one connection of a node, whose events were ``events``.
 
-    ``wrong`` says which references break the rules.
+    ``wrong`` says which references break the rules; ``orphans`` are the events that refer to what
+    was dropped, or to another of them that is no root.
     """
 
     events: list[NodeEvent]
     chains: list[WalkedChain] = Factory(list)
     of_event: dict[int, WalkedChain] = Factory(dict)
     wrong: list[str] = Factory(list)
+    orphans: list[NodeEvent] = Factory(list)
 
     def __attrs_post_init__(self) -> None:
         known: dict[int, NodeEvent] = {}
+        untold: set[int] = set()
         for event in self.events:
             known[event.event_id] = event
             parent = None
+            if event.name == "Dropped":
+                untold.update(range(event.event_id, event.event_id + event.fields["num"]))
             if event.name in REFERENCES:
                 field, targets = REFERENCES[event.name]
                 target = event.fields[field]
-                if target >= event.event_id or target not in known:
+                if target in untold:
+                    self.orphans.append(event)
+                    if event.name not in ROOTS:
+                        untold.add(event.event_id)
+                        continue
+                elif target >= event.event_id or target not in known:
                     self.wrong.append(f"{event} refers to no earlier event")
                     continue
-                if known[target].name not in targets:
+                elif known[target].name not in targets:
                     self.wrong.append(f"{event} refers to {known[target]}")
                     continue
-                parent = self.of_event[target]
-                if parent.outcome != "unfinished":
+                parent = self.of_event.get(target)
+                if parent and parent.outcome != "unfinished":
                     self.wrong.append(f"{event} refers to what has ended: {known[target]}")
             if event.name in ROOTS:
                 chain = WalkedChain(event, parent)
@@ -170,7 +180,26 @@ def cores(walks: Iterable[Walk]) -> Counter[Any]:
         for chain in walk.chains
         for event in chain.events
         if _is_after_core(chain, event)
+    ) + Counter(
+        (event.fields["core"], event.name)
+        for walk in walks
+        for event in walk.orphans
+        if "core" in event.fields
     )
+
+
+def withheld(walks: Iterable[Walk]) -> Counter[tuple[int, str]]:
+    """By node: orphans, and costs of which it is not known whose they are."""
+    found: Counter[tuple[int, str]] = Counter()
+    for walk in walks:
+        for event in walk.orphans:
+            found[event.node, "orphans"] += 1
+        told = [(chain, event) for chain in walk.chains for event in chain.events]
+        for chain, event in [*told, *((None, event) for event in walk.orphans)]:
+            if chain is None or not chain.first("WorkPackageReceived"):
+                found[event.node, "costs"] += event.name == "Authorized"
+                found[event.node, "costs"] += len(event.fields.get("costs", ()))
+    return +found
 
 
 def costs(walks: Iterable[Walk]) -> dict[Any, tuple[int, dict[str, int]]]:
@@ -187,14 +216,17 @@ def costs(walks: Iterable[Walk]) -> dict[Any, tuple[int, dict[str, int]]]:
             items = received.fields["outline"]["work_items"] if received else []
             services = [item["service_id"] for item in items]
             for event in chain.events:
-                if event.name == "Authorized":
+                if event.name == "Authorized" and services:
                     add(("authorize", services[0], chain.core), event.fields["cost"])
-                elif event.name == "Refined":
+                elif event.name == "Refined" and services:
                     for service, cost in zip(services, event.fields["costs"], strict=True):
                         add(("refine", service, chain.core), cost)
                 elif event.name == "BlockExecuted":
                     for service, cost in event.fields["accumulate_costs"]:
                         add(("accumulate", service, None), cost)
+        for event in walk.orphans:
+            for service, cost in event.fields.get("accumulate_costs", ()):
+                add(("accumulate", service, None), cost)
     return {key: (counts[key], dict(sums[key])) for key in counts}
 
 
@@ -230,8 +262,10 @@ def stages(walks: Iterable[Walk]) -> dict[tuple[str, str, int], int]:
         for event in walk.events:
             if event.name in STAGES:
                 chain = walk.of_event.get(event.event_id)
-                block = chain.block if chain else event.fields["hash"]
-                assert block is not None
+                block = chain.block if chain else event.fields.get("hash")
+                if block is None:
+                    assert event in walk.orphans or walk.orphans
+                    continue
                 key = block, STAGES[event.name], event.node
                 found[key] = min(event.time, found.get(key, event.time))
     return found
@@ -243,7 +277,7 @@ def guarantees(walks: Iterable[Walk], name: str) -> Counter[tuple[str, int, int]
         (event.fields["outline"]["work_report_hash"], event.node, event.time)
         for walk in walks
         for event in walk.events
-        if event.name == name
+        if event.name == name and (name != "GuaranteeBuilt" or event.event_id in walk.of_event)
     )
 
 
