@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 from attrs import define, field
 
 from telemetry_twisted.jip3.bins import BINS, bounds
-from telemetry_twisted.jip3.observed import Sighting
+from telemetry_twisted.jip3.observed import NO_EVENT, Sighting
 
 from .fields import TYPE, picker, unix_time
 from .going_on import GoingOn, Link
@@ -182,6 +182,8 @@ class Anchors(Opened[AnchorKey, Anchor]):
             assurance.begin(unix_time(timestamp), reporter.offset)
             self._chains.put(reporter.link, sighting.event_id, _Chain(key, sender))
             return
+        if sighting.root_id == NO_EVENT:
+            return  # the node has dropped how it began, and it is counted as an orphan
         (timestamp,) = _distributed(content)
         chain = self._chains.get(reporter.link, sighting.root_id)
         self._chains.end(reporter.link, sighting.root_id)

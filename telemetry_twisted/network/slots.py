@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from telemetry_twisted.jip3.moment import newest_slot
-from telemetry_twisted.jip3.observed import Sighting
+from telemetry_twisted.jip3.observed import NO_EVENT, Sighting
 
 from .fields import TYPE, picker, unix_time
 from .going_on import GoingOn, Link
@@ -171,6 +171,8 @@ class Slots(Opened[SlotKey, Slot]):
     def _go_on(
         self, reporter: Reporter, kind: int, root: int, arrival: int, content: bytes
     ) -> None:
+        if root == NO_EVENT:
+            return  # the node has dropped how it began, and it is counted as an orphan
         chain = self._chains.get(reporter.link, root)
         if chain is None:
             self._lost["slot_sightings"] += 1

@@ -55,6 +55,13 @@ def test_an_assurance_spreads() -> None:
     assert found.corrected == {bin_of(d): 1 for d in (2000, 4000, 6000, 7000)}
 
 
+def test_the_end_of_what_its_node_dropped_is_not_lost_here() -> None:
+    scene = Scene()
+    scene.node(1).say(129, 1, distributing_id=7)
+    scene.pass_on()
+    assert not scene.lost
+
+
 def test_receptions_may_come_first() -> None:
     scene = Scene()
     sender = scene.node(1)

@@ -163,3 +163,12 @@ def test_a_chain_ends_with_its_connection() -> None:
     scene.pass_on()
     assert len(slot_of(scene).spreads[slots.VERIFIED]) == 0
     assert scene.lost["slot_sightings"] == 1
+
+
+def test_what_refers_to_what_its_node_dropped_is_not_lost_here() -> None:
+    scene = Scene()
+    node = scene.node(1)
+    node.say(45, 1, importing_id=7)
+    node.say(47, 2, authoring_or_importing_id=7, accumulate_costs=[])
+    scene.pass_on()
+    assert not scene.lost
