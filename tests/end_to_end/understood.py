@@ -7,7 +7,7 @@ the microsecond.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import ujson
@@ -26,6 +26,8 @@ from telemetry_twisted.jip3.observed import (
     Outcome,
     OutcomeCount,
     Phase,
+    Withheld,
+    WithheldCount,
 )
 from telemetry_twisted.jip3.table import TABLE
 from telemetry_twisted.network.journey import EVENT
@@ -72,28 +74,16 @@ class Understood:
     def _ids(self) -> dict[int, str]:
         return dict(self.query("SELECT node, node_id FROM nodes"))
 
-    def withheld(self) -> Counter[tuple[str, int]]:
-        """What history says that it was not told, by node and kind."""
-        return Counter(
-            {
-                (key[1], key[-1]): count
-                for key, count in sums_in(self.query).items()
-                if key[0] == "node" and key[-2] == "withheld"
-            }
-        )
-
     # What is added up
 
     def sums(self) -> list[str]:
-        """Outcomes, latencies (counts, sums and bins), events by core, and costs."""
+        """Outcomes, latencies (counts, sums and bins), events by core, costs, and what is withheld:
+        nothing but what cannot be understood for what nodes dropped."""
         genesis = self.account.told["genesis"]
         expected: Told = Counter()
         observed = _observations(self.account)
         add_observations(expected, observed, lambda handle: (self.account.node_id(handle), genesis))
-        found = sums_in(self.query)
-        return differences(
-            "sums", expected, {key: n for key, n in found.items() if key[-2] != "withheld"}
-        )
+        return differences("sums", expected, sums_in(self.query))
 
     def clocks(self) -> list[str]:
         """The fastest message of each node took a little, by a clock that was off as was told."""
@@ -143,7 +133,7 @@ class Understood:
             names = {event.name for event in journey.events}
             is_built = "WorkReportBuilt" in names
             expected[package] = (
-                _ending(journey),
+                ending(journey),
                 journey.core,
                 journey.report if is_built else None,
                 journey.erasure_root if is_built else None,
@@ -184,30 +174,67 @@ class Understood:
                     expected[key] = min(time, expected.get(key, time))
         found: dict[Any, Any] = {}
         slots = {key[1] for key in expected}
-        for slot, told, detail in self.query("SELECT slot, blocks, detail FROM network_slots"):
+        wrong = []
+        for slot, told, stages, detail in self.query(
+            "SELECT slot, blocks, stages, detail FROM network_slots"
+        ):
             for hash, author, authored, _, _, outline, _ in ujson.loads(told):
                 if author is not None and f"0x{hash}" in known:
                     built = author, outline[0], authored - COMMON_ERA
                     found["block", slot, f"0x{hash}"] = built
             if slot in slots:
-                found.update(self._stages(slot, detail))
-        return differences("blocks", expected, found)
+                spreads = self._spreads(detail)
+                found.update(self._stages(slot, spreads))
+                wrong += self._corrected(slot, spreads, ujson.loads(stages))
+        return differences("blocks", expected, found) + wrong
 
-    def _stages(self, slot: int, detail: bytes) -> dict[Any, Any]:
-        ids, found = self._ids, {}
-        ahead = {self.account.node_id(node): self.account.clock_offset(node)
-                 for node in range(self.account.told["nodes"])}  # fmt: skip
+    def _spreads(self, detail: bytes) -> dict[str, Spread]:
+        """How a slot spread stage by stage, by the numbers of nodes in the database."""
         numbers, (dumped, _) = unpack_detail(bytes(detail))
-        for stage, packed in zip(STAGES, dumped[1], strict=True):
-            reports = Spread.load(packed, {number: number for number in numbers})
+        return {
+            stage: Spread.load(packed, numbers)
+            for stage, packed in zip(STAGES, dumped[1], strict=True)
+        }
+
+    def _stages(self, slot: int, spreads: Mapping[str, Spread]) -> dict[Any, Any]:
+        ids, ahead, found = self._ids, self._ahead, {}
+        for stage, reports in spreads.items():
             for number, time, offset in zip(
                 reports.nodes, reports.times, reports.offsets, strict=True
             ):
-                node = ids[numbers[number]]
+                node = ids[number]
                 assert offset != OFF
                 assert 0 <= offset + ahead[node] <= LATEST
                 found[stage, slot, node] = time - COMMON_ERA
         return found
+
+    @property
+    def _ahead(self) -> dict[str, int]:
+        """By how much the clock of each node is ahead."""
+        nodes = range(self.account.told["nodes"])
+        return {self.account.node_id(node): self.account.clock_offset(node) for node in nodes}
+
+    def _corrected(
+        self, slot: int, spreads: Mapping[str, Spread], told: Mapping[str, Any]
+    ) -> list[str]:
+        """Where delays with clocks' offsets taken out are not as right as is said: to within the
+        difference of the fastest messages of two nodes."""
+        ids, ahead, wrong = self._ids, self._ahead, []
+        for stage, reports in spreads.items():
+            if not len(reports):
+                continue
+            clocks = [ahead[ids[number]] for number in reports.nodes]
+            true = ranks(time - by for time, by in zip(reports.times, clocks, strict=True))
+            assert true is not None
+            delays = [offset + by for offset, by in zip(reports.offsets, clocks, strict=True)]
+            uncertain = max(delays) - min(delays)
+            _, off_clock, _, corrected = told[stage]
+            if off_clock or any(
+                abs(rank - exact) > uncertain
+                for rank, exact in zip(corrected[1:], true[1:], strict=True)
+            ):
+                wrong.append(f"{stage} of {slot}: {corrected}, {true} to within {uncertain}")
+        return wrong
 
     def guarantees(self) -> list[str]:
         """Who built each, how often it was received and thrown away, and its spread as reported."""
@@ -286,6 +313,8 @@ def _observations(account: Account) -> Observations:
         for core, name, count in told["cores"]:
             cores.append(CoreCount(node, _KINDS[name], core, count))
         for phase_name, service, core, count, leaves in told["costs"]:
+            if service is None:
+                continue
             phase = Phase[phase_name.upper()]
             sums = tuple(leaves[leaf] for leaf in LEAVES[phase])
             costs.append(Cost(0, phase, service, _core(core), count, sums))
@@ -297,6 +326,10 @@ def _observations(account: Account) -> Observations:
         latencies=tuple(latencies),
         cores=tuple(cores),
         costs=tuple(costs),
+        withheld=tuple(
+            WithheldCount(node, Withheld[what.upper()], count)
+            for (node, what), count in account.withheld().items()
+        ),
     )
 
 
@@ -308,7 +341,7 @@ def _core(core: int | None) -> int:
     return NO_CORE if core is None else core
 
 
-def _ending(journey: Journey) -> str:
+def ending(journey: Journey) -> str:
     """How a journey has to end, by what the chains of its guarantors came to."""
     ends = set()
     for (connection, root), outcome in journey.outcomes.items():
