@@ -37,6 +37,7 @@ from telemetry_twisted.timestamps import rfc3339
 from telemetry_twisted.transport.records import Chunk, encode_runs
 
 from .filled_sums import fill_sums
+from .filled_things import fill_things
 
 TEMPLATES = 64
 """Different packed counts; each row has one of them."""
@@ -64,13 +65,14 @@ async def fill(
 ) -> None:
     """Write ``days`` of history of so many ``nodes``, up to ``now``.
 
-    :param observed_only: nothing else but what was observed of chains of events.
+    :param observed_only: only what was observed of chains of events, and understood of networks.
     """
     await database.open()
     dice = random.Random(1)
     run = database.transact
     await run(partial(_fill_nodes, nodes=nodes, now=now))
     await fill_sums(database, nodes, days, now)
+    await fill_things(database, nodes, days, now)
     if observed_only:
         await run(lambda t: t.execute("ANALYZE"))
         return

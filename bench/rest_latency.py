@@ -12,7 +12,7 @@ import json
 import random
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from http.client import HTTPConnection
 from pathlib import Path
 from statistics import quantiles
@@ -30,150 +30,20 @@ from telemetry_twisted.api.rest.routes import history_routes
 from telemetry_twisted.api.site import api_site
 from telemetry_twisted.errors import InternalErrors
 from telemetry_twisted.interfaces import IServerReactor
-from telemetry_twisted.jip3.table import TABLE
 from telemetry_twisted.store.database.opening import open_database
 from telemetry_twisted.store.read.history import History
-from telemetry_twisted.store.schema.policy import DAY, Policy
+from telemetry_twisted.store.schema.policy import Policy
 from telemetry_twisted.store.testing import ThrowawayPostgresql
-from telemetry_twisted.timestamps import rfc3339
 from telemetry_twisted.turns import Turns
 
 from . import machine, output
 from .accounts import cpu_seconds
-from .filled_history import fill, node_id, slot_at
-from .filled_sums import CORES, OF_CORE, OF_NODE, SERVICES
+from .filled_history import fill, node_id
 from .processes import HOST, module
+from .rest_questions import Ask, questions
 from .rows import Report, Row, Sample, Target
 
 MOST_MS = 50.0
-
-Ask = Callable[[random.Random], str]
-
-
-def questions(nodes: int, days: int, now: int) -> dict[str, Ask]:
-    """What to ask, by name."""
-
-    def node(dice: random.Random) -> str:
-        return node_id(dice.randrange(1, nodes + 1))
-
-    def back(dice: random.Random, most: int) -> str:
-        length = dice.randrange(600, most)
-        end = dice.randrange(0, max(days * DAY - length, 1))
-        return f"from={rfc3339(now - end - length)}&to={rfc3339(now - end)}"
-
-    def slot(dice: random.Random) -> int:
-        return slot_at(now - dice.randrange(60, days * DAY))
-
-    month = f"from=-{days}d"
-    kinds = list(TABLE.events)
-    return {
-        "health/detailed": lambda _: "/api/health/detailed",
-        "stats": lambda _: "/api/stats",
-        "network": lambda _: "/api/network",
-        "nodes, 100": lambda dice: f"/api/nodes?cursor={dice.randrange(nodes)}",
-        "nodes/{id}": lambda dice: f"/api/nodes/{node(dice)}",
-        "nodes/{id}/timeline, 1 h": lambda dice: f"/api/nodes/{node(dice)}/timeline",
-        "nodes/{id}/timeline, 1 d": lambda dice: f"/api/nodes/{node(dice)}/timeline?from=-1d",
-        "nodes/{id}/timeline, all": lambda dice: f"/api/nodes/{node(dice)}/timeline?{month}",
-        "nodes/{id}/events": lambda dice: f"/api/nodes/{node(dice)}/events",
-        "events, 100": lambda _: "/api/events",
-        "events by type": lambda dice: f"/api/events?type={dice.choice(kinds)}",
-        "events by node and type": lambda dice: (
-            f"/api/events?node={node(dice)}&type={dice.choice(kinds)}"
-        ),
-        "events by group": lambda dice: f"/api/events?group={dice.choice(list(TABLE.groups))}",
-        "event-types, all": lambda _: f"/api/event-types?{month}",
-        "slots/{slot}": lambda dice: f"/api/slots/{slot(dice)}",
-        "blocks/propagation, 1 h": lambda _: "/api/blocks/propagation",
-        "blocks/propagation, all": lambda _: f"/api/blocks/propagation?{month}",
-        "failures, 1 h": lambda _: "/api/failures",
-        "failures, all": lambda _: f"/api/failures?{month}",
-        "protocol-errors, all": lambda _: f"/api/protocol-errors?{month}",
-        **observed(month, node),
-        "losses, all": lambda _: f"/api/losses?{month}",
-        "gaps, all": lambda _: f"/api/gaps?{month}",
-        "metrics/live": lambda _: "/api/metrics/live",
-        "timeseries by type, any": lambda dice: (
-            f"/api/metrics/timeseries?group_by=type&{back(dice, days * DAY)}"
-        ),
-        "timeseries by group, 1 h": lambda _: "/api/metrics/timeseries?group_by=group",
-        "timeseries by group, 1 d": lambda _: "/api/metrics/timeseries?group_by=group&from=-1d",
-        "timeseries by group, all": lambda _: f"/api/metrics/timeseries?group_by=group&{month}",
-        "timeseries by node, 1 h": lambda _: "/api/metrics/timeseries?group_by=node",
-        "timeseries by node, all": lambda _: f"/api/metrics/timeseries?group_by=node&{month}",
-        "timeseries of a node, any": lambda dice: (
-            f"/api/metrics/timeseries?node={node(dice)}&{back(dice, days * DAY)}"
-        ),
-        "/metrics": lambda _: "/metrics",
-        **of_dashboards(now, days),
-    }
-
-
-def of_dashboards(now: int, days: int) -> dict[str, Ask]:
-    """What dashboards that were made for JamTART ask."""
-    paths = {
-        *("timeseries?event_types=blocks", "timeseries?group_by=node_id"),
-        *("timeseries?group_by=core", "events-by-node?event_types=failures"),
-        *("events?limit=100", "nodes?", "stats?", "node-stats?", "node-stats-aggregate?"),
-        *("cores?", "cores/7?", "cores/7/metrics?", "services?", "services/timeseries?"),
-        *("bottlenecks?", "bottlenecks-timeseries?", "wp-funnel?", "wp-stats?", "wp-active?"),
-        *("validator-profiling?", "validator-profiling-timeseries?", "guarantees/by-guarantor?"),
-        *("da-stats?", "shard-latency?", "segment-latency?", "guarantee-discards?"),
-        *("failure-rates?", "network-health?", "sync-timeline?", "connections-timeline?"),
-        *("blocks/summary?", "blocks/convergence?", "execution?"),
-    }
-
-    def over(path: str, seconds: int) -> Ask:
-        span = f"start={rfc3339(now - seconds)}&end={rfc3339(now)}"
-        return lambda _: f"/api/grafana/{path}&{span}"
-
-    spans = {"1 h": 3600, "1 d": DAY, "all": days * DAY}
-    return {
-        f"grafana/{path.rstrip('?')}, {told}": over(path, seconds)
-        for path in sorted(paths)
-        for told, seconds in spans.items()
-    }
-
-
-def observed(month: str, node: Ask) -> dict[str, Ask]:
-    """What to ask of what was observed of chains of events."""
-
-    def core(dice: random.Random) -> int:
-        return dice.randrange(CORES)
-
-    def name(dice: random.Random) -> str:
-        return dice.choice(list(OF_NODE))
-
-    paths: dict[str, Ask] = {
-        "latencies": lambda _: "latencies?",
-        "latencies of a node": lambda dice: f"latencies?node={node(dice)}",
-        "latencies of a core": lambda dice: f"latencies?core={core(dice)}",
-        "latencies/{name}": lambda dice: f"latencies/{name(dice)}?",
-        "latencies/{name} of a node": lambda dice: f"latencies/{name(dice)}?node={node(dice)}",
-        "latencies/{name} of a core": lambda dice: (
-            f"latencies/{dice.choice(list(OF_CORE))}?core={core(dice)}"
-        ),
-        "latencies/{name}/nodes": lambda dice: f"latencies/{name(dice)}/nodes?",
-        "chains": lambda _: "chains?",
-        "chains of a node": lambda dice: f"chains?node={node(dice)}",
-        "connections": lambda _: "connections?",
-        "clocks": lambda _: "clocks?",
-        "funnel": lambda _: "funnel?",
-        "funnel of a core": lambda dice: f"funnel?core={core(dice)}",
-        "cores": lambda _: "cores?limit=500",
-        "cores/{core}": lambda dice: f"cores/{core(dice)}?",
-        "services": lambda _: "services?",
-        "services/{service}": lambda dice: f"services/{dice.randrange(1, SERVICES)}?",
-    }
-
-    def over(path: Ask, span: str) -> Ask:
-        return lambda dice: f"/api/{path(dice)}&{span}"
-
-    return {
-        f"{title}, {told}": over(path, span)
-        for title, path in paths.items()
-        for told, span in (("1 h", "from=-1h"), ("1 d", "from=-1d"), ("all", month))
-    }
 
 
 @define
@@ -264,15 +134,16 @@ class Figures:
 
 
 def serve(url: str, nodes: int, days: int, now: int, observed_only: bool) -> None:
-    """Fill the database at ``url``, then answer until told to end."""
+    """Fill the database at ``url``, then answer, as if it was still ``now``, until told to end."""
     reactor = cast(IServerReactor, installed)
     database = open_database(url, reactor)
 
     def listen(_: object) -> None:
         app = Klein()
         turns, connections = Turns(reactor), Connections(100, 100, 100, reactor)
-        history, errors = History(database, Policy(), time.time, turns), InternalErrors(reactor)
-        history_routes(app, history, Figures(nodes), reactor, time.time, errors, connections, tuple)
+        at, errors = lambda: float(now), InternalErrors(reactor)
+        history = History(database, Policy(), at, turns)
+        history_routes(app, history, Figures(nodes), reactor, at, errors, connections, tuple)
         site = api_site(app, connections, turns, reactor)
         port = cast(Any, reactor).listenTCP(0, site, interface=HOST)
         print(json.dumps({"port": port.getHost().port}), flush=True)
@@ -299,12 +170,8 @@ def measure(url: str, kind: str, options: argparse.Namespace) -> list[Row]:
         if not line:
             raise child.failed("did not fill the database")
         print(f"{kind} filled in {time.monotonic() - began:.0f} s", file=sys.stderr)
-        asked = {
-            name: make
-            for name, make in questions(options.nodes, options.days, now).items()
-            if options.questions in name
-            and (not options.observed or name in observed("", lambda _: ""))
-        }
+        all_questions = questions(options.nodes, options.days, now, options.observed)
+        asked = {name: make for name, make in all_questions.items() if options.questions in name}
         port = json.loads(line)["port"]
         return rows_of(port, child.process.pid, kind, asked, options.times, options.repeats)
 
@@ -331,7 +198,7 @@ def main() -> None:
     parser.add_argument(
         "--observed",
         action="store_true",
-        help="fill and ask only what was observed of chains of events",
+        help="fill and ask only what was observed of chains, and understood of networks",
     )
     parser.add_argument("--only", choices=("sqlite", "postgresql"))
     parser.add_argument("--results", type=Path, help="where to write the figures; nowhere if not")

@@ -8,7 +8,10 @@ windows, nodes and cores. The bin of a duration is a matter of shifts, the same 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from bisect import bisect_left
+from collections.abc import Mapping, Sequence
+from functools import lru_cache
+from itertools import accumulate
 from math import ceil, isqrt
 
 PER_OCTAVE = 16
@@ -44,6 +47,7 @@ def bounds(bin: int) -> tuple[int, int]:
     return lower, lower + (1 << shift)
 
 
+@lru_cache(maxsize=BINS)
 def middle(bin: int) -> int:
     """The duration that stands for all of a ``bin``: at most 3.1 % off each of them."""
     lower, upper = bounds(bin)
@@ -57,25 +61,11 @@ def percentiles(counts: Mapping[int, int], shares: Sequence[float]) -> list[int 
     :returns: the :func:`middle` of the bin of the duration of that rank (the nearest above), in
         microseconds; None where there were no durations.
     """
-    return percentiles_of(counts.items(), shares)
-
-
-def percentiles_of(counts: Iterable[tuple[int, int]], shares: Sequence[float]) -> list[int | None]:
-    """The :func:`percentiles` of ``(bin, count)``, in any order; a bin may be there twice."""
-    ordered = sorted(counts)
-    total = sum(count for _, count in ordered)
-    if not total:
+    bins = sorted(counts)
+    upto = [*accumulate(map(counts.__getitem__, bins))]
+    if not upto or not upto[-1]:
         return [None for _ in shares]
-    found: dict[int, int] = {}
-    ranks = iter(sorted({_rank(share, total) for share in shares}))
-    rank = next(ranks, None)
-    upto = 0
-    for bin, count in ordered:
-        upto += count
-        while rank is not None and rank <= upto:
-            found[rank] = middle(bin)
-            rank = next(ranks, None)
-    return [found[_rank(share, total)] for share in shares]
+    return [middle(bins[bisect_left(upto, _rank(share, upto[-1]))]) for share in shares]
 
 
 def _rank(share: float, total: int) -> int:

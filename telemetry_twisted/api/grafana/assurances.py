@@ -131,7 +131,7 @@ async def senders(sources: Sources, given: SendersGiven) -> Rows:
         hashes = [bytes.fromhex(each.anchor[2:]) for each in anchors[-most:]]
     rows: Rows = []
     for each in hashes:
-        found = await read.senders(history, scope.network, each)
+        found = await read.senders(history, scope.network, each, 0, MOST_SENDERS)
         if found is not None:
             rows += [
                 _sender(found.anchor, sender)

@@ -10,7 +10,13 @@ from collections import Counter
 
 from telemetry_twisted.api.rest.endpoint import Endpoint, Sources
 from telemetry_twisted.store.read import windows
-from telemetry_twisted.store.read.packages import FAILED, Reached, package_counts, reached
+from telemetry_twisted.store.read.packages import (
+    FAILED,
+    Reached,
+    newest_in,
+    package_counts,
+    reached,
+)
 from telemetry_twisted.store.read.sums import Subject
 from telemetry_twisted.timestamps import rfc3339
 
@@ -127,7 +133,8 @@ async def stats(sources: Sources, given: RangeGiven) -> Row:
     scope = await scope_of(sources, given.network)
     counts = await windows.counts_over(history, *given.range, scope.counted)
     found = await reached_in_all(sources, Subject(scope.network), *given.range)
-    cores = await package_counts(history, scope.network, *given.range, ("core",))
+    newest = await newest_in(history, scope.network, *given.range)
+    cores = await package_counts(history, newest, ("core",))
     return {
         "totals": {
             "submissions": counts.get(90, 0),

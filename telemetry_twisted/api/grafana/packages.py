@@ -11,6 +11,7 @@ from telemetry_twisted.store.read.networks import Network
 from telemetry_twisted.store.read.packages import (
     REACHED,
     Tracked,
+    newest_in,
     package_counts,
     packages_in,
     packages_named,
@@ -68,7 +69,8 @@ async def active(sources: Sources, given: RangeGiven) -> Row:
     reached = await reached_in_all(sources, subject, *given.range)
     names = [name for name in TIMED.values() if name not in ("distribute", "pipeline")]
     seen = await seen_over(history, subject, *given.range, names)
-    reasons = await package_counts(history, scope.network, *given.range, ("reason",))
+    newest = await newest_in(history, scope.network, *given.range)
+    reasons = await package_counts(history, newest, ("reason",))
     ordered = [*STAGES.values()][:-1]
     durations: Row = {}
     for name in names:

@@ -12,7 +12,7 @@ import ujson
 
 from telemetry_twisted.api.rest.endpoint import Endpoint, Sources
 from telemetry_twisted.jip3.observed import Phase
-from telemetry_twisted.store.read.packages import package_counts, window_column
+from telemetry_twisted.store.read.packages import newest_in, package_counts, window_column
 from telemetry_twisted.store.read.ranges import whole, window_of
 from telemetry_twisted.store.read.services import PhaseCost, phases_of
 from telemetry_twisted.store.read.sums import rows_of
@@ -66,7 +66,8 @@ async def _named(
     """How often guarantors received packages that name a service, by window and service."""
     by = (window_column(step), "services")
     found: Counter[tuple[int, int]] = Counter()
-    rows = await package_counts(sources.history, scope.network, begin, end, by)
+    newest = await newest_in(sources.history, scope.network, begin, end)
+    rows = await package_counts(sources.history, newest, by)
     for window, services, _, parts in rows:
         for service in set(ujson.loads(services)):
             found[window * step, service] += parts

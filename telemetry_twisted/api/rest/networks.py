@@ -39,7 +39,14 @@ class ListAsked(NetworkAsked, frozen=True, kw_only=True):
     cursor: After = 0
 
 
-class SlotAsked(OneAsked, frozen=True, kw_only=True):
+class RankedAsked(OneAsked, frozen=True, kw_only=True):
+    """A page of all nodes that something is told of."""
+
+    limit: Limit = 100
+    cursor: After = 0
+
+
+class SlotAsked(RankedAsked, frozen=True, kw_only=True):
     """Which slot."""
 
     slot: SlotNumber
@@ -79,7 +86,7 @@ class GuaranteesAsked(ListAsked, frozen=True, kw_only=True):
     slot: SlotNumber | None = None
 
 
-class AnchorAsked(OneAsked, frozen=True, kw_only=True):
+class AnchorAsked(RankedAsked, frozen=True, kw_only=True):
     """Which anchor."""
 
     anchor: Annotated[InPath, Meta(description="The hash of the block.")]
@@ -117,7 +124,9 @@ async def slots(sources: Sources, asked: ListAsked) -> read_slots.Slots:
 async def slot_nodes(sources: Sources, asked: SlotAsked) -> read_slots.SlotNodes:
     """When each node reported each stage of a slot, the slowest first."""
     network = await sources.network_of(asked.network)
-    found = await read_slots.slot_nodes(sources.history, network, asked.slot)
+    found = await read_slots.slot_nodes(
+        sources.history, network, asked.slot, asked.cursor, asked.limit
+    )
     if found is None:
         raise NotFound(f"no node has reported anything of slot {asked.slot}")
     return found
@@ -178,7 +187,9 @@ async def anchor(sources: Sources, asked: AnchorAsked) -> read_assurances.Anchor
     time, and how it spread."""
     network = await sources.network_of(asked.network)
     wanted = bytes.fromhex(_hash(asked.anchor)[2:])
-    found = await read_assurances.senders(sources.history, network, wanted)
+    found = await read_assurances.senders(
+        sources.history, network, wanted, asked.cursor, asked.limit
+    )
     if found is None:
         raise NotFound(f"no node has told of assurances on {_hash(asked.anchor)}")
     return found

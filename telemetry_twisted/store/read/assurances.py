@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from operator import itemgetter
 from typing import Annotated, Any
 
 import ujson
@@ -21,6 +22,9 @@ from .networks import Network
 from .shapes import Answer, Hash, Next, NodeId, Range, Time, micros
 from .spreads import OffClock
 from .work_packages import whole
+
+LATENESS = 0.95
+"""Senders are ranked by after how long such a share of receptions of their assurance had come."""
 
 
 class Delays(Answer):
@@ -94,6 +98,7 @@ class AnchorSenders(Answer):
     genesis: Hash | None
     anchor: Anchor
     senders: list[Sender]
+    next: Next
 
 
 ANCHOR = (*("anchor", "first", "closed", "slot", "senders", "began", "receptions", "spread"),)
@@ -126,8 +131,11 @@ async def assurances(
     )
 
 
-async def senders(history: History, network: Network, anchor: bytes) -> AnchorSenders | None:
-    """An anchor sender by sender; None if nothing was heard of it."""
+async def senders(
+    history: History, network: Network, anchor: bytes, offset: int, limit: int
+) -> AnchorSenders | None:
+    """An anchor sender by sender, ``limit`` of them from number ``offset`` on; None if nothing was
+    heard of it."""
     rows = await history.query(
         f"{ANCHORS.select(*ANCHOR, 'detail')} WHERE network = ? AND anchor = ? "
         "ORDER BY receptions DESC LIMIT 1",
@@ -137,18 +145,23 @@ async def senders(history: History, network: Network, anchor: bytes) -> AnchorSe
         return None
     *row, detail = rows[0]
     found = read_anchor(row)
-    told = []
+    ranked: list[tuple[int, Sequence[Any]]] = []
     if detail is not None:
         _, (dumped, _) = unpack_detail(bytes(detail))
         async for each in history.turns.steps(dumped):
-            told.append(_sender(found.slot, *each[:-1]))  # noqa: PERF401
-
-    def lateness(sender: Sender) -> float:
-        delays = sender.corrected or sender.reported
-        return -1 if delays is None else delays.p95_ms
-
-    told.sort(key=lateness, reverse=True)
-    return AnchorSenders(genesis=network.genesis, anchor=found, senders=told)
+            *_, reported, corrected, _waiting = each
+            (late,) = percentiles(corrected or reported, (LATENESS,))
+            ranked.append((-1 if late is None else late, each))
+    ranked.sort(key=itemgetter(0), reverse=True)
+    return AnchorSenders(
+        genesis=network.genesis,
+        anchor=found,
+        senders=[
+            _sender(found.slot, *each[:-1])
+            async for _, each in history.turns.steps(ranked[offset : offset + limit])
+        ],
+        next=offset + limit if len(ranked) > offset + limit else None,
+    )
 
 
 def _sender(

@@ -20,7 +20,7 @@ from .history import History
 from .latencies import node_ids
 from .networks import Network
 from .sums import Subject
-from .work_packages import KNOWN, MOST_COUNTED
+from .work_packages import AMONG, KNOWN, Newest, newest
 
 FAILED = 92
 
@@ -29,30 +29,26 @@ REACHED = (*(kind for kind in STAGES if kind != 97), FAILED)
 
 
 async def package_counts(
-    history: History,
-    network: Network,
-    begin: float,
-    end: float,
-    by: Sequence[str],
-    core: int | None = None,
+    history: History, counted: Newest, by: Sequence[str], core: int | None = None
 ) -> list[tuple[Any, ...]]:
-    """How many packages were heard of first in a range, and of how many submissions and shares,
-    ``by`` some columns; of the newest :data:`MOST_COUNTED`."""
-    where = "network = ? AND first >= ? AND first < ? AND coalesce(outcome, '') <> ?"
-    values: list[object] = [
-        *(network.number, int(begin * 1_000_000), int(end * 1_000_000)),
-        SUPERSEDED,
-    ]
+    """How many packages there were, and of how many submissions and shares, ``by`` some columns, of
+    those that are ``counted``."""
+    where = f"{AMONG} AND coalesce(outcome, '') <> ?"
+    values: list[object] = [*counted.bounds, SUPERSEDED]
     if core is not None:
         where += " AND core = ?"
         values.append(core)
     places = ", ".join(map(str, range(1, len(by) + 1)))
     return await history.query(
-        f"SELECT {', '.join(by)}, count(*), CAST(sum(parts) AS BIGINT) FROM ("
-        f"{JOURNEYS.select('first', 'stages', 'outcome', 'reason', 'core', 'services', 'parts')} "
-        f"WHERE {where} ORDER BY first DESC LIMIT ?) AS newest GROUP BY {places}",
-        (*values, MOST_COUNTED),
+        f"SELECT {', '.join(by)}, count(*), CAST(sum(parts) AS BIGINT) FROM {JOURNEYS.name} "
+        f"WHERE {where} GROUP BY {places}",
+        values,
     )
+
+
+async def newest_in(history: History, network: Network, begin: float, end: float) -> Newest:
+    """The packages of a range that are counted one by one."""
+    return await newest(history, network, int(begin * 1_000_000), int(end * 1_000_000))
 
 
 def window_column(step: int) -> str:
@@ -72,17 +68,18 @@ async def reached(
     Where there are more in the range than are counted one by one, it is the events that count: each
     guarantor of a package then.
     """
-    by = (window_column(step), "stages", "outcome")
-    rows = await package_counts(history, subject.network, begin, end, by, subject.core)
-    if sum(row[-2] for row in rows) >= MOST_COUNTED:
+    counted = await newest_in(history, subject.network, begin, end)
+    if not counted.complete:
         return await _events(history, subject, begin, end, step)
+    by = (window_column(step), "stages", "outcome")
+    rows = await package_counts(history, counted, by, subject.core)
     found: defaultdict[int, Reached] = defaultdict(Counter)
     for window, stages, outcome, count, _ in rows:
-        counted = found[window * step]
-        counted[0] += count
+        here = found[window * step]
+        here[0] += count
         for place, kind in enumerate(STAGES):
-            counted[kind] += count * (stages >> place & 1)
-        counted[FAILED] += count * (outcome == "failed")
+            here[kind] += count * (stages >> place & 1)
+        here[FAILED] += count * (outcome == "failed")
     return dict(sorted(found.items()))
 
 

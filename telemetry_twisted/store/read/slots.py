@@ -121,6 +121,7 @@ class SlotNodes(Answer):
     genesis: Hash | None
     slot: Slot
     nodes: list[NodeTimes]
+    next: Next
 
 
 def slot_at(seconds: float) -> int:
@@ -181,8 +182,11 @@ async def slots_of(history: History, network: Network, numbers: Sequence[int]) -
     return [known[number] for number in sorted(known)]
 
 
-async def slot_nodes(history: History, network: Network, number: int) -> SlotNodes | None:
-    """A slot node by node; None if nobody reported it."""
+async def slot_nodes(
+    history: History, network: Network, number: int, offset: int, limit: int
+) -> SlotNodes | None:
+    """A slot node by node, ``limit`` of them from number ``offset`` on; None if nobody reported
+    it."""
     rows = await history.query(
         f"{NETWORK_SLOTS.select(*_COLUMNS, 'detail')} WHERE network = ? AND slot = ?",
         (network.number, number),
@@ -192,7 +196,7 @@ async def slot_nodes(history: History, network: Network, number: int) -> SlotNod
     *row, detail = max(rows, key=lambda row: _reports(_slot(row[:-1])))
     slot = _slot(row)
     if detail is None:
-        return SlotNodes(genesis=network.genesis, slot=slot, nodes=[])
+        return SlotNodes(genesis=network.genesis, slot=slot, nodes=[], next=None)
     there, (dumped, _) = unpack_detail(bytes(detail))
     times: dict[int, list[int | None]] = {}
     offsets: dict[int, int] = {}
@@ -200,19 +204,21 @@ async def slot_nodes(history: History, network: Network, number: int) -> SlotNod
     same = {number: number for number in there}
     for stage, (packed, indexes) in enumerate(zip(dumped[1], dumped[2], strict=True)):
         reports = Reports.load(packed, same)
-        for node, time, offset in zip(reports.nodes, reports.times, reports.offsets, strict=True):
+        offsets.update(zip(reports.nodes, reports.offsets, strict=True))
+        for node, time in zip(reports.nodes, reports.times, strict=True):
             times.setdefault(node, [None] * len(STAGES))[stage] = time
-            offsets[node] = offset
         if stage == _BEST:
             blocks = dict(zip(reports.nodes, indexes, strict=True))
-    names = await node_names(history, list(there.values()))
 
     def lateness(node: int) -> int:
-        best, offset = times[node][_BEST], offsets[node]
-        return -1 if best is None or offset == OFF else best + offset
+        best, its = times[node][_BEST], offsets[node]
+        return -1 if best is None or its == OFF else best + its
 
+    ranked = sorted(times, key=lateness, reverse=True)
+    shown = ranked[offset : offset + limit]
+    names = await node_names(history, [there[node] for node in shown])
     nodes = []
-    async for node in history.turns.steps(sorted(times, key=lateness, reverse=True)):
+    async for node in history.turns.steps(shown):
         if there[node] not in names:
             continue
         told = [None if time is None else micros(time) for time in times[node]]
@@ -225,7 +231,12 @@ async def slot_nodes(history: History, network: Network, number: int) -> SlotNod
                 **dict(zip(STAGES, told, strict=True)),
             )
         )
-    return SlotNodes(genesis=network.genesis, slot=slot, nodes=nodes)
+    return SlotNodes(
+        genesis=network.genesis,
+        slot=slot,
+        nodes=nodes,
+        next=offset + limit if len(ranked) > offset + limit else None,
+    )
 
 
 async def node_names(history: History, numbers: Sequence[int]) -> dict[int, str]:

@@ -126,7 +126,7 @@ async def work_packages(
     """Work packages that were heard of first from ``begin`` to ``end``, the newest first, from
     before ``before`` (microseconds) if that is not 0."""
     stuck_since = int((history.now() - STUCK_SECONDS) * 1_000_000)
-    where = ["network = ?", "first >= ?", "first < ?", "coalesce(outcome, '') <> ?"]
+    where = [AMONG, "coalesce(outcome, '') <> ?"]
     more: list[object] = [SUPERSEDED]
     if core is not None:
         where.append("core = ?")
@@ -134,7 +134,7 @@ async def work_packages(
     if service is not None:
         where.append("(',' || trim(services, '[]') || ',') LIKE ?")
         more.append(f"%,{service},%")
-    counted = await _newest(history, network, int(begin * 1_000_000), int(end * 1_000_000))
+    counted = await newest(history, network, int(begin * 1_000_000), int(end * 1_000_000))
     funnel = await _funnel(history, counted, " AND ".join(where), more)
     if outcome is not None:
         where.append("outcome = ?")
@@ -145,7 +145,7 @@ async def work_packages(
         more.append(stuck_since)
     shown = counted
     if before:
-        shown = await _newest(history, network, int(begin * 1_000_000), before)
+        shown = await newest(history, network, int(begin * 1_000_000), before)
     rows = await history.query(
         f"{JOURNEYS.select(*PACKAGE)} WHERE {' AND '.join(where)} ORDER BY first DESC LIMIT ?",
         (*shown.bounds, *more, limit + 1),
@@ -168,8 +168,12 @@ async def work_packages(
     )
 
 
+AMONG = "network = ? AND first >= ? AND first < ?"
+"""SQL that holds for the packages that are looked at."""
+
+
 @frozen
-class _Newest:
+class Newest:
     """The packages of a network that are looked at: those from ``begin`` to ``end``, which are all
     that were asked for if it is ``complete``."""
 
@@ -180,18 +184,20 @@ class _Newest:
 
     @property
     def bounds(self) -> tuple[int, int, int]:
-        """What the first conditions compare with."""
+        """What :data:`AMONG` compares with."""
         return self.network, self.begin, self.end
 
 
-async def _newest(history: History, network: Network, begin: int, end: int) -> _Newest:
-    ((oldest, number),) = await history.query(
-        f"SELECT min(first), count(*) FROM ({JOURNEYS.select('first')} "
-        "WHERE network = ? AND first >= ? AND first < ? ORDER BY first DESC LIMIT ?) AS newest",
-        (network.number, begin, end, MOST_COUNTED),
+async def newest(history: History, network: Network, begin: int, end: int) -> Newest:
+    """The packages that are looked at, of those that were heard of first from ``begin`` to ``end``
+    (microseconds)."""
+    rows = await history.query(
+        f"{JOURNEYS.select('first')} WHERE network = ? AND first >= ? AND first < ? "
+        "ORDER BY first DESC LIMIT 1 OFFSET ?",
+        (network.number, begin, end, MOST_COUNTED - 1),
     )
-    complete = number < MOST_COUNTED
-    return _Newest(network.number, begin if complete else oldest, end, complete)
+    oldest = rows[0][0] if rows else begin
+    return Newest(network.number, oldest, end, not rows)
 
 
 def whole(rows: Sequence[tuple[Any, ...]], limit: int) -> Sequence[tuple[Any, ...]]:
@@ -203,7 +209,7 @@ def whole(rows: Sequence[tuple[Any, ...]], limit: int) -> Sequence[tuple[Any, ..
     return page or rows[:limit]
 
 
-async def _funnel(history: History, counted: _Newest, where: str, more: Sequence[object]) -> Funnel:
+async def _funnel(history: History, counted: Newest, where: str, more: Sequence[object]) -> Funnel:
     rows = await history.query(
         "SELECT stages, outcome, closed IS NULL, count(*), min(first) "
         f"FROM {JOURNEYS.name} WHERE {where} GROUP BY 1, 2, 3",

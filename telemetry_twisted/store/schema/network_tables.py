@@ -17,7 +17,13 @@ from collections.abc import Mapping
 from .table import BLOB, INTEGER, TEXT, Table
 
 
-def _things(name: str, key: str, kind: str, columns: Mapping[str, str]) -> Table:
+def _things(
+    name: str, key: str, kind: str, columns: Mapping[str, str], counted: tuple[str, ...] = ()
+) -> Table:
+    """The table of a kind of things, by their ``key``.
+
+    :param counted: the columns by which some of very many are counted, or found, in the index.
+    """
     return Table(
         name,
         {
@@ -32,7 +38,7 @@ def _things(name: str, key: str, kind: str, columns: Mapping[str, str]) -> Table
         },
         ("network", key, "run"),
         unless=f"{name}.closed IS NOT NULL",
-        indexes={("first",): 3, ("closed",): 3},
+        indexes={("first", *counted): 3, ("closed",): 3},
         since=3,
         large=True,
     )
@@ -67,6 +73,7 @@ JOURNEYS = _things(
         "events": INTEGER,
         "left_out": INTEGER,
     },
+    ("network", "core", "outcome", "closed", "stages", "parts", "services"),
 )
 """Work packages, by hash; one of which that is not known yet has a longer key, and a row with the
 outcome ``named`` once it has become part of another. ``stages`` has a bit for each stage that it
@@ -85,6 +92,7 @@ GUARANTEES = _things(
         "spread": TEXT,
         "discards": TEXT,
     },
+    ("network", "slot"),
 )
 """Guarantees by work report: the ``validators`` that signed (JSON, indexes), who ``built`` one
 (JSON, ``{node_id: [time, offset]}``), all ``receptions``, and how they ``spread`` over nodes (JSON,

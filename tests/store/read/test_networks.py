@@ -111,14 +111,18 @@ async def test_slots(history: History) -> None:
 @ensureDeferred
 async def test_a_slot_node_by_node(history: History) -> None:
     network = await first(history)
-    found = await slots.slot_nodes(history, network, FIRST_SLOT)
+    found = await slots.slot_nodes(history, network, FIRST_SLOT, 0, 100)
     assert found is not None
     assert [node.node_id for node in found.nodes] == [Feed.node_id(n) for n in (3, 2, 1, 4)]
     assert [node.offset_ms for node in found.nodes] == [0, 2000, 0, None]
     second = found.nodes[1]
     assert second.announced == "2026-11-24T07:41:58.200000Z"
     assert (second.finalized, second.best_block) == (None, HASH)
-    assert await slots.slot_nodes(history, network, 8) is None
+    for offset, page, next in ((0, found.nodes[:3], 3), (3, found.nodes[3:], None)):
+        part = await slots.slot_nodes(history, network, FIRST_SLOT, offset, 3)
+        assert part is not None
+        assert (part.nodes, part.next) == (page, next)
+    assert await slots.slot_nodes(history, network, 8, 0, 100) is None
 
 
 @ensureDeferred
@@ -205,7 +209,7 @@ async def test_assurances(history: History) -> None:
     (anchor,) = found.anchors
     assert (anchor.slot, anchor.senders, anchor.began) == (FIRST_SLOT + 1, 1, 1)
     assert (anchor.receptions, anchor.off_clock) == (3, 1)
-    detail = await assurances.senders(history, network, ANCHOR)
+    detail = await assurances.senders(history, network, ANCHOR, 0, 100)
     assert detail is not None
     (sender,) = detail.senders
     assert (sender.node_id, sender.in_window, sender.took_ms) == (Feed.node_id(1), True, 9.0)
@@ -213,7 +217,10 @@ async def test_assurances(history: History) -> None:
     assert sender.corrected is not None
     assert sender.corrected.greatest_ms == pytest.approx(40, rel=0.035)
     assert sender.corrected.p50_ms == pytest.approx(20, rel=0.035)
-    assert await assurances.senders(history, network, bytes(32)) is None
+    beyond = await assurances.senders(history, network, ANCHOR, 1, 100)
+    assert beyond is not None
+    assert (detail.next, beyond.senders, beyond.next) == (None, [], None)
+    assert await assurances.senders(history, network, bytes(32), 0, 100) is None
 
 
 @ensureDeferred
