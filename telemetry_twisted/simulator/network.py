@@ -8,7 +8,7 @@ settings.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from functools import lru_cache
+from functools import lru_cache, partial
 from random import Random
 from typing import Any
 
@@ -21,9 +21,10 @@ from ..jip3.table import TABLE
 from .blockchain import ASSURED, EPOCH_SLOTS, SECOND, SLOT, Blockchain, digest, has_share
 from .context import Context, Moment, peer_address
 from .prepared import PreparedPiece, prepare_pieces
+from .receipts import Sent, sent_in
 from .schedule import Event
 from .traffic import FAILING_KINDS, KINDS
-from .troubles import TROUBLES, troubled
+from .troubles import BROKEN_ENCODER, BROKEN_RATE, TROUBLES, troubled
 from .work import GUARANTORS, Package, Report, guarantors_of, make_package
 
 MAX_NODES = 65_000
@@ -105,6 +106,9 @@ class Network:
     package: Callable[[int, int], Package | None] = field(init=False, repr=False)
     """The work package of a slot and a core, if there is one."""
 
+    sent: Callable[[int], Mapping[int, Sequence[Sent]]] = field(init=False, repr=False)
+    """The guarantees of a slot's packages that nodes send, by whom they send each to."""
+
     _moment: Callable[[int, bool], Moment] = field(init=False, repr=False)
 
     pieces: Callable[..., Sequence[PreparedPiece]] = field(init=False, repr=False)
@@ -133,6 +137,10 @@ class Network:
     def _cache_packages(self) -> Callable[[int, int], Package | None]:
         return lru_cache(maxsize=4 * self.cores)(self._package)
 
+    @sent.default
+    def _cache_sent(self) -> Callable[[int], Mapping[int, Sequence[Sent]]]:
+        return lru_cache(maxsize=64)(partial(sent_in, self))
+
     @_troubled.default
     def _choose_troubled(self) -> Mapping[str, frozenset[int]]:
         return {name: troubled(name, self.seed, self.nodes) for name in self.trouble}
@@ -148,6 +156,10 @@ class Network:
     def troubled(self, name: str) -> frozenset[int]:
         """The indices of the nodes that have the trouble ``name``, none if nobody should."""
         return self._troubled.get(name, frozenset())
+
+    def mistakes_of(self, index: int) -> float:
+        """How many messages in a second node ``index`` gets wrong, on average."""
+        return self.mistakes + BROKEN_RATE * (index in self.troubled(BROKEN_ENCODER))
 
     def clock_offset(self, index: int) -> int:
         """By how many microseconds the clock of node ``index`` is ahead."""

@@ -7,10 +7,11 @@ from random import Random
 
 from .blockchain import EPOCH_SLOTS, SECOND, SLOT, Block
 from .blocks import author, fail_to_author, finalize, import_block, serve_block
-from .guaranteeing import guarantee_as_primary, guarantee_as_secondary
+from .guaranteeing import guarantee_as_secondary
 from .losses import Losses
 from .mistakes import make_mistakes
 from .network import Network
+from .receipts import primary_of, receive_sent
 from .requests import delay
 from .routine import (
     OPENING,
@@ -90,9 +91,9 @@ class Node:
             distribute_assurances(self._random, network, self.begins, self._distributing),
         ):
             self._schedule.begin(exchange)
-        if network.mistakes:
+        if mistakes := network.mistakes_of(index):
             chance = Random(f"{network.seed}/mistakes/{index}")
-            self._schedule.begin(make_mistakes(chance, self.begins, network.mistakes))
+            self._schedule.begin(make_mistakes(chance, self.begins, mistakes))
 
     @property
     def information(self) -> bytes:
@@ -191,7 +192,7 @@ class Node:
     def _take_blocks(self, slot: int, begins: int) -> None:
         """Author or import the block of ``slot``, and the other one if there are two."""
         blockchain = self.network.blockchain
-        if is_cut_off(slot) and self._has(PARTITIONED_GROUP):
+        if self._has(PARTITIONED_GROUP) and is_cut_off(slot, self.network.start // SLOT):
             return
         fork = blockchain.fork(slot)
         follows_fork = blockchain.follows_fork(slot, self.index)
@@ -252,17 +253,16 @@ class Node:
 
     def _work(self, slot: int, begins: int) -> None:
         network = self.network
+        for sent in network.sent(slot).get(self.index, ()):
+            if sent.began >= begins:
+                self._schedule.begin(receive_sent(sent))
         assignment = network.assignment(self.index, slot)
         package = assignment and network.package(slot, assignment[0])
         if not assignment or not package or package.start < begins:
             return
         if assignment[1]:
-            authors = {network.blockchain.author(slot + ahead) for ahead in (1, 2, 3)} - {
-                self.index
-            }
-            recipients = [network.peer_ids[index] for index in sorted(authors)] + [self._peer()]
-            exchange = guarantee_as_primary(self._random, package, recipients, self._peers(3))
+            self._schedule.begin(primary_of(network, package))
         else:
             own = network.peer_ids[self.index]
             exchange = guarantee_as_secondary(self._random, package, own)
-        self._schedule.begin(slowed(exchange) if self._has(SLOW_GUARANTOR) else exchange)
+            self._schedule.begin(slowed(exchange) if self._has(SLOW_GUARANTOR) else exchange)

@@ -9,10 +9,10 @@ from .blockchain import SECOND, digest, has_share
 from .schedule import Exchange
 
 SLOW_GUARANTOR = "slow-guarantor"
-"""One node takes five times as long for its work packages."""
+"""One node takes ten times as long for its work packages."""
 
 PARTITIONED_GROUP = "partitioned-group"
-"""A quarter of the nodes get no blocks for five slots of every ten."""
+"""A quarter of the nodes get no blocks for five slots of every ten, from the third on."""
 
 LAGGING_IMPORTER = "lagging-importer"
 """One node hears of blocks seconds after the others."""
@@ -20,15 +20,21 @@ LAGGING_IMPORTER = "lagging-importer"
 FAILING_SHARDS = "failing-shards"
 """One node fails to serve what it is asked for, as a rule."""
 
-TROUBLES = (FAILING_SHARDS, LAGGING_IMPORTER, PARTITIONED_GROUP, SLOW_GUARANTOR)
+BROKEN_ENCODER = "broken-encoder"
+"""One node sends messages that are wrong beside those that are right."""
+
+TROUBLES = (BROKEN_ENCODER, FAILING_SHARDS, LAGGING_IMPORTER, PARTITIONED_GROUP, SLOW_GUARANTOR)
 """All names."""
 
 LAG = 3 * SECOND
 """Microseconds by which a lagging importer is late."""
 
-_SLOWNESS = 5
+BROKEN_RATE = 2.0
+"""Wrong messages per second of a broken encoder, on average."""
+
+_SLOWNESS = 10
 _PARTITIONED = 0.25
-_PARTITION_SLOTS = 5
+_PARTITION_SLOTS, _WHOLE_SLOTS = 5, 2
 
 
 def troubled(name: str, seed: int, nodes: int) -> frozenset[int]:
@@ -40,9 +46,9 @@ def troubled(name: str, seed: int, nodes: int) -> frozenset[int]:
     return frozenset((one, *group))
 
 
-def is_cut_off(slot: int) -> bool:
-    """Whether a partitioned group gets no block of ``slot``."""
-    return slot // _PARTITION_SLOTS % 2 == 1
+def is_cut_off(slot: int, first: int) -> bool:
+    """Whether a partitioned group gets no block of ``slot``; ``first`` is the network's first."""
+    return (slot - first - _WHOLE_SLOTS) // _PARTITION_SLOTS % 2 == 0
 
 
 def slowed(exchange: Exchange) -> Exchange:

@@ -174,7 +174,7 @@ async def test_a_server_that_is_not_there_is_told(sink: Any) -> None:
         (["--rate", "0.01"], "argument --rate: '0.01' is not a number from 0.1 to 10,000"),
         (["--rate", "nan"], "argument --rate: 'nan' is not a number from 0.1 to 10,000"),
         (["--forks", "2"], "argument --forks: '2' is not a number from 0 to 1"),
-        (["--trouble", "bad-luck"], "there is no trouble 'bad-luck', but failing-shards"),
+        (["--trouble", "bad-luck"], "there is no trouble 'bad-luck', but broken-encoder"),
         (["--gp", "0.6"], "argument --gp: invalid choice: '0.6'"),
         (["--start-time", "noon"], "'noon' is not a time such as 2026-01-31T12:00:00Z"),
         (["--start-time", "2020-01-01"], "is before the first minutes of the JAM Common Era"),

@@ -9,9 +9,11 @@ import pytest
 from telemetry_twisted.simulator import Network, Node
 from telemetry_twisted.simulator.account import Account
 from telemetry_twisted.simulator.accounting import Accounting
+from telemetry_twisted.simulator.blockchain import SLOT
 from telemetry_twisted.simulator.play import events_of
 from telemetry_twisted.simulator.records import Records
 from telemetry_twisted.simulator.troubles import (
+    BROKEN_ENCODER,
     FAILING_SHARDS,
     LAGGING_IMPORTER,
     PARTITIONED_GROUP,
@@ -75,10 +77,12 @@ def test_a_partitioned_group_gets_no_blocks_for_a_while() -> None:
     whole, _ = accounts(PARTITIONED_GROUP)
     group = set(whole.troubled(PARTITIONED_GROUP))
     assert 0 < len(group) < NODES
-    cut_off = [b for b in whole.blocks().values() if is_cut_off(b.slot) and "best" in b.stages]
+    first = network_with(PARTITIONED_GROUP).start // SLOT
+    blocks = [block for block in whole.blocks().values() if "best" in block.stages]
+    cut_off = [block for block in blocks if is_cut_off(block.slot, first)]
     assert cut_off
     assert all(not group & block.stages["best"].keys() for block in cut_off)
-    others = [b for b in whole.blocks().values() if not is_cut_off(b.slot) and "best" in b.stages]
+    others = [block for block in blocks if not is_cut_off(block.slot, first)]
     assert any(group <= block.stages["best"].keys() for block in others)
 
 
@@ -94,7 +98,20 @@ def test_a_node_fails_to_serve_shards() -> None:
     assert sorted(shares)[-2] < 0.2
 
 
-@pytest.mark.parametrize("name", TROUBLES)
+def test_a_broken_encoder_sends_messages_that_are_wrong() -> None:
+    network = network_with(BROKEN_ENCODER)
+    nodes = [Node(network, index) for index in range(NODES)]
+    for node in nodes:
+        node.advance(1 << 62)
+    wrong = {node.index: node.tally.faults.total() for node in nodes}
+    (broken,) = network.troubled(BROKEN_ENCODER)
+    assert wrong.pop(broken) > 40
+    assert not any(wrong.values())
+    whole, _ = accounts_of(network)
+    assert the_one(whole, BROKEN_ENCODER) == broken
+
+
+@pytest.mark.parametrize("name", [name for name in TROUBLES if name != BROKEN_ENCODER])
 def test_chains_are_right_nonetheless(name: str) -> None:
     network = network_with(name, duration=13)
     whole, _ = accounts_of(network)
