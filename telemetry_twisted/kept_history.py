@@ -171,4 +171,8 @@ def _thresholds(options: Options) -> Thresholds:
         clock=options["alert-clock"],
         silent=options["alert-silent"],
         unfinished=options["alert-unfinished"],
+        late_blocks=options["alert-late-blocks"],
+        slow_guarantor=options["alert-slow-guarantor"],
+        failing_server=options["alert-failing-server"],
+        broken_encoder=options["alert-broken-encoder"],
     )

@@ -12,7 +12,7 @@ from telemetry_twisted.turns import pieces
 from . import kinds
 from .kinds import KINDS, Found, Group, Kind
 from .missed import MissedNodes
-from .network_alerts import look_at_networks, look_for_silent
+from .network_alerts import Since, look_at_networks, look_for_silent
 from .situation import Situation, Thresholds
 
 MARK_SECONDS = 5.0
@@ -37,7 +37,7 @@ class AlertBook:
         self._unsynced: dict[str, float] = {}
         self._best: tuple[int, float] = (-1, 0.0)
         self._finalized: tuple[int, float] = (-1, 0.0)
-        self._clocks_off: dict[str, float] = {}
+        self._differing: Since = {}
         self._minute: list[tuple[float, int, dict[str, int]]] = []
 
     @property
@@ -55,7 +55,7 @@ class AlertBook:
         found: dict[Kind, Found] = {}
         for steps in (self._nodes, self._rates, self._store):
             yield from steps(situation, found)
-        yield from look_at_networks(self._thresholds, situation, found, self._clocks_off)
+        yield from look_at_networks(self._thresholds, situation, found, self._differing)
         yield from look_for_silent(self._thresholds, situation, found)
         kept, current, begun, ended = {}, [], [], []
         for kind in KINDS:
@@ -89,7 +89,7 @@ class AlertBook:
         now = situation.now
         present: dict[str, None] = {}  # a set that keeps their order
         unsynced: dict[str, float] = {}
-        best: dict[str, int] = {}
+        best: dict[str, dict[str, int]] = {}
         finalized: list[int] = []
         ahead = Found(SLOTS_AHEAD)
         for piece in pieces(situation.nodes):
@@ -105,7 +105,8 @@ class AlertBook:
                     ahead.values[node_id] = max(slots) - situation.newest_slot + SLOTS_AHEAD
                     continue
                 if node.best is not None:
-                    best[node_id] = node.best["slot"]
+                    network = str(node.info.get("genesis", ""))
+                    best.setdefault(network, {})[node_id] = node.best["slot"]
                 if node.finalized is not None:
                     finalized.append(node.finalized["slot"])
             yield
@@ -115,17 +116,19 @@ class AlertBook:
             yield from self._behind(best, found)
         yield from self._gone(present, now, found)
         yield from self._not_synced(now, found)
-        self._no_block(best.values(), now, found)
+        self._no_block([slot for of in best.values() for slot in of.values()], now, found)
         self._finality(finalized, now, found)
 
-    def _behind(self, best: dict[str, int], found: dict[Kind, Found]) -> Iterator[None]:
+    def _behind(self, best: dict[str, dict[str, int]], found: dict[Kind, Found]) -> Iterator[None]:
+        """Each node is behind the others of its own network."""
         behind = found[kinds.BEHIND] = Found(self._thresholds.behind)
-        newest = majority_slot(best.values())
-        for piece in pieces(best.items()):
-            for node_id, slot in piece:
-                if newest is not None and newest - slot > behind.threshold:
-                    behind.values[node_id] = newest - slot
-            yield
+        for of_network in best.values():
+            newest = majority_slot(of_network.values())
+            for piece in pieces(of_network.items()):
+                for node_id, slot in piece:
+                    if newest is not None and newest - slot > behind.threshold:
+                        behind.values[node_id] = newest - slot
+                yield
 
     def _gone(
         self, present: Collection[str], now: float, found: dict[Kind, Found]

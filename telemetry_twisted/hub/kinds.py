@@ -105,6 +105,31 @@ CLOCK_OFF = Kind(
     "the clocks of {count} nodes are off by up to {value} ms",
     "set them; it is from the clocks of the other nodes that they are off",
 )
+LATE_NODE = Kind(
+    "late_node",
+    "node {subject} had {value} of the last twenty blocks late or not at all",
+    "{count} nodes had up to {value} of the last twenty blocks late or not at all",
+    "see its log, whether it has peers, and /api/slots/SLOT/nodes for when it has blocks",
+)
+SLOW_GUARANTOR = Kind(
+    "slow_guarantor",
+    "node {subject} takes {value:.0f} ms to refine a work package, far longer than others",
+    "{count} nodes take up to {value:.0f} ms to refine a work package, far longer than others",
+    "see /api/latencies/refine/nodes, and what else uses its processors",
+)
+FAILING_SERVER = Kind(
+    "failing_server",
+    "node {subject} fails {value:.0f} % of the requests that others make of it",
+    "{count} nodes fail up to {value:.0f} % of the requests that others make of them",
+    "see /api/chains?node=ID and /api/failures for what fails and why, and whether its network is "
+    "overloaded",
+)
+BROKEN_ENCODER = Kind(
+    "broken_encoder",
+    "node {subject} sent {value} messages that are wrong within two minutes",
+    "{count} nodes sent up to {value} messages each that are wrong within two minutes",
+    "see /api/protocol-errors?node=ID for what is wrong with which events, and in which bytes",
+)
 NODE_SILENT = Kind(
     "node_silent",
     "node {subject} is connected and has said nothing for {value:.0f} s",
@@ -133,6 +158,10 @@ KINDS = (
     STUCK,
     ASSURANCES_LATE,
     CLOCK_OFF,
+    LATE_NODE,
+    SLOW_GUARANTOR,
+    FAILING_SERVER,
+    BROKEN_ENCODER,
     NODE_SILENT,
     UNFINISHED,
 )

@@ -14,57 +14,97 @@ from .situation import Situation, Thresholds
 LEAST_CHAINS = 100
 """Of how many chains that ended the share of unfinished ones says something."""
 
+HELD_SECONDS = 10.0
+"""How long nodes have to differ from others. When the server's own clock is set, or it was busy for
+a while, they are heard one after the other."""
 
-CLOCK_SECONDS = 10.0
-"""How long a clock has to be off."""
+Told = Mapping[str, Any]
+"""The summary of a network (:class:`~telemetry_twisted.network.summary.summaries.Summaries`)."""
+
+Differing = Iterator[tuple[str, float]]
+"""Nodes of a network that differ from the others, and how far."""
+
+Since = dict[Kind, dict[str, float]]
+"""By kind of alert, since when each node differs, by the clock of durations."""
 
 
 def look_at_networks(
-    thresholds: Thresholds,
-    situation: Situation,
-    found: dict[Kind, Found],
-    clocks_off: dict[str, float],
+    thresholds: Thresholds, situation: Situation, found: dict[Kind, Found], since: Since
 ) -> Iterator[None]:
     """Add to ``found`` what holds, in steps; what is not told of holds no more.
 
-    :param clocks_off: since when, by the clock of durations, each node's clock is off that is.
+    :param since: kept from look to look.
     """
     fork = found[kinds.FORK] = Found(thresholds.fork)
     stuck = found[kinds.STUCK] = Found(thresholds.stuck)
     late = found[kinds.ASSURANCES_LATE] = Found(thresholds.assurances_late)
-    clock = found[kinds.CLOCK_OFF] = Found(thresholds.clock)
     unfinished = found[kinds.UNFINISHED] = Found(thresholds.unfinished)
-    off: dict[str, int] = {}
     for network, summary in situation.networks.items():
         _fork(network, summary, fork)
         _stuck(network, summary, situation.time, stuck)
         if 0 < late.threshold <= summary["assurances"]["late"]:
             for each in summary["assurances"]["who"]:
                 late.values[each["node_id"]] = each["late"]
-        off.update(_clocks_off(summary["clocks"], clock.threshold))
         _unfinished(network, summary["chains"], unfinished)
         yield
-    _hold(clocks_off, off, situation.now, clock)
+    for kind, threshold, differing in (
+        (kinds.CLOCK_OFF, thresholds.clock, _clocks_off),
+        (kinds.LATE_NODE, thresholds.late_blocks, _late_nodes),
+        (kinds.SLOW_GUARANTOR, thresholds.slow_guarantor, _slow_guarantors),
+        (kinds.FAILING_SERVER, thresholds.failing_server, _failing_servers),
+        (kinds.BROKEN_ENCODER, thresholds.broken_encoder, _broken_encoders),
+    ):
+        found[kind] = Found(threshold)
+        now: dict[str, float] = {}
+        if threshold:
+            for summary in situation.networks.values():
+                now.update(differing(summary, threshold))
+        _hold(since.setdefault(kind, {}), now, situation.now, found[kind])
+        yield
 
 
-def _clocks_off(clocks: Mapping[str, Any], threshold: float) -> Iterator[tuple[str, int]]:
-    """The nodes whose clocks are off from those of the others, and how far, in milliseconds."""
+def _hold(
+    since: dict[str, float], differing: Mapping[str, float], now: float, found: Found
+) -> None:
+    """Find those that have been ``differing`` for :data:`HELD_SECONDS`."""
+    for node_id in since.keys() - differing.keys():
+        del since[node_id]
+    for node_id, value in differing.items():
+        if now - since.setdefault(node_id, now) >= HELD_SECONDS:
+            found.values[node_id] = value
+
+
+def _clocks_off(summary: Told, threshold: float) -> Differing:
+    clocks = summary["clocks"]
     for each in clocks["furthest"]:
         distance = abs(each["ahead_ms"] - clocks["all_ahead_ms"])
-        if 0 < threshold < distance:
+        if distance > threshold:
             yield each["node_id"], distance
 
 
-def _hold(since: dict[str, float], off: Mapping[str, int], now: float, clock: Found) -> None:
-    """Find those that have been ``off`` for :data:`CLOCK_SECONDS`.
+def _late_nodes(summary: Told, threshold: float) -> Differing:
+    for each in summary["late_nodes"]["worst"]:
+        if each["late"] >= threshold:
+            yield each["node_id"], each["late"]
 
-    When the server's own clock is set, nodes are heard one after the other by the new one.
-    """
-    for node_id in since.keys() - off.keys():
-        del since[node_id]
-    for node_id, distance in off.items():
-        if now - since.setdefault(node_id, now) >= CLOCK_SECONDS:
-            clock.values[node_id] = distance
+
+def _slow_guarantors(summary: Told, threshold: float) -> Differing:
+    for each in summary["slow_guarantors"]:
+        if each["refine_ms"] > threshold * each["median_ms"]:
+            yield each["node_id"], each["refine_ms"]
+
+
+def _failing_servers(summary: Told, threshold: float) -> Differing:
+    for each in summary["failing_servers"]:
+        percent = 100 * each["failed"] / (each["failed"] + each["served"])
+        if percent > threshold:
+            yield each["node_id"], percent
+
+
+def _broken_encoders(summary: Told, threshold: float) -> Differing:
+    for each in summary["broken_encoders"]:
+        if each["faults"] >= threshold:
+            yield each["node_id"], each["faults"]
 
 
 def look_for_silent(
@@ -78,14 +118,14 @@ def look_for_silent(
     yield
 
 
-def _fork(network: str, summary: Mapping[str, Any], found: Found) -> None:
+def _fork(network: str, summary: Told, found: Found) -> None:
     fork = summary.get("fork")
     if fork is not None and 0 < found.threshold < fork["slots"]:
         found.values[network] = fork["slots"]
         found.note = str(fork["since_slot"])
 
 
-def _stuck(network: str, summary: Mapping[str, Any], time: str, found: Found) -> None:
+def _stuck(network: str, summary: Told, time: str, found: Found) -> None:
     stuck = summary.get("stuck")
     if stuck is not None:
         seconds = (microseconds(time) - microseconds(stuck["since"])) / 1_000_000

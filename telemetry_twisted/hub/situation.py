@@ -18,7 +18,10 @@ class Thresholds:
     slots, ``decode_errors`` and ``lagging`` in events per minute, ``store`` in seconds of trouble.
     Of what is told of networks, ``fork`` is in slots, ``stuck`` and ``silent`` in seconds,
     ``assurances_late`` in assurances of two minutes, ``clock`` in milliseconds, ``unfinished`` in
-    percent of the chains that ended within five minutes.
+    percent of the chains that ended within five minutes. Of nodes that are worse than others,
+    ``late_blocks`` is in blocks of the last twenty, ``slow_guarantor`` says how many times as long
+    one takes, ``failing_server`` is in percent of requests, ``broken_encoder`` in messages of two
+    minutes.
     Where there are alerts of nodes that are behind, there are some of nodes ahead of the clock.
     """
 
@@ -36,6 +39,10 @@ class Thresholds:
     clock: int = 3000
     silent: int = 30
     unfinished: int = 20
+    late_blocks: int = 5
+    slow_guarantor: int = 3
+    failing_server: int = 50
+    broken_encoder: int = 20
 
 
 @frozen

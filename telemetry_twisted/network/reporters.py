@@ -63,6 +63,10 @@ class Numbers:
         self._heard[node] = now
         return number
 
+    def known(self, node: str) -> int | None:
+        """The number that ``node`` has, None if it has none."""
+        return self._numbers.get(node)
+
     def node(self, number: int) -> str:
         """The node of a number."""
         return self._nodes[number]

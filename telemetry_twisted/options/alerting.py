@@ -71,6 +71,30 @@ ALERTS: list[Parameter] = [
         "Alert when more per cent of what nodes began came to no end within five minutes.",
     ),
     Parameter(
+        "alert-late-blocks",
+        "5",
+        _COUNT,
+        "Alert when a node had so many of the last 20 blocks late or not at all, 4 at least.",
+    ),
+    Parameter(
+        "alert-slow-guarantor",
+        "3",
+        _COUNT,
+        "Alert when a guarantor takes more times as long as others for work packages, 2 at least.",
+    ),
+    Parameter(
+        "alert-failing-server",
+        "50",
+        _COUNT,
+        "Alert when a node fails more per cent of what others ask it for, 30 at least.",
+    ),
+    Parameter(
+        "alert-broken-encoder",
+        "20",
+        _COUNT,
+        "Alert when a node sent so many wrong messages within two minutes, 10 at least.",
+    ),
+    Parameter(
         "alert-webhook",
         "",
         receivers,

@@ -32,7 +32,8 @@ class NoServer:
 def node(node_id: str, **state: Any) -> Node:
     made = Node(node_id, 0, NoServer(), 1, "127.0.0.1:1", 0.0, {})
     for name, value in state.items():
-        setattr(made, name, {"slot": value, "hash": "0x"} if name != "synced" else value)
+        is_block = name in ("best", "finalized")
+        setattr(made, name, {"slot": value, "hash": "0x"} if is_block else value)
     return made
 
 
@@ -56,6 +57,10 @@ class Server:
                 "clock",
                 "silent",
                 "unfinished",
+                "late_blocks",
+                "slow_guarantor",
+                "failing_server",
+                "broken_encoder",
             ),
             0,
         )
@@ -122,6 +127,14 @@ def test_a_node_behind_the_network() -> None:
     assert server.at(0, node(A, best=95), *others) == []
     assert server.at(1, node(A, best=94), *others) == [("behind", A)]
     assert server.book.current[0]["value"] == 6
+
+
+def test_a_node_is_behind_its_own_network_alone() -> None:
+    server = Server(behind=5)
+    one = [node(f"{number:064}", best=100, info={"genesis": "0x1"}) for number in range(30)]
+    others = [node(f"{number:064}", best=50, info={"genesis": "0x2"}) for number in range(40, 44)]
+    assert server.at(0, *one, *others) == []
+    assert server.at(1, *one, *others, node(A, best=40, info={"genesis": "0x2"})) == [("behind", A)]
 
 
 def test_a_node_ahead_of_the_clock_is_told_of_and_puts_no_other_behind() -> None:
@@ -278,6 +291,10 @@ def summary(**told: Any) -> dict[str, Any]:
         "assurances": {"heard_of": 100, "late": 0, "who": []},
         "clocks": {"off": 0, "all_ahead_ms": 0, "furthest": []},
         "chains": {**chains, "by_root": {"Importing": {"unfinished": 0}}},
+        "late_nodes": {"count": 0, "worst": []},
+        "slow_guarantors": [],
+        "failing_servers": [],
+        "broken_encoders": [],
         **told,
     }
 
@@ -367,6 +384,37 @@ def test_chains_that_come_to_no_end() -> None:
     assert server.at(3, **chains(100, 10.0)) == []
 
 
+LATE = {"late_nodes": {"count": 1, "worst": [{"node_id": A, "slots": 9, "late": 5, "missed": 2}]}}
+SLOW = {"slow_guarantors": [{"node_id": A, "refine_ms": 310.0, "median_ms": 100.0}]}
+FAILING = {"failing_servers": [{"node_id": A, "failed": 6, "served": 5}]}
+BROKEN = {"broken_encoders": [{"node_id": A, "faults": 20}]}
+
+
+@pytest.mark.parametrize(
+    ("threshold", "too_few", "told", "kind", "words"),
+    [
+        ("late_blocks", 6, LATE, "late_node", "had 5 of the last twenty blocks late"),
+        ("slow_guarantor", 4, SLOW, "slow_guarantor", "takes 310 ms to refine"),
+        ("failing_server", 55, FAILING, "failing_server", "fails 55 % of the requests"),
+        ("broken_encoder", 21, BROKEN, "broken_encoder", "sent 20 messages that are wrong"),
+    ],
+)
+def test_a_node_that_is_worse_than_others_for_a_while(
+    threshold: str, too_few: int, told: dict[str, Any], kind: str, words: str
+) -> None:
+    server = Server(**{threshold: too_few - 1})
+    assert server.at(0, **networks(**told)) == []
+    assert server.at(9, **networks(**told)) == []
+    assert server.at(10, **networks(**told)) == [(kind, A)]
+    (alert,) = server.book.begun
+    assert words in alert["message"]
+    assert server.at(11, **networks()) == []
+    assert [(ended["kind"], ended["subject"]) for ended in server.book.ended] == [(kind, A)]
+    assert server.at(12, **networks(**told)) == []  # it has to last anew
+    server = Server(**{threshold: too_few})
+    assert server.at(0, **networks(**told)) == server.at(60, **networks(**told)) == []
+
+
 def test_what_is_not_told_any_more_does_not_hold() -> None:
     server = Server(fork=1)
     assert server.at(0, **networks(fork={"slots": 4, "since_slot": 5})) == [("fork", "0x7")]
@@ -382,5 +430,7 @@ def test_nobody_is_told_what_nobody_asked_for() -> None:
         assurances={"heard_of": 100, "late": 100, "who": [{"node_id": A, "late": 100}]},
         clocks={"off": 1, "all_ahead_ms": 0, "furthest": [{"node_id": A, "ahead_ms": 10**9}]},
         chains={"ended": 1000, "unfinished_percent": 100.0, "by_root": {"a": {"unfinished": 1}}},
+        **{**LATE, **SLOW, **FAILING, **BROKEN},
     )
     assert server.at(10**6, silent={A: 10**6}, **told) == []
+    assert server.at(10**6 + 60, silent={A: 10**6}, **told) == []

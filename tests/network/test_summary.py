@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import ujson
+from hypothesis import given
+from hypothesis import strategies as st
 
 from telemetry_twisted.jip3.moment import SLOT
 from telemetry_twisted.jip3.observed import NO_CORE, Outcome, OutcomeCount
+from telemetry_twisted.network import recent as minutes
 from telemetry_twisted.network.networks import network_of
-from telemetry_twisted.network.recent import MOST_NETWORKS, PIECE, PIECES, Recent
+from telemetry_twisted.network.recent import MOST_NETWORKS, PIECE, Recent
+from telemetry_twisted.network.summary.laggards import LEAST_LATE
+from telemetry_twisted.network.summary.lately import MOST_COUNTED, PIECE_SECONDS, PIECES, Lately
 from telemetry_twisted.network.summary.outliers import Work
 from telemetry_twisted.network.summary.summaries import MOST_CLOCKS, MOST_TOLD, Summaries
 from telemetry_twisted.network.summary.work import STUCK
@@ -241,9 +247,9 @@ def test_counts_of_the_last_minutes() -> None:
     assert not recent.of(f"{MOST_NETWORKS}")
     assert recent.seconds(BEGIN + 5 * SECOND) == 5
     begun = BEGIN // PIECE * PIECE
-    recent.settle(begun + PIECES * PIECE)
+    recent.settle(begun + minutes.PIECES * PIECE)
     assert recent.of(NETWORK) == {"a": 5, "b": 1}
-    recent.settle(begun + (PIECES + 1) * PIECE)
+    recent.settle(begun + (minutes.PIECES + 1) * PIECE)
     assert recent.of(NETWORK) == {"a": 3, "b": 1}
     recent.settle(BEGIN - PIECE)  # the clock was set back
     assert not recent.of(NETWORK)
@@ -253,44 +259,146 @@ def test_nodes_that_have_blocks_late_or_not_at_all() -> None:
     told = Told()
     for handle in range(1, 9):
         told.scene.node(handle)
-    for number in range(6):
+    # That of node 6 is behind: it says that it has blocks before the others.
+    told.scene.node(6, behind=3 * SECOND)
+    summary: dict[str, Any] = {}
+    for number in range(9):
         at = told.scene.now - BEGIN
+        if number == 4:
+            told.scene.node(9)  # it has missed nothing of what was before
         for handle, node in told.scene.nodes.items():
-            if handle == 7 and number in (1, 2, 3, 4):
+            if handle == 7 and 1 <= number <= 5:
                 continue
             late = 3 * SECOND if handle == 3 and number % 2 else 0
             node.say(11, at + late, slot=SLOT_NOW + number, hash=HASH)
         told.scene.pass_on(after=SLOT)
+        summary = told.of()
     told.scene.pass_on(after=SLOT)
     summary = told.of()
     ids = {handle: node.origin.node_id for handle, node in told.scene.nodes.items()}
     assert summary["late_nodes"] == {
         "count": 2,
         "worst": [
-            {"node_id": ids[7], "slots": 6, "late": 4, "missed": 4},
-            {"node_id": ids[3], "slots": 6, "late": 3, "missed": 0},
+            {"node_id": ids[7], "slots": 9, "late": 5, "missed": 5},
+            {"node_id": ids[3], "slots": 9, "late": 4, "missed": 0},
         ],
     }
     assert kinds(summary) == ["late_nodes"]
     assert ids[7] in summary["problems"][0]["message"]
+    del told.scene.nodes[7]  # it is gone
+    assert [each["node_id"] for each in told.of()["late_nodes"]["worst"]] == [ids[3]]
 
 
-def test_nodes_that_are_slower_than_others_and_that_fail_them() -> None:
+def test_reports_that_come_after_a_slot_was_looked_at_count() -> None:
     told = Told()
     for handle in range(1, 9):
         told.scene.node(handle)
+    told.of()
+    for number in range(LEAST_LATE + 1):
+        at = told.scene.now - BEGIN
+        for handle, node in told.scene.nodes.items():
+            if handle < 8 or not number:
+                node.say(11, at, slot=SLOT_NOW + number, hash=HASH)
+        told.scene.pass_on(after=SLOT)
+        told.of()
+    told.scene.pass_on(after=SLOT)
+    (late,) = told.of()["late_nodes"]["worst"]
+    assert (late["late"], late["missed"]) == (LEAST_LATE, LEAST_LATE)
+    for number in range(1, LEAST_LATE + 1):  # the server was too busy to take them
+        told.scene.nodes[8].say(11, number * SLOT, slot=SLOT_NOW + number, hash=HASH)
+    told.scene.pass_on()
+    assert told.of()["late_nodes"] == {"count": 0, "worst": []}
+
+
+def test_a_server_that_reads_late_makes_no_node_late() -> None:
+    told = Told()
+    for handle in range(1, 9):
+        told.scene.node(handle, delay=3 * SECOND if handle == 5 else 0)
+    for number in range(LEAST_LATE + 2):
+        at = told.scene.now - BEGIN
+        for node in told.scene.nodes.values():
+            node.say(11, at, slot=SLOT_NOW + number, hash=HASH)
+        told.scene.pass_on(after=SLOT)
+        assert told.of()["late_nodes"]["count"] == 0
+
+
+def do(told: Told, works: Mapping[int, Work], faults: Mapping[int, int] = {}) -> dict[str, Any]:
+    """What is told once nodes have done so much in each of three half minutes."""
     lately = told.summaries.nodes_lately
+    now = told.scene.now / SECOND
     for handle, node in told.scene.nodes.items():
-        refining = 5 * SECOND if handle == 4 else SECOND
-        failed = 9 if handle == 5 else 1
-        work = Work(served=10 - failed, failed=failed, refined=1, refining=refining)
-        for minute in range(3):
-            lately.add((node.origin.node_id, NETWORK), work, 60 * minute)
-    summary = told.of()
-    slow = {"node_id": told.scene.nodes[4].origin.node_id, "refine_ms": 5000, "median_ms": 1000}
-    failing = {"node_id": told.scene.nodes[5].origin.node_id, "failed": 27, "served": 3}
+        for piece in range(3):
+            at = now - 30 * piece
+            lately.add((node.origin.node_id, NETWORK), works.get(handle, works[0]), at)
+            lately.add_faults(node.origin.node_id, faults.get(handle, 0), at)
+    return told.of()
+
+
+def test_nodes_that_are_worse_than_others() -> None:
+    told = Told()
+    for handle in range(1, 9):
+        told.scene.node(handle)
+    ids = {handle: node.origin.node_id for handle, node in told.scene.nodes.items()}
+    usual = Work(served=9, failed=1, refined=2, refining=2 * SECOND)
+    worse = {4: usual._replace(refining=10 * SECOND), 5: usual._replace(served=1, failed=9)}
+    summary = do(told, {0: usual, **worse}, {6: 5, 7: 1})
+    slow = {"node_id": ids[4], "refine_ms": 5000, "median_ms": 1000}
     assert summary["slow_guarantors"] == [slow]
-    assert summary["failing_servers"] == [failing]
-    assert kinds(summary) == ["slow_guarantors", "failing_servers"]
-    lately.add((told.scene.nodes[1].origin.node_id, NETWORK), Work(served=1), 60 * 60)
+    assert summary["failing_servers"] == [{"node_id": ids[5], "failed": 27, "served": 3}]
+    assert summary["broken_encoders"] == [{"node_id": ids[6], "faults": 15}]
+    assert kinds(summary) == ["slow_guarantors", "failing_servers", "broken_encoders"]
+    assert ids[6] in summary["problems"][2]["message"]
+    del told.scene.nodes[5]  # it is gone
+    assert kinds(told.of()) == ["slow_guarantors", "broken_encoders"]
+    told.scene.pass_on(after=(PIECES + 1) * PIECE_SECONDS * SECOND)
     assert told.of()["problems"] == []
+
+
+def test_what_a_node_did_a_few_times_says_little() -> None:
+    told = Told()
+    for handle in range(1, 9):
+        told.scene.node(handle)
+    usual = Work(served=9, failed=1, refined=5, refining=5 * SECOND)
+    few = Work(served=1, failed=1, refined=1, refining=4 * SECOND)
+    assert do(told, {0: usual, 4: few})["problems"] == []
+
+
+def test_where_all_do_badly_none_is_worse() -> None:
+    told = Told()
+    for handle in range(1, 9):
+        told.scene.node(handle)
+    bad = Work(served=10, failed=40, refined=5, refining=50 * SECOND)
+    summary = do(told, {0: bad}, dict.fromkeys(range(1, 9), 20))
+    assert summary["problems"] == []
+
+
+Counted = tuple[str, int, int, int]
+
+
+@given(st.lists(st.tuples(st.sampled_from("abc"), *3 * [st.integers(0, 9)])), st.integers(0, 9))
+def test_what_was_counted_lately(counted: list[Counted], then: int) -> None:
+    """Each time is in pieces of time; what is told is as of the last time."""
+    lately: Lately[str] = Lately(2)
+    for key, one, two, piece in counted:
+        lately.add(key, (one, two), piece * PIECE_SECONDS + 1)
+    for _ in lately.settle(then * PIECE_SECONDS + PIECE_SECONDS - 1):
+        pass
+    expected: dict[str, list[int]] = {}
+    for key, one, two, piece in counted:
+        if then - PIECES <= piece <= then:
+            sums = expected.setdefault(key, [0, 0])
+            expected[key] = [sums[0] + one, sums[1] + two]
+    found = {key: [*counts] for key, counts in lately.totals.items() if any(counts)}
+    assert found == {key: counts for key, counts in expected.items() if any(counts)}
+
+
+def test_no_more_are_counted_than_there_is_room_for() -> None:
+    lately: Lately[int] = Lately(1)
+    for number in range(MOST_COUNTED + 5):
+        lately.add(number, (1,), 0)
+    lately.add(0, (1,), 0)
+    assert len(lately.totals) == MOST_COUNTED
+    assert lately.totals[0] == [2]
+    for _ in lately.settle(10**6):
+        pass
+    assert not lately.totals

@@ -53,6 +53,12 @@ def _found(summary: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
             f"{len(summary['failing_servers'])} nodes fail those who ask them for something, most "
             f"of all {failing['node_id']}: {failing['failed']} of {asked} requests",
         )
+    for broken in summary["broken_encoders"][:1]:
+        yield (
+            "broken_encoders",
+            f"{len(summary['broken_encoders'])} nodes send messages that are wrong, most of all "
+            f"{broken['node_id']}: {broken['faults']} within two minutes",
+        )
     chains = summary["chains"]
     if chains["unfinished_percent"] > MOST_UNFINISHED and chains["ended"] >= LEAST_CHAINS:
         share = f"{chains['unfinished_percent']:.0f} %"

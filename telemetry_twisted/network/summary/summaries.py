@@ -13,7 +13,7 @@ from telemetry_twisted.network.clocks import MOST_OFF, Clocks
 from telemetry_twisted.network.networks import Networks
 from telemetry_twisted.turns import pieces
 
-from .laggards import told_late
+from .laggards import Laggards
 from .outliers import NodesLately, told_outliers
 from .problems import problems_of
 from .slots import Told, told_slots
@@ -30,7 +30,7 @@ least."""
 class Summaries:
     """Has in ``current``, after each look, the summary of each network by its genesis hash.
 
-    What single nodes did is given to ``nodes_lately``.
+    What single nodes did, and what they got wrong, is given to ``nodes_lately``.
 
     No object in it has a null, so that what changes of it can be told as a merge patch (RFC 7396).
     A summary is some ten KiB, and no more however large the network is.
@@ -40,6 +40,7 @@ class Summaries:
         self.current: dict[str, dict[str, Any]] = {}
         self.nodes_lately = NodesLately()
         self._networks = networks
+        self._laggards = Laggards(networks.slots, networks.numbers)
         self._told: Told = {}
 
     def look(self, nodes: Mapping[str, str], now: int) -> Iterator[None]:
@@ -56,8 +57,9 @@ class Summaries:
         yield from told_packages(networks.journeys, made, now)
         yield from told_assurances(networks.anchors, networks.slots, made)
         yield from told_clocks(networks.clocks, nodes, made)
-        yield from told_late(networks.slots, networks.numbers, nodes, made, now)
-        yield from told_outliers(self.nodes_lately, made)
+        yield from self._laggards.told(nodes, made, now)
+        yield from self.nodes_lately.settle(now / 1_000_000)
+        yield from told_outliers(self.nodes_lately, nodes, made)
         seconds = networks.ended.seconds(now)
         for network, summary in made.items():
             summary["chains"] = chains = told_chains(networks.ended.of(network))

@@ -30,7 +30,14 @@ MOST_PACKAGES = 5000
 """Work packages that are looked at, the newest."""
 
 TOLD_NOW = frozenset(
-    ("late_nodes", "slow_guarantors", "failing_servers", "assurances_late", "unfinished")
+    (
+        "late_nodes",
+        "slow_guarantors",
+        "failing_servers",
+        "broken_encoders",
+        "assurances_late",
+        "unfinished",
+    )
 )
 """The kinds of problems that only what is in memory tells of."""
 

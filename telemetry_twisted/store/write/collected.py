@@ -69,6 +69,7 @@ class Collected:
 
     def __init__(self, lost: Counter[str], lines: Lines) -> None:
         self.understood = Understood(lost)
+        self._lately = self.understood.summaries.nodes_lately
         self.presence = Presence(lost, self._over)
         self.facts = Facts(lost, lines)
         self.share: Buckets[None, Share] = Buckets(SHARE_SECONDS, Share)
@@ -137,6 +138,7 @@ class Collected:
             for fault in records.decode_json(body):
                 for faults in self._faults.values():
                     faults.enter(fault, int(now * 1_000_000))
+                self._lately.add_faults(fault["node_id"] or "", fault["count"], now)
         elif kind == records.NODE_CONNECTED:
             self._news = True
             self.presence.connected(records.decode_json(body))
@@ -155,7 +157,7 @@ class Collected:
         return self.understood.summaries.look(self.presence.networks(), now)
 
     def _added_up(self, node: NodeIn, sums: NodeSums, seconds: int) -> None:
-        self.understood.summaries.nodes_lately.add(node, work_of(sums), seconds)
+        self._lately.add(node, work_of(sums), seconds)
 
     def _over(self, ended: Connection) -> None:
         self.understood.gone(ended.node_id, ended.started, ended.ended or ended.started)
