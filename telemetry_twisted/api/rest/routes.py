@@ -18,6 +18,7 @@ from telemetry_twisted.api.answers import MISTAKE, REQUEST, json_body, json_erro
 from telemetry_twisted.api.grafana.all import grafana_routes
 from telemetry_twisted.api.http.connections import Connections
 from telemetry_twisted.api.websocket.context import Gauges
+from telemetry_twisted.api.websocket.metrics import Metrics
 from telemetry_twisted.clock import Now
 from telemetry_twisted.errors import InternalErrors
 from telemetry_twisted.quiet import QuietLog
@@ -104,6 +105,7 @@ def history_routes(
     grafana_routes(app, sources)
     document = msgspec.json.encode(openapi_document(ENDPOINTS, STREAMS, base))
     exposition = Exposition(live, connections, node_totals, now, history.turns)
+    streamed = Metrics(live, clock, errors)
 
     @_route(app, "/api/openapi.json", "openapi")
     def openapi(request: IRequest) -> bytes:
@@ -123,8 +125,8 @@ def history_routes(
     def metrics_stream(request: Any) -> Deferred[None]:
         declared = stream.metrics_stream
         asked = read_parameters(declared.asked, declared.parameters, request.args, {})
-        metrics = stream.MetricsStream(live, clock, errors)
-        return metrics.start(request, asked.interval_ms / 1000)
+        answer = stream.MetricsStream(streamed, errors)
+        return answer.start(request, asked.interval_ms / 1000)
 
     @app.handle_errors(BadRequest)
     def bad_request(request: IRequest, failure: Failure) -> bytes:

@@ -6,16 +6,17 @@ from typing import Annotated, Any
 
 from msgspec import Meta
 from twisted.internet.defer import Deferred
-from twisted.internet.interfaces import IPushProducer, IReactorTime
+from twisted.internet.interfaces import IPushProducer
 from zope.interface import implementer
 
-from telemetry_twisted.api.websocket.context import Gauges
-from telemetry_twisted.api.websocket.frames import encode
+from telemetry_twisted.api.websocket.metrics import Metrics
 from telemetry_twisted.errors import InternalErrors
-from telemetry_twisted.rounds import Rounds
 
 from .asked import Asked
 from .endpoint import Sources, endpoint
+
+STREAM = "metrics stream"
+"""The place of mistakes in what is sent to one client (:class:`.InternalErrors`)."""
 
 
 class StreamAsked(Asked, frozen=True, kw_only=True):
@@ -35,26 +36,28 @@ class MetricsStream:
     """Sends a ``metrics`` event every so many seconds for as long as the client listens.
 
     What a client that does not keep up would fall behind with is left out.
+
+    :param metrics: tells the figures, made once for all who listen.
     """
 
-    def __init__(self, live: Gauges, clock: IReactorTime, errors: InternalErrors) -> None:
-        self._live = live
+    def __init__(self, metrics: Metrics, errors: InternalErrors) -> None:
+        self._metrics = metrics
+        self._errors = errors
         self._flowing = True
-        self._rounds = Rounds(self._send, "metrics stream", clock, errors)
 
     def start(self, request: Any, seconds: float) -> Deferred[None]:
         """Answer ``request`` with the stream, until what is returned is cancelled."""
         self._request = request
         request.setHeader(b"content-type", b"text/event-stream")
         request.setHeader(b"cache-control", b"no-store")
+        self._metrics.begin(self, seconds)
         request.registerProducer(self, True)
-        ended: Deferred[None] = Deferred(lambda _: self._rounds.stop())
-        self._rounds.start(seconds, now=True)
-        return ended
+        return Deferred(lambda _: self._metrics.end(self))
 
-    def _send(self) -> None:
+    def send_metrics(self, metrics: bytes) -> None:
         if self._flowing:
-            self._request.write(b"event: metrics\ndata: %b\n\n" % encode(self._live.metrics()))
+            with self._errors.kept_at(STREAM):
+                self._request.write(b"event: metrics\ndata: %b\n\n" % metrics)
 
     def pauseProducing(self) -> None:
         self._flowing = False

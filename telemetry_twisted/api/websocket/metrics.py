@@ -41,9 +41,10 @@ class Metrics:
 
     def begin(self, asker: Asker, seconds: float) -> None:
         """Tell ``asker`` now, and every ``seconds`` from now on."""
+        metrics = encode(self._gauges.metrics())
         self._askers[asker] = _Interval(seconds, self._clock.seconds() + seconds)
         self._rounds.start(ROUND_SECONDS)
-        asker.send_metrics(encode(self._gauges.metrics()))
+        asker.send_metrics(metrics)
 
     def end(self, asker: Asker) -> None:
         """Tell ``asker`` no more, if it was told."""
