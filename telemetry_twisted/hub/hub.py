@@ -48,6 +48,9 @@ class History(Protocol):
     def record(self, kind: int, body: bytes) -> None:
         """A ``COUNTS``, ``FACTS``, ``STATE``, ``FAULTS`` or ``OBSERVATIONS`` record."""
 
+    def chains_lost(self, number: int) -> None:
+        """Of so many chains of events no record will tell how they end."""
+
 
 class Hub:
     """Takes what the ingestion processes send and hands it on, never looking into an event.
@@ -143,6 +146,10 @@ class Hub:
     def connections_lost(self, number: int) -> None:
         if number:
             self.endings["lost"] += number
+
+    def chains_lost(self, number: int) -> None:
+        if self._history is not None:
+            self._history.chains_lost(number)
 
     def node_connected(self, node: Node) -> None:
         with self.errors.kept_at("node"):

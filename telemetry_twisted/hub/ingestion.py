@@ -13,6 +13,7 @@ from twisted.python.failure import Failure
 
 from telemetry_twisted.errors import InternalErrors
 from telemetry_twisted.ingestion.settings import LISTEN_FD, Settings
+from telemetry_twisted.jip3.observations import chains_in
 from telemetry_twisted.transport import records
 from telemetry_twisted.transport.link import Link
 from telemetry_twisted.transport.totals import NodeCount, decode_totals
@@ -55,6 +56,9 @@ class IngestionSink(Protocol):
     def connections_lost(self, number: int) -> None:
         """So many connections of nodes, admitted or not, have ended with their process."""
 
+    def chains_lost(self, number: int) -> None:
+        """Of so many chains of events it will not be told how they end."""
+
 
 class IngestionServer:
     """One of the ingestion processes, through all of its runs.
@@ -96,6 +100,7 @@ class IngestionServer:
         self._errors_before: Mapping[str, int] = {}
         self._last_id = number + 1 - settings.id_step
         self._uncounted = Uncounted()
+        self._chains_ended = 0
         self._totals: bytes | None = None
         self._link: Link | None = None
 
@@ -150,6 +155,8 @@ class IngestionServer:
         self._wants_permits = True
         with self._errors.kept_at("history"):
             self._count_the_rest()
+        with self._errors.kept_at("history"):
+            self._tell_lost_chains()
         try:
             self._sink.admission.server_lost(self)
         finally:
@@ -233,6 +240,8 @@ class IngestionServer:
                     self._sink.counted(decode_totals(totals))
         elif kind == records.FACTS:
             self._uncounted.facts(body)
+        elif kind == records.OBSERVATIONS:
+            self._chains_ended += chains_in(body)
         self._sink.report_received(kind, body)
 
     def _count_the_rest(self) -> None:
@@ -243,6 +252,13 @@ class IngestionServer:
             with self._errors.kept_at("totals"):
                 self._sink.counted(counts_by_node(counts["counts"]))
             self._sink.report_received(records.COUNTS, records.json_body(counts))
+
+    def _tell_lost_chains(self) -> None:
+        """Tell how many chains have begun whose end the process has not told, and takes along."""
+        lost = self._uncounted.begun - self._chains_ended
+        self._uncounted.begun = self._chains_ended = 0
+        if lost > 0 and not self._draining:
+            self._sink.chains_lost(lost)
 
     def _pulse_received(self, pulse: dict[str, Any]) -> None:
         counted = pulse.pop("internal_errors", {})

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from typing import Any
 
+from telemetry_twisted.jip3.chains import CHAINS
 from telemetry_twisted.jip3.codec import FAILURE_TYPES
 from telemetry_twisted.transport.records import Chunk, Facts, decode_runs
 
@@ -14,6 +15,9 @@ MOST_CHUNKS = 4096
 CHUNKS_AT_ONCE = 256
 """How many are counted then, so that it takes no more than a few milliseconds."""
 
+_ROOTS = bytes(CHAINS.roots)
+"""The types of events with which chains begin."""
+
 
 class Uncounted:
     """Remembers what came over a link since its last ``COUNTS`` record.
@@ -21,9 +25,12 @@ class Uncounted:
     A process counts its events once a second. When it is killed meanwhile, the hub has received
     events that nobody has counted, and counts them from this. It holds types and handles alone,
     of some seconds at the most: a process that sends chunks sends ``COUNTS`` as well.
+
+    ``begun`` is how many chains have begun in what was counted, by anybody.
     """
 
     def __init__(self) -> None:
+        self.begun = 0
         self._chunks: list[tuple[bytes, bytes, int]] = []
         self._facts: list[bytes] = []  # thinned by the process, so few
         self._counts: dict[int, Counter[int]] = {}
@@ -40,9 +47,13 @@ class Uncounted:
 
     def counted(self) -> None:
         """A ``COUNTS`` record has come, which counts all that came before it."""
+        types = b"".join(types for _, types, _ in self._chunks)
+        self.begun += len(types) - len(types.translate(None, _ROOTS))
+        for by_type in self._counts.values():
+            self.begun += sum(by_type[root] for root in _ROOTS)
         self._chunks.clear()
         self._facts.clear()
-        self._counts.clear()
+        self._counts = {}
 
     def take(self) -> dict[str, Any] | None:
         """What came since then, in the form of a ``COUNTS`` record; None if there was nothing.
@@ -60,7 +71,6 @@ class Uncounted:
             failures.update({kind: by_type[kind] for kind in FAILURE_TYPES & by_type.keys()})
         for body in self._facts:
             failures.subtract(content[8] for _, content in Facts.decode(body).messages)
-        self._counts = {}
         self.counted()
         return {"received": received / 1_000_000, "counts": counts, "unread": +failures}
 

@@ -24,6 +24,8 @@ from telemetry_twisted.hub.nodes import Node
 from telemetry_twisted.hub.permits import Permits
 from telemetry_twisted.hub.ring import Ring
 from telemetry_twisted.ingestion.settings import LISTEN_FD, Settings
+from telemetry_twisted.jip3.observations import Observations
+from telemetry_twisted.jip3.observed import Outcome, OutcomeCount
 from telemetry_twisted.testing import MemoryLink
 from telemetry_twisted.transport import records
 from telemetry_twisted.transport.link import Link
@@ -67,7 +69,11 @@ class History:
         self.news.append(("chunk", chunk.first_id))
 
     def record(self, kind: int, body: bytes) -> None:
-        self.news.append(("record", (kind, decode_json(body))))
+        told = body if kind == records.OBSERVATIONS else decode_json(body)
+        self.news.append(("record", (kind, told)))
+
+    def chains_lost(self, number: int) -> None:
+        self.news.append(("chains lost", number))
 
 
 class Scene:
@@ -478,6 +484,26 @@ class MistakesTests(HubTestCase):
         self.assertEqual(self.scene.hub.endings, {"lost": 515})
         self.scene.servers[0].process_ended("killed by SIGKILL")
         self.assertEqual(self.scene.hub.endings, {"lost": 515})
+
+    def test_chains_are_lost_with_the_process_that_followed_them(self) -> None:
+        server, history = self.scene.servers[0], self.scene.history
+        types = bytes([43, 47, 43, 126, 11, 126])
+        chunk = Chunk(1, 6, encode_runs([(1, 6)]), types, b"\2\0\0\0" * 6, b"", 1, 1)
+        ended = (OutcomeCount(1, 43, Outcome.SUCCESS, 7, 1), OutcomeCount(2, 43, 2, 8, 256 + 2))
+        server.chunk_received(chunk)
+        self.scene.receive(0, records.COUNTS, {"received": 1, "counts": {}})
+        server.record_received(
+            records.OBSERVATIONS, Observations(1, 2, (), outcomes=ended).encode()
+        )
+        for _ in range(70):
+            server.chunk_received(chunk)
+        server.process_ended("killed by SIGKILL")
+        self.assertIn(("chains lost", 4 * 71 - 259), history.news)
+        history.news.clear()
+        server.chunk_received(chunk)
+        server.drain()
+        server.process_ended("exited with 0")
+        self.assertNotIn("chains lost", dict(history.news))
 
     def test_mistakes_of_processes_are_added_up_over_their_runs(self) -> None:
         for total in (2, 4):

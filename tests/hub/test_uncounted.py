@@ -97,6 +97,9 @@ class Account:
             for _ in range(count):
                 self.came[self.nodes[handle], next(types)] += 1
 
+    def chains_lost(self, number: int) -> None:
+        raise AssertionError("there are none")
+
     def record(self, kind: int, body: bytes) -> None:
         if kind == records.FACTS:
             for _, content in Facts.decode(body).messages:
@@ -332,3 +335,21 @@ def test_nothing_is_left_of_what_was_counted() -> None:
     assert told is not None
     assert told["counts"] == {5: {failed("no")[12]: 1}}
     assert told["unread"] == {failed("no")[12]: 1}
+
+
+def test_chains_that_have_begun_are_counted_once() -> None:
+    uncounted = Uncounted()
+    begun = 0
+    for number in (1, MOST_CHUNKS + 3):
+        for at in range(number):
+            # An import, an execution, an import, a best block: chains begin with two of them.
+            uncounted.chunk(
+                Chunk(4 * at, 4, encode_runs([(5, 4)]), bytes([43, 47, 43, 11]), b"", b"")
+            )
+        begun += 2 * number
+        uncounted.counted()
+        assert uncounted.begun == begun
+        uncounted.chunk(Chunk(1, 1, encode_runs([(5, 1)]), bytes([126]), b"", b""))
+        begun += 1
+        assert uncounted.take() is not None
+        assert uncounted.begun == begun

@@ -30,6 +30,7 @@ from .raw import RawEvents
 from .record import Record, connected_body, gone_body
 from .sampling import Sampling
 from .standing import Standing
+from .tally import Tally
 
 PATIENCE = Patience(busy_late=30.0, busy_dead=90.0)
 """Writing history is work in long pieces, at a low priority; the stream does not wait for it.
@@ -252,6 +253,9 @@ class StoreClient:
     def record(self, kind: int, body: bytes) -> None:
         self.pending.add(kind, body)
         self._send_waiting()
+
+    def chains_lost(self, number: int) -> None:
+        self.losses.add_untold(Tally(chains=number), "an ingestion process ended and took it along")
 
     def stream_is_busy(self, busy: float) -> None:
         """How busy the busiest process of the stream is, from 0 to 1; told twice a second."""

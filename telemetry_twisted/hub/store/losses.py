@@ -18,8 +18,9 @@ class Losses:
     """Adds up what is lost, and tells of all of it in the log: how much, and why.
 
     ``total`` has by name what was lost so far: what a :class:`~.tally.Tally` has, and what store
-    processes say that they had to let go of. ``of_records`` is the first of these alone: the others
-    let go of what is more than history has room for, which strangers can bring about.
+    processes say that they had to let go of. ``of_records`` is what was lost with records alone:
+    store processes let go of what is more than history has room for, which strangers can bring
+    about, and what an ingestion process takes along when it ends was in none.
     """
 
     _log = Logger()
@@ -33,8 +34,12 @@ class Losses:
 
     def add(self, tally: Tally, why: str) -> None:
         """``tally`` is lost, for one of few reasons."""
-        self.total.update(tally.as_json())
         self.of_records.add(tally)
+        self.add_untold(tally, why)
+
+    def add_untold(self, tally: Tally, why: str) -> None:
+        """``tally`` is lost, but no record has told of it that could have been kept."""
+        self.total.update(tally.as_json())
         if why in self._untold:
             self._untold[why].add(tally)
         else:
