@@ -79,11 +79,15 @@ class Understood:
     def sums(self) -> list[str]:
         """Outcomes, latencies (counts, sums and bins), events by core, costs, and what is withheld:
         nothing but what cannot be understood for what nodes dropped."""
+        return differences("sums", *self.both_sums())
+
+    def both_sums(self) -> tuple[Told, Told]:
+        """All that is added up, as it should be and as it is found."""
         genesis = self.account.told["genesis"]
         expected: Told = Counter()
         observed = _observations(self.account)
         add_observations(expected, observed, lambda handle: (self.account.node_id(handle), genesis))
-        return differences("sums", expected, sums_in(self.query))
+        return expected, sums_in(self.query)
 
     def clocks(self) -> list[str]:
         """The fastest message of each node took a little, by a clock that was off as was told."""
