@@ -37,10 +37,8 @@ from attrs import frozen
 
 from .observed import (
     LEAVES,
-    Assurance,
     Clock,
     Cost,
-    Fetch,
     LatencyCount,
     Sighting,
     WithheldCount,
@@ -92,6 +90,12 @@ LatencyRow = tuple[int, int, int, int, int, int]
 CoreRow = tuple[int, int, int, int]
 """A :class:`CoreCount`, or a plain tuple of the same."""
 
+FetchRow = tuple[int, int, bytes, int, int, int, int, int, int]
+"""A :class:`Fetch`, or a plain tuple of the same."""
+
+AssuranceRow = tuple[int, bytes, bytes, tuple[tuple[int, int], ...]]
+"""An :class:`Assurance`, or a plain tuple of the same."""
+
 
 @frozen
 class Observations:
@@ -112,8 +116,8 @@ class Observations:
     costs: tuple[Cost, ...] = ()
     clocks: tuple[Clock, ...] = ()
     sightings: tuple[Sighting, ...] = ()
-    fetches: tuple[Fetch, ...] = ()
-    assurances: tuple[Assurance, ...] = ()
+    fetches: tuple[FetchRow, ...] = ()
+    assurances: tuple[AssuranceRow, ...] = ()
     withheld: tuple[WithheldCount, ...] = ()
     clock_set: tuple[int, ...] = ()
 
@@ -210,9 +214,9 @@ def _encode_sighting(sighting: Sighting) -> bytes:
     return _SIGHTING.pack(*sighting[:-1], len(content)) + content
 
 
-def _encode_assurance(assurance: Assurance) -> bytes:
-    receipts = assurance.receipts
-    head = _ASSURANCE.pack(*assurance[:-1], len(receipts))
+def _encode_assurance(assurance: AssuranceRow) -> bytes:
+    network, anchor, sender, receipts = assurance
+    head = _ASSURANCE.pack(network, anchor, sender, len(receipts))
     return head + b"".join(_RECEIPT.pack(*receipt) for receipt in receipts)
 
 
@@ -235,28 +239,31 @@ def _decode_costs(packed: bytes) -> Iterator[Cost]:
 
 
 def _decode_sightings(packed: bytes) -> Iterator[Sighting]:
+    unpack, end = _SIGHTING.unpack_from, len(packed)
     at = 0
-    while at < len(packed):
-        *head, size = _SIGHTING.unpack_from(packed, at)
-        at += _SIGHTING.size
-        yield Sighting._make((*head, _cut(packed, at, size)))
-        at += size
+    while at < end:
+        handle, root, top, event_id, root_id, top_id, arrived, size = unpack(packed, at)
+        begin = at + _SIGHTING.size
+        at = begin + size
+        content = packed[begin:at]
+        yield Sighting(handle, root, top, event_id, root_id, top_id, arrived, content)
+    _check_whole(at, end)
 
 
-def _decode_assurances(packed: bytes) -> Iterator[Assurance]:
+def _decode_assurances(packed: bytes) -> Iterator[AssuranceRow]:
+    unpack, end = _ASSURANCE.unpack_from, len(packed)
     at = 0
-    while at < len(packed):
-        *head, number = _ASSURANCE.unpack_from(packed, at)
-        at += _ASSURANCE.size
-        size = number * _RECEIPT.size
-        yield Assurance._make((*head, tuple(_RECEIPT.iter_unpack(_cut(packed, at, size)))))
-        at += size
+    while at < end:
+        network, anchor, sender, number = unpack(packed, at)
+        begin = at + _ASSURANCE.size
+        at = begin + number * _RECEIPT.size
+        yield network, anchor, sender, tuple(_RECEIPT.iter_unpack(packed[begin:at]))
+    _check_whole(at, end)
 
 
-def _cut(packed: bytes, at: int, size: int) -> bytes:
-    if at + size > len(packed):
+def _check_whole(at: int, end: int) -> None:
+    if at > end:
         raise ValueError("a row of observations is cut short")
-    return packed[at : at + size]
 
 
 _DECODED: dict[int, tuple[str, Callable[[bytes], Iterable[Any]]]] = {
@@ -267,7 +274,7 @@ _DECODED: dict[int, tuple[str, Callable[[bytes], Iterable[Any]]]] = {
     Section.COSTS: ("costs", _decode_costs),
     Section.CLOCKS: ("clocks", _rows_of(_CLOCK, Clock._make)),
     Section.SIGHTINGS: ("sightings", _decode_sightings),
-    Section.FETCHES: ("fetches", _rows_of(_FETCH, Fetch._make)),
+    Section.FETCHES: ("fetches", _FETCH.iter_unpack),
     Section.ASSURANCES: ("assurances", _decode_assurances),
     Section.WITHHELD: ("withheld", _rows_of(_WITHHELD, WithheldCount._make)),
     Section.CLOCK_SET: ("clock_set", _rows_of(_CLOCK_SET, lambda row: row[0])),

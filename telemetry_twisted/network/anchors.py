@@ -28,6 +28,9 @@ MOST_WAITING = 2048
 """Receptions of a sender that wait until it is known when it began; of more the delays are told
 from the first of them."""
 
+TOGETHER = 64
+"""So many are put in bins together, which costs little more than one; fewer when it is asked."""
+
 WINDOW_SLOTS = 5
 """For how many slots a report may become available: an assurance that begins later is too late
 (Gray Paper, the constant U)."""
@@ -42,6 +45,9 @@ DISTRIBUTING, DISTRIBUTED = 126, 129
 
 AnchorKey = tuple[str, bytes]
 """A genesis hash, and the hash of a block."""
+
+Received = tuple[bytes, Sequence[tuple[int, int]]]
+"""Whose assurance was received, and when: the time by the receiver's clock, and its offset."""
 
 _distributing = picker(DISTRIBUTING, "anchor")
 _distributed = picker(DISTRIBUTED)
@@ -70,8 +76,8 @@ class Assurance:
     whose clocks are of no use. ``reported`` and ``corrected`` are how many there were in each bin
     (:mod:`~telemetry_twisted.jip3.bins`) of delays after ``began``, or where that is not known
     after the first reception, the latter with the offsets of clocks taken out. ``waiting`` are
-    those that are in no bin yet: the time by the receiver's clock, and its offset. All that is
-    put in bins is put in those of ``together`` as well.
+    those that are in no bin yet (:meth:`fold`): the time by the receiver's clock, and its offset.
+    All that is put in bins is put in those of ``together`` as well.
     """
 
     began: int | None = None
@@ -92,17 +98,22 @@ class Assurance:
         self.receptions += len(receptions)
         self.off_clock += len(receptions) - len(usable)
         self.waiting += usable[: MOST_WAITING - len(self.waiting)]
-        if self.began is not None:
-            self._sort_in(self.began, self.offset)
+        if len(self.waiting) >= TOGETHER:
+            self.fold()
 
     def begin(self, time: int, offset: int) -> None:
         """The sender says when it began; the first time counts, for all receptions alike."""
         if self.began is None:
             self.began, self.offset = time, offset
-        self._sort_in(self.began, self.offset)
 
     def fold(self) -> None:
-        """Put what waits into its bins, for it will not be known when the sender began."""
+        """Put what waits into its bins, if it is known when the sender began."""
+        if self.waiting and self.began is not None:
+            self._sort_in(self.began, self.offset)
+
+    def close(self) -> None:
+        """Put what waits into its bins, for it will not be known any more when it began."""
+        self.fold()
         if self.waiting:
             moved = min(time + its for time, its in self.waiting)
             first = min(time for time, _ in self.waiting)
@@ -141,6 +152,11 @@ class Anchor:
         """See :class:`.Thing`."""
         self.closed = now
         for assurance in self.senders.values():
+            assurance.close()
+
+    def fold(self) -> None:
+        """Put what was received into bins, as far as it is known after how long."""
+        for assurance in self.senders.values():
             assurance.fold()
 
     def supersede(self) -> None:
@@ -173,7 +189,8 @@ class Anchors(Opened[AnchorKey, Anchor]):
         if content[TYPE] == DISTRIBUTING:
             timestamp, hash = _distributing(content)
             key, sender = (reporter.network, hash), bytes.fromhex(reporter.node)
-            assurance = self._assurance(key, sender, arrival)
+            there = self._anchor(key, arrival)
+            assurance = None if there is None else self._assurance(there, sender)
             if assurance is None:
                 return
             bits = content[_BITFIELD:]
@@ -194,27 +211,27 @@ class Anchors(Opened[AnchorKey, Anchor]):
         anchor.senders[chain.sender].ended = unix_time(timestamp)
         self.changed(chain.key, arrival)
 
-    def receive(
-        self,
-        network: str,
-        hash: bytes,
-        sender: bytes,
-        receptions: Sequence[tuple[int, int]],
-        arrival: int,
-    ) -> None:
-        """Nodes have received an assurance: the time by the clock of each, and its offset."""
-        assurance = self._assurance((network, hash), sender, arrival)
-        if assurance is not None:
-            assurance.receive(receptions)
+    def receive(self, key: AnchorKey, received: Sequence[Received], arrival: int) -> None:
+        """Nodes have received assurances of an anchor."""
+        anchor = self._anchor(key, arrival, len(received))
+        if anchor is not None:
+            for sender, receptions in received:
+                assurance = self._assurance(anchor, sender)
+                if assurance is not None:
+                    assurance.receive(receptions)
 
-    def _assurance(self, key: AnchorKey, sender: bytes, arrival: int) -> Assurance | None:
+    def _anchor(self, key: AnchorKey, arrival: int, times: int = 1) -> Anchor | None:
+        """The anchor that is heard of so many times, None if it is over."""
         anchor = self.get(key)
         if anchor is None or anchor.closed is not None:
-            if self.is_late(key):
+            if self.is_late(key, times):
                 return None
             anchor = Anchor(arrival, arrival)
             self.open(key, anchor, arrival)
         self.changed(key, arrival)
+        return anchor
+
+    def _assurance(self, anchor: Anchor, sender: bytes) -> Assurance | None:
         there = anchor.senders.get(sender)
         if there is None:
             if len(anchor.senders) >= MOST_SENDERS:
@@ -222,6 +239,12 @@ class Anchors(Opened[AnchorKey, Anchor]):
                 return None
             there = anchor.senders[sender] = Assurance(together=anchor.together)
         return there
+
+    def take(self) -> list[tuple[AnchorKey, Anchor]]:
+        """See :class:`.Opened`: what was received since the last time is in bins then."""
+        for key in self._dirty:
+            self._open[key].fold()
+        return super().take()
 
     def gone(self, link: Link) -> None:
         """The connection of a node has ended, and all that went on in it."""

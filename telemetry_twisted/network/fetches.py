@@ -34,6 +34,15 @@ class Fetched:
     sum: int = 0
     greatest: int = 0
 
+    def update(self, more: Fetched) -> None:
+        """Add ``more``."""
+        self.succeeded += more.succeeded
+        self.failed += more.failed
+        self.first = min(self.first, more.first)
+        self.last = max(self.last, more.last)
+        self.sum += more.sum
+        self.greatest = max(self.greatest, more.greatest)
+
 
 @define
 class Fetches:
@@ -74,10 +83,8 @@ class Availability(Opened[FetchKey, Fetches]):
             there = Fetches(arrival, arrival)
             self.open(key, there, arrival)
         self.changed(key, arrival)
-        sums = there.kinds.setdefault(kind, Fetched())
-        sums.succeeded += more.succeeded
-        sums.failed += more.failed
-        sums.first = min(sums.first, more.first)
-        sums.last = max(sums.last, more.last)
-        sums.sum += more.sum
-        sums.greatest = max(sums.greatest, more.greatest)
+        sums = there.kinds.get(kind)
+        if sums is None:
+            there.kinds[kind] = more
+        else:
+            sums.update(more)

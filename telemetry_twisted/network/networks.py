@@ -7,13 +7,13 @@ from __future__ import annotations
 
 import struct
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Protocol
 
-from telemetry_twisted.jip3.observations import Observations
+from telemetry_twisted.jip3.observations import AssuranceRow, Observations, OutcomeRow
 from telemetry_twisted.jip3.observed import Sighting
 
-from .anchors import DISTRIBUTED, DISTRIBUTING, Anchors
+from .anchors import DISTRIBUTED, DISTRIBUTING, Anchors, Received
 from .clocks import Clocks
 from .fetches import Availability, Fetched
 from .fields import TYPE
@@ -48,6 +48,19 @@ class Connected(Protocol):
     def cores(self) -> int | None: ...
     @property
     def version(self) -> int: ...
+
+
+class _Offsets(dict[int, int]):
+    """The offsets of the clocks of nodes by their handles, each found out when it is asked for."""
+
+    def __init__(self, nodes: Mapping[int, Connected], offset: Callable[[str], int]) -> None:
+        self._nodes = nodes
+        self._offset = offset
+
+    def __missing__(self, handle: int) -> int:
+        node = self._nodes.get(handle)
+        offset = self[handle] = OFF if node is None else self._offset(node.node_id)
+        return offset
 
 
 _OF_SLOTS = frozenset((11, 12, *range(40, 48), 62))
@@ -85,11 +98,30 @@ class Networks:
             if clock.handle in nodes:
                 node = nodes[clock.handle].node_id
                 self.clocks.hear(node, clock.least, clock.greatest, now)
-        for handle, root, outcome, _, count in observed.outcomes:
+        self._take_outcomes(observed.outcomes, nodes, now)
+        self._take_sightings(observed.sightings, nodes, now)
+        networks = [network_of(genesis) for genesis in observed.networks]
+        self._take_assurances(observed.assurances, networks, nodes, now)
+        for network, root, erasure_root, *sums in observed.fetches:
+            if network < len(networks):
+                self.availability.add((networks[network], erasure_root), root, Fetched(*sums), now)
+
+    def _take_outcomes(
+        self, outcomes: Iterable[OutcomeRow], nodes: Mapping[int, Connected], now: int
+    ) -> None:
+        ended: dict[tuple[str, int, int], int] = {}
+        for handle, root, outcome, _, count in outcomes:
             if handle in nodes:
-                self.ended.add(nodes[handle].genesis, (root, outcome), count, now)
+                key = nodes[handle].genesis, root, outcome
+                ended[key] = ended.get(key, 0) + count
+        for (genesis, root, outcome), count in ended.items():
+            self.ended.add(genesis, (root, outcome), count, now)
+
+    def _take_sightings(
+        self, sightings: Iterable[Sighting], nodes: Mapping[int, Connected], now: int
+    ) -> None:
         reporters: dict[int, Reporter | None] = {}
-        for sighting in observed.sightings:
+        for sighting in sightings:
             handle = sighting.handle
             if handle not in reporters:
                 reporters[handle] = self._reporter(nodes.get(handle), now)
@@ -101,18 +133,22 @@ class Networks:
                 self.sight(reporter, sighting)
             except (struct.error, ValueError, IndexError):
                 self._lost["sightings"] += 1  # what is decoded before it is told is never so
-        offsets: dict[int, int] = {}
-        if observed.assurances:
-            offsets = {handle: self._offset(node.node_id) for handle, node in nodes.items()}
-        networks = [network_of(genesis) for genesis in observed.networks]
-        for network, anchor, sender, receipts in observed.assurances:
+
+    def _take_assurances(
+        self,
+        assurances: Iterable[AssuranceRow],
+        networks: Sequence[str],
+        nodes: Mapping[int, Connected],
+        now: int,
+    ) -> None:
+        offsets = _Offsets(nodes, self._offset)
+        received: dict[tuple[str, bytes], list[Received]] = {}
+        for network, anchor, sender, receipts in assurances:
             if network < len(networks):
-                times = [(time, offsets.get(handle, OFF)) for handle, time in receipts]
-                self.anchors.receive(networks[network], anchor, sender, times, now)
-        for network, root, erasure_root, *sums in observed.fetches:
-            if network < len(networks):
-                key = networks[network], erasure_root
-                self.availability.add(key, root, Fetched(*sums), now)
+                times = [(time, offsets[handle]) for handle, time in receipts]
+                received.setdefault((networks[network], anchor), []).append((sender, times))
+        for key, told in received.items():
+            self.anchors.receive(key, told, now)
 
     def sight(self, reporter: Reporter, sighting: Sighting) -> None:
         """Take one event of a node.

@@ -79,12 +79,12 @@ class Opened(Generic[K, V]):
         """What is open under ``key``; it may be over, and only wait to be written."""
         return self._open.get(key)
 
-    def is_late(self, key: K) -> bool:
-        """Whether what was under ``key`` is over; whoever comes for it is counted."""
+    def is_late(self, key: K, times: int = 1) -> bool:
+        """Whether what was under ``key`` is over; how often something comes for it is counted."""
         there = self._open.get(key)
         late = key in self._closed if there is None else there.closed is not None
         if late:
-            self._lost[f"late_{self._kind}"] += 1
+            self._lost[f"late_{self._kind}"] += times
         return late
 
     def open(self, key: K, value: V, now: int) -> None:

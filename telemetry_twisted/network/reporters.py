@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from attrs import frozen
+from attrs import field, frozen
 
 MOST_REPORTERS = 60_000
 """Nodes that have a number at once: it has to fit 16 bits."""
@@ -20,7 +20,8 @@ class Reporter:
 
     ``number`` stands for the node, ``connection`` is when the connection began (microseconds of
     Unix time), ``network`` the genesis hash of its network. ``offset`` is what to add to its times,
-    :data:`OFF` where its clock is of no use or unknown.
+    :data:`OFF` where its clock is of no use or unknown. ``link`` tells the connection from all
+    others.
     """
 
     number: int
@@ -30,10 +31,10 @@ class Reporter:
     offset: int
     cores: int | None = None
     version: int = 0
+    link: tuple[str, int] = field(init=False, eq=False, repr=False)
 
-    @property
-    def link(self) -> tuple[str, int]:
-        """What tells the connection from all others."""
+    @link.default
+    def _link(self) -> tuple[str, int]:
         return self.node, self.connection
 
 

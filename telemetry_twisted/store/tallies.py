@@ -26,6 +26,9 @@ LARGEST = 2**64 - 1
 BIN_BITS = 10
 """Bits of the number of a bin: :mod:`telemetry_twisted.jip3.bins` has no more bins than that."""
 
+OUTCOME_BITS = 2
+"""Bits of how a chain ends."""
+
 NUMBERS_FROM = 1 << 7
 """The first key, beside the sums of latencies, of how many each is the sum of."""
 
@@ -57,7 +60,7 @@ def latency_key(latency: int, bin_number: int) -> int:
 
 def outcome_key(root: int, outcome: int) -> int:
     """The key of how chains end whose root is of a type."""
-    return root << 2 | outcome
+    return root << OUTCOME_BITS | outcome
 
 
 def cost_key(phase: int, field: int) -> int:
@@ -67,6 +70,9 @@ def cost_key(phase: int, field: int) -> int:
 
 def add(tally: Tally, more: Mapping[int, int]) -> None:
     """Add ``more`` to ``tally``."""
+    if not tally:
+        tally |= more
+        return
     get = tally.get
     for key, number in more.items():
         tally[key] = get(key, 0) + number

@@ -287,7 +287,7 @@ def found_in(body: bytes) -> dict[str, Any]:
         "clocks": [tuple(row) for row in told.clocks],
         "sightings": [tuple(row) for row in told.sightings],
         "fetches": {row[:3]: row[3:] for row in told.fetches},
-        "receipts": Counter((*row[:3], *each) for row in told.assurances for each in row.receipts),
+        "receipts": Counter((*row[:3], *each) for row in told.assurances for each in row[3]),
         "withheld": {row[:-1]: row.times for row in told.withheld},
     }
     rows = sum(map(len, (told.outcomes, told.latencies, told.cores, told.costs, told.fetches)))

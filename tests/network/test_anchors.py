@@ -32,6 +32,7 @@ def spread(sender: bytes, *receptions: tuple[int, int]) -> Assurance:
 def anchor_of(scene: Scene) -> anchors.Anchor:
     found = scene.networks.anchors.get(KEY)
     assert found is not None
+    found.fold()
     return found
 
 
@@ -131,6 +132,7 @@ def test_bins_are_the_same_whenever_the_sender_says_that_it_began(
         spreading.receive(receptions)
     if when >= len(told):
         spreading.begin(10**6, offset)
+    spreading.fold()
     usable = [each for receptions in told for each in receptions if each[1] != OFF]
     bins = [bin_of(max(time - 10**6, 0)) for time, _ in usable]
     assert sorted(spreading.reported.elements()) == sorted(bins)

@@ -13,7 +13,15 @@ from telemetry_twisted.jip3.following import DROPPED, Follower
 from telemetry_twisted.jip3.gathering import PythonGatherer
 from telemetry_twisted.jip3.moment import COMMON_ERA, Moment
 from telemetry_twisted.jip3.observations import Observations
-from telemetry_twisted.jip3.observed import LEAVES, NO_CORE, Outcome, Phase, Withheld
+from telemetry_twisted.jip3.observed import (
+    LEAVES,
+    NO_CORE,
+    Assurance,
+    Fetch,
+    Outcome,
+    Phase,
+    Withheld,
+)
 from telemetry_twisted.jip3.table import TABLE
 from telemetry_twisted.simulator import Network, Node, messages
 from telemetry_twisted.simulator.account import Account, Cost
@@ -138,7 +146,7 @@ def test_costs_are_those_that_were_meant(followed: Followed) -> None:
 def test_fetches_are_those_that_were_meant(followed: Followed) -> None:
     found: defaultdict[Any, list[int]] = defaultdict(lambda: [0, 0, 0, 0])
     for each in followed.found:
-        for row in each.fetches:
+        for row in map(Fetch._make, each.fetches):
             name = CHAINS.roots[row.root].name
             known = found[name, f"0x{row.erasure_root.hex()}"]
             known[:] = [
@@ -154,7 +162,7 @@ def test_receipts_of_assurances_are_those_that_were_meant(followed: Followed) ->
     found = Counter(
         (f"0x{row.anchor.hex()}", row.sender.hex(), handle, time)
         for each in followed.found
-        for row in each.assurances
+        for row in map(Assurance._make, each.assurances)
         for handle, time in row.receipts
     )
     expected = Counter(

@@ -9,15 +9,23 @@ from telemetry_twisted.store.tallies import number_key, outcome_key
 
 from .sum_values import NodeSums
 
+_SERVED = frozenset(outcome_key(root, Outcome.SUCCESS) for root in SERVING)
+_FAILED = frozenset(outcome_key(root, Outcome.FAILURE) for root in SERVING)
 _REFINE = [latency.name for latency in CHAINS.latencies].index("refine")
 
 
 def work_of(sums: NodeSums) -> Work:
     """What a node did."""
-    outcomes, totals = sums.outcomes, sums.totals
+    totals = sums.totals
+    served = failed = 0
+    for key, times in sums.outcomes.items():
+        if key in _SERVED:
+            served += times
+        elif key in _FAILED:
+            failed += times
     return Work(
-        served=sum(outcomes.get(outcome_key(root, Outcome.SUCCESS), 0) for root in SERVING),
-        failed=sum(outcomes.get(outcome_key(root, Outcome.FAILURE), 0) for root in SERVING),
+        served=served,
+        failed=failed,
         refined=totals.get(number_key(_REFINE), 0),
         refining=totals.get(_REFINE, 0),
     )

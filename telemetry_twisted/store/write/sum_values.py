@@ -30,6 +30,13 @@ class NetworkSums:
         add(self.totals, other.totals)
         add(self.latencies, other.latencies)
 
+    def add_node(self, node: NodeSums) -> None:
+        """Add what was observed of one of its nodes."""
+        add(self.outcomes, node.outcomes)
+        add(self.withheld, node.withheld)
+        add(self.totals, node.totals)
+        add(self.latencies, node.latencies)
+
 
 @define
 class NodeSums:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from typing import Any
 
 from attrs import define, field
 
-from telemetry_twisted.jip3.observations import Observations
+from telemetry_twisted.jip3.observations import CoreRow, LatencyRow, Observations, OutcomeRow
 from telemetry_twisted.jip3.observed import NO_CORE
 from telemetry_twisted.store.schema.sum_tables import (
     MINUTE,
@@ -22,12 +22,13 @@ from telemetry_twisted.store.schema.sum_tables import (
     OF_SERVICES,
 )
 from telemetry_twisted.store.tallies import (
+    BIN_BITS,
     COUNT,
+    NUMBERS_FROM,
+    OUTCOME_BITS,
     Tally,
+    add,
     cost_key,
-    latency_key,
-    number_key,
-    outcome_key,
 )
 
 from .counts import Buckets, Place
@@ -70,7 +71,8 @@ def _nobody(node: NodeIn, sums: NodeSums, seconds: int) -> None:
 
 @define
 class _Fresh:
-    """What came within the narrowest bucket since it was added up last."""
+    """What came within the narrowest bucket since it was added up last; what is of nodes and cores
+    is of their networks as well, to which it is added then."""
 
     networks: defaultdict[str, NetworkSums] = field(factory=lambda: defaultdict(NetworkSums))
     nodes: defaultdict[NodeIn, NodeSums] = field(factory=lambda: defaultdict(NodeSums))
@@ -128,62 +130,25 @@ class Sums:
         """
         seconds = observations.ended // 1_000_000
         narrowest = min(NETWORK_SUMS)
-        fresh = self._fresh.setdefault(seconds - seconds % narrowest, _Fresh())
+        bucket = seconds - seconds % narrowest
+        fresh = self._fresh.get(bucket)
+        if fresh is None:
+            fresh = self._fresh[bucket] = _Fresh()
         places = _Places(fresh, origin_at)
-        self._take_outcomes(observations, places)
-        self._take_latencies(observations, places)
-        self._take_cores(observations, places)
+        lost = _take_outcomes(observations.outcomes, places)
+        lost += _take_latencies(observations.latencies, places)
+        lost += _take_cores(observations.cores, places)
         _take_costs(observations, fresh)
         for handle, least, greatest in observations.clocks:
-            if (place := places.of(handle)) is not None:
+            if (place := places[handle]) is not None:
                 place.node.bound(least, greatest)
         for handle, what, count in observations.withheld:
-            if (place := places.of(handle)) is None:
-                self._lost["observations"] += count
-                continue
-            _count(place.node.withheld, what, count)
-
-    def _take_outcomes(self, observations: Observations, places: _Places) -> None:
-        for handle, root, outcome, core, count in observations.outcomes:
-            place = places.of(handle)
-            if place is None:
-                self._lost["observations"] += count
-                continue
-            key = outcome_key(root, outcome)
-            _count(place.node.outcomes, key, count)
-            if core != NO_CORE:
-                _count(place.core(core).outcomes, key, count)
-
-    def _take_latencies(self, observations: Observations, places: _Places) -> None:
-        of = places.of
-        for handle, latency, core, number, count, microseconds in observations.latencies:
-            place = of(handle)
-            if place is None:
-                self._lost["observations"] += count
-                continue
-            key = latency_key(latency, number)
-            tally, totals = place.latencies, place.totals
-            tally[key] = tally.get(key, 0) + count
-            totals[latency] = totals.get(latency, 0) + microseconds
-            seen = number_key(latency)
-            totals[seen] = totals.get(seen, 0) + count
-            if core != NO_CORE:
-                of_core = place.core(core)
-                _count(of_core.latencies, key, count)
-                _count(of_core.totals, latency, microseconds)
-                _count(of_core.totals, seen, count)
-
-    def _take_cores(self, observations: Observations, places: _Places) -> None:
-        for handle, kind, core, count in observations.cores:
-            place = places.of(handle)
-            if place is None:
-                self._lost["observations"] += count
-                continue
-            _count(place.network.events, kind, count)
-            of_core = place.core(core)
-            _count(of_core.events, kind, count)
-            if kind == GUARANTEE_BUILT:
-                of_core.guarantees(place.node_id, count)
+            if (place := places[handle]) is None:
+                lost += count
+            else:
+                _count(place.node.withheld, what, count)
+        if lost:
+            self._lost["observations"] += lost
 
     def fold(self) -> None:
         """Add what came since the last time to the buckets."""
@@ -191,71 +156,118 @@ class Sums:
             for node, of_node in fresh.nodes.items():
                 self._added_up(node, of_node, seconds)
                 self.nodes.add(seconds, node, of_node)
-                network = fresh.networks[node[1]]
-                network.update(
-                    NetworkSums(
-                        outcomes=of_node.outcomes,
-                        withheld=of_node.withheld,
-                        totals=of_node.totals,
-                        latencies=of_node.latencies,
-                    )
-                )
+                fresh.networks[node[1]].add_node(of_node)
+            for (genesis, core), of_core in fresh.cores.items():
+                add(fresh.networks[genesis].events, of_core.events)
+                self.cores.add(seconds, (genesis, core), of_core)
+            for service, of_service in fresh.services.items():
+                self.services.add(seconds, service, of_service)
             for genesis, of_network in fresh.networks.items():
                 for buckets in self.networks.values():
                     buckets.add(seconds, genesis, of_network)
-            for core, of_core in fresh.cores.items():
-                self.cores.add(seconds, core, of_core)
-            for service, of_service in fresh.services.items():
-                self.services.add(seconds, service, of_service)
         self._fresh.clear()
 
 
 @define
-class _NodePlace:
-    """Where what is observed of a node is added."""
+class _Place:
+    """Where what is observed of a node is added, and what of it belongs to a core."""
 
     node_id: str
-    genesis: str
-    fresh: _Fresh
     node: NodeSums
-    network: NetworkSums
     latencies: Tally
     totals: Tally
-
-    def core(self, number: int) -> CoreSums:
-        """Where what belongs to a core of its network is added."""
-        return self.fresh.cores[self.genesis, number]
+    cores: _Cores
 
 
-class _Places:
-    """Where what comes under each handle is added."""
+class _Cores(dict[int, CoreSums]):
+    """Where what belongs to the cores of a network is added, by their numbers."""
+
+    def __init__(self, genesis: str, fresh: _Fresh) -> None:
+        self._genesis = genesis
+        self._fresh = fresh
+
+    def __missing__(self, number: int) -> CoreSums:
+        sums = self[number] = self._fresh.cores[self._genesis, number]
+        return sums
+
+
+class _Places(dict[int, _Place | None]):
+    """Where what comes under each handle is added, None if nobody knows whose it is."""
 
     def __init__(self, fresh: _Fresh, origin_at: OriginAt) -> None:
         self._fresh = fresh
         self._origin_at = origin_at
-        self._places: dict[int, _NodePlace | None] = {}
+        self._cores: dict[str, _Cores] = {}
 
-    def of(self, handle: int) -> _NodePlace | None:
-        """Where what comes under a handle is added, None if nobody knows whose it is."""
-        if handle in self._places:
-            return self._places[handle]
+    def __missing__(self, handle: int) -> _Place | None:
         origin = self._origin_at(handle)
-        place = None if origin is None else self._place(origin)
-        self._places[handle] = place
+        place = self[handle] = None if origin is None else self._place(origin)
         return place
 
-    def _place(self, origin: Origin) -> _NodePlace:
-        node = self._fresh.nodes[origin.node_id, origin.genesis]
-        network = self._fresh.networks[origin.genesis]
-        return _NodePlace(
-            origin.node_id,
-            origin.genesis,
-            self._fresh,
-            node,
-            network,
-            node.latencies,
-            node.totals,
-        )
+    def _place(self, origin: Origin) -> _Place:
+        genesis = origin.genesis
+        node = self._fresh.nodes[origin.node_id, genesis]
+        cores = self._cores.get(genesis)
+        if cores is None:
+            cores = self._cores[genesis] = _Cores(genesis, self._fresh)
+        return _Place(origin.node_id, node, node.latencies, node.totals, cores)
+
+
+# Of each of these there are tens of thousands of rows in a second, so that calls in them would
+# take as long as what they are for. They return of how many it is unknown whose they are.
+
+
+def _take_outcomes(rows: Iterable[OutcomeRow], places: _Places) -> int:
+    lost = 0
+    for handle, root, outcome, core, count in rows:
+        place = places[handle]
+        if place is None:
+            lost += count
+            continue
+        key = root << OUTCOME_BITS | outcome
+        tally = place.node.outcomes
+        tally[key] = tally.get(key, 0) + count
+        if core != NO_CORE:
+            tally = place.cores[core].outcomes
+            tally[key] = tally.get(key, 0) + count
+    return lost
+
+
+def _take_latencies(rows: Iterable[LatencyRow], places: _Places) -> int:
+    lost = 0
+    for handle, latency, core, number, count, microseconds in rows:
+        place = places[handle]
+        if place is None:
+            lost += count
+            continue
+        key = latency << BIN_BITS | number
+        seen = latency | NUMBERS_FROM
+        tally, totals = place.latencies, place.totals
+        tally[key] = tally.get(key, 0) + count
+        totals[latency] = totals.get(latency, 0) + microseconds
+        totals[seen] = totals.get(seen, 0) + count
+        if core != NO_CORE:
+            of_core = place.cores[core]
+            tally, totals = of_core.latencies, of_core.totals
+            tally[key] = tally.get(key, 0) + count
+            totals[latency] = totals.get(latency, 0) + microseconds
+            totals[seen] = totals.get(seen, 0) + count
+    return lost
+
+
+def _take_cores(rows: Iterable[CoreRow], places: _Places) -> int:
+    lost = 0
+    for handle, kind, core, count in rows:
+        place = places[handle]
+        if place is None:
+            lost += count
+            continue
+        of_core = place.cores[core]
+        tally = of_core.events
+        tally[kind] = tally.get(kind, 0) + count
+        if kind == GUARANTEE_BUILT:
+            of_core.guarantees(place.node_id, count)
+    return lost
 
 
 def _take_costs(observations: Observations, fresh: _Fresh) -> None:

@@ -125,5 +125,5 @@ def _handles(observed: Observations) -> set[int]:
         *(clock.handle for clock in observed.clocks),
         *(handle for handle, *_ in observed.outcomes),
         *(sighting.handle for sighting in observed.sightings),
-        *(handle for assurance in observed.assurances for handle, _ in assurance.receipts),
+        *(handle for *_, receipts in observed.assurances for handle, _ in receipts),
     }
