@@ -40,6 +40,8 @@ JourneyKey = tuple[str, bytes]
 place: the bytes of the node ID, the connection, and the ID of the event that began it."""
 
 _RECEIVED, _BUILT_REPORT, _BUILT = 94, 102, 105
+_TELLING = frozenset((SUBMISSION, _BUILT_REPORT, _BUILT, _RECEIVED))
+_ENDING = frozenset((FAILED, DUPLICATE, SIGNED, DISTRIBUTED))
 _submission = picker(SUBMISSION, "builder")
 _received = picker(_RECEIVED, "core", "work_package_hash")
 _duplicate = picker(DUPLICATE, "core", "hash")
@@ -119,8 +121,10 @@ class Journeys(Opened[JourneyKey, Journey]):
                 return
             key, journey = named
             journey.core = core
-        self._learn(journey, reporter, kind, content)
-        self._end(journey, part, kind, content)
+        if kind in _TELLING:
+            self._learn(journey, reporter, kind, content)
+        elif kind in _ENDING:
+            self._end(journey, part, kind, content)
         note = self._note(journey, kind, content)
         journey.add(reporter, kind, note, time_of(content), sighting.arrived, sighting.event_id)
         self.changed(key, sighting.arrived)

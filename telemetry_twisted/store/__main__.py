@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 
 from telemetry_twisted.load_when_used import load_when_used
@@ -10,10 +11,15 @@ from telemetry_twisted.without_openssl import leave_out_openssl
 NICENESS = 10
 """How far history stands back: when the machine is busy, the stream comes first."""
 
+GARBAGE_OBJECTS = 10_000
+"""After how many new objects cycles are looked for: a record is decoded into as many, which go by
+themselves, and would each time be gone through with all that is kept."""
+
 
 def main() -> None:
     """Run until the hub says so, or is gone."""
     os.nice(NICENESS)
+    gc.set_threshold(GARBAGE_OBJECTS)
     leave_out_openssl()
     load_when_used("http", "cookiejar")
     # Not before: both import Twisted.

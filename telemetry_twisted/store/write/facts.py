@@ -182,7 +182,13 @@ class Facts:
 
     def _take_state(self, node: str, origin: Origin, content: bytes, bucket: int) -> None:
         kind = content[KIND]
-        read = read_status(content, origin.cores) if kind == STATUS else None
+        if kind == STATUS:
+            read = read_status(content, origin.cores)
+        elif len(content) == _BLOCK.size and kind != SYNC_STATUS:
+            timestamp, _, slot, block = _BLOCK.unpack(content)
+            read = timestamp, {"slot": slot, "hash": f"0x{block.hex()}"}
+        else:
+            read = None
         if read is None:
             try:
                 event = decode_event(content, origin.cores, origin.version)
