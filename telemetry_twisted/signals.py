@@ -1,4 +1,4 @@
-"""What signals do, in the hub and in its child processes; none ends a process by default."""
+"""What signals do in the hub; none ends it by default."""
 
 from __future__ import annotations
 
@@ -11,19 +11,7 @@ from twisted.internet.base import ReactorBase
 from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 
-_TO_END = (signal.SIGINT, signal.SIGTERM)
-_OF_OPERATORS = (signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2)
-
-
-def leave_signals_to_hub() -> None:
-    """Have this process, a child of the hub, ignore what its operators signal.
-
-    A terminal and a service manager signal all processes of the server, but what that means is the
-    hub's to act on: it ends its children one after another, so that what each has left still finds
-    the next.
-    """
-    for number in (*_TO_END, *_OF_OPERATORS):
-        signal.signal(number, signal.SIG_IGN)
+from telemetry_twisted.transport.signals import OF_OPERATORS, TO_END
 
 
 class OperatorSignals(Service):
@@ -60,9 +48,9 @@ class OperatorSignals(Service):
         Service.startService(self)
 
     def _install(self) -> None:
-        for number in _TO_END:
+        for number in TO_END:
             signal.signal(number, self._asked_to_end)
-        for number in _OF_OPERATORS:
+        for number in OF_OPERATORS:
             signal.signal(number, self._asked_to_act)
 
     # A handler runs between any two instructions: what it is to do is done in the reactor's turn.

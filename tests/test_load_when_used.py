@@ -10,8 +10,8 @@ import pytest
 PROGRAM = """
 import sys
 from telemetry_twisted.load_when_used import load_when_used
-load_when_used("http", "cookiejar")
-load_when_used("http", "cookiejar")
+load_when_used("http.cookiejar")
+load_when_used("http.cookiejar")
 {imports}
 assert "urllib.request" not in sys.modules
 assert {used}.CookieJar().clear() is None

@@ -16,7 +16,7 @@ def main() -> None:
     settings = Settings.decode(sys.argv[1])
     if settings.certificates is None:
         leave_out_openssl()
-    load_when_used("http", "cookiejar")
+    load_when_used("http.cookiejar")
     # Not before: both import Twisted.
     from telemetry_twisted.transport.child import run_child
 

@@ -21,7 +21,7 @@ def main() -> None:
     os.nice(NICENESS)
     gc.set_threshold(GARBAGE_OBJECTS)
     leave_out_openssl()
-    load_when_used("http", "cookiejar")
+    load_when_used("http.cookiejar")
     # Not before: both import Twisted.
     from telemetry_twisted.store.write.process import StoreProcess
     from telemetry_twisted.transport.child import run_child

@@ -24,10 +24,10 @@ from twisted.logger import (
 from telemetry_twisted.clock import use_monotonic_timers
 from telemetry_twisted.errors import InternalErrors
 from telemetry_twisted.interfaces import IServerReactor
-from telemetry_twisted.signals import leave_signals_to_hub
 
 from .limits import raise_descriptor_limit
 from .link import Link, RecordHandler
+from .signals import leave_signals_to_hub
 
 LINK_FD = 3
 """Descriptor of the link in a child process."""

@@ -6,7 +6,6 @@ from telemetry_twisted.interfaces import IServerReactor
 
 from .address import parse_database
 from .interface import Database
-from .sqlite import SqliteDatabase
 
 EXTRA = "pip install 'telemetry-twisted[postgresql]'"
 
@@ -18,7 +17,10 @@ def open_database(url: str, reactor: IServerReactor) -> Database:
     """
     require_driver(url)
     address = parse_database(url)
+    # Each where it is used: options look here too, those of servers without history among them.
     if address.kind == "sqlite":
+        from .sqlite import SqliteDatabase
+
         return SqliteDatabase(address, reactor)
     from .postgresql import PostgresqlDatabase
 
