@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Coroutine
+from contextlib import suppress
 from importlib import import_module
 from importlib.util import LazyLoader, find_spec, module_from_spec
+from types import ModuleType
 
 
 def load_when_used(whole: str) -> None:
@@ -23,3 +26,26 @@ def load_when_used(whole: str) -> None:
     if package:
         # As importing does; without it, ``from package import name`` would load the module.
         setattr(import_module(package), name, module)
+
+
+def import_deferreds_without_asyncio() -> None:
+    """Import Twisted's Deferreds, and not asyncio with them: 1.7 MiB of each process.
+
+    ``twisted.internet.defer`` takes two of its classes, which it only names in annotations, and a
+    function. While it is imported, a module that has these three stands in for asyncio. Should it
+    want more one day, it is imported anew, with asyncio, by whoever is next to import it.
+    """
+    if "asyncio" in sys.modules:
+        return
+    stand_in = ModuleType("asyncio")
+    vars(stand_in).update(
+        AbstractEventLoop=object,
+        Future=object,
+        iscoroutine=lambda thing: isinstance(thing, Coroutine),
+    )
+    sys.modules["asyncio"] = stand_in
+    try:
+        with suppress(ImportError):
+            import_module("twisted.internet.defer")
+    finally:
+        del sys.modules["asyncio"]

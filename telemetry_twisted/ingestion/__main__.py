@@ -5,7 +5,7 @@ from __future__ import annotations
 import socket
 import sys
 
-from telemetry_twisted.load_when_used import load_when_used
+from telemetry_twisted.load_when_used import import_deferreds_without_asyncio, load_when_used
 from telemetry_twisted.without_openssl import leave_out_openssl
 
 from .settings import LISTEN_FD, Settings
@@ -17,6 +17,7 @@ def main() -> None:
     if settings.certificates is None:
         leave_out_openssl()
     load_when_used("http.cookiejar")
+    import_deferreds_without_asyncio()
     # Not before: both import Twisted.
     from telemetry_twisted.transport.child import run_child
 

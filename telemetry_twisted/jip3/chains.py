@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Mapping
 from functools import cached_property
-from importlib import resources
+from pathlib import Path
 from typing import Any
 
 from attrs import frozen
@@ -125,5 +125,5 @@ def _read(rows: Mapping[str, Any]) -> Chains:
     )
 
 
-CHAINS = _read(json.loads((resources.files(__package__) / "chains.json").read_text()))
+CHAINS = _read(json.loads(Path(__file__).with_name("chains.json").read_text()))
 """What refers to what, read from ``chains.json`` when the module is imported."""

@@ -10,7 +10,7 @@ import json
 import re
 from collections.abc import Iterator, Mapping
 from functools import cached_property
-from importlib import resources
+from pathlib import Path
 from typing import Any
 
 from attrs import frozen
@@ -290,5 +290,5 @@ def _read(schema: Mapping[str, Any]) -> Table:
     )
 
 
-TABLE = _read(json.loads((resources.files(__package__) / "schema.json").read_text()))
+TABLE = _read(json.loads(Path(__file__).with_name("schema.json").read_text()))
 """The one table, read from ``schema.json`` when the module is imported."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import gc
 import os
 
-from telemetry_twisted.load_when_used import load_when_used
+from telemetry_twisted.load_when_used import import_deferreds_without_asyncio, load_when_used
 from telemetry_twisted.without_openssl import leave_out_openssl
 
 NICENESS = 10
@@ -22,6 +22,7 @@ def main() -> None:
     gc.set_threshold(GARBAGE_OBJECTS)
     leave_out_openssl()
     load_when_used("http.cookiejar")
+    import_deferreds_without_asyncio()
     # Not before: both import Twisted.
     from telemetry_twisted.store.write.process import StoreProcess
     from telemetry_twisted.transport.child import run_child
