@@ -8,6 +8,7 @@ import signal
 import sqlite3
 import sys
 import time
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,6 +21,9 @@ if TYPE_CHECKING:
     from tests.end_to_end.conftest import Server, StartProcess, StartServer
 
 SCRIPTS = Path(sys.executable).parent
+EVENTS = 50_000
+"""More than a store process writes that has some milliseconds of the processor in a second."""
+
 HARMLESS = [signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2, signal.SIGPIPE]
 
 
@@ -162,6 +166,33 @@ def test_a_server_that_is_asked_to_end_twice_ends_once(
     assert server.process.wait(40) in (0, -number)
     server.await_ended(*children)
     assert server.log.count("shutting down") == 1
+
+
+def test_a_server_waits_for_history_that_is_still_written(
+    start_server: StartServer, node_id: str
+) -> None:
+    """Though the store process has hardly any of the processor."""
+    server = start_server(procs=1, history=True)
+    server.await_log("history is written")
+    (store,) = (int(pid) for pid in re.findall(r"store process: pid (\d+)", server.log))
+    node = server.connect_node(node_id)
+    os.kill(store, signal.SIGSTOP)
+    node.report_best([1] * EVENTS)
+    total = "total_events_broadcast"
+    await_true(lambda: server.stats()[total] == EVENTS, "all was received", 40)
+    os.kill(server.process.pid, signal.SIGTERM)
+    with suppress(ProcessLookupError):  # it may get more than it is to, and be done
+        while "history has much left to do" not in server.log:
+            os.kill(store, signal.SIGCONT)
+            time.sleep(0.005)
+            os.kill(store, signal.SIGSTOP)
+            time.sleep(0.5)
+        os.kill(store, signal.SIGCONT)
+    assert server.process.wait(40) in (0, -signal.SIGTERM)
+    assert "history has lost" not in server.log
+    with closing(sqlite3.connect(server.directory / "telemetry.sqlite")) as database:
+        ((events,),) = database.execute("SELECT sum(events) FROM totals_1h")
+    assert events == EVENTS
 
 
 def held_database(server: Server) -> sqlite3.Connection:

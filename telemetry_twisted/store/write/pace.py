@@ -15,6 +15,11 @@ LONGEST_SECONDS = 15.0
 """How long it is at most, and where nodes say nothing but that they are there. So old may what is
 read from the database be, and so much can ``kill -9`` of the whole server lose, and a little."""
 
+MOST_BYTES = 24 << 20
+"""As many bytes of records are committed before that: the hub, which keeps them until then, keeps
+32 MiB of what is observed (:data:`telemetry_twisted.hub.store.pending.PENDING_BYTES`), and 100,000
+events a second come to 2."""
+
 REST = 9
 """How many times as long as a commit took nothing is committed.
 
@@ -28,7 +33,7 @@ class Pace:
 
     def __init__(self, clock: IReactorTime) -> None:
         self._clock = clock
-        self._due = self._due_if_quiet = 0.0
+        self._soonest = self._due = self._due_if_quiet = 0.0
         self._hurried = False
 
     def due(self, quiet: bool) -> float:
@@ -38,9 +43,10 @@ class Pace:
         """
         return self._due_if_quiet if quiet else self._due
 
-    def is_due(self, quiet: bool) -> bool:
-        """Whether a commit is due now."""
-        return self._hurried or self._clock.seconds() >= self.due(quiet)
+    def is_due(self, quiet: bool, size: int = 0) -> bool:
+        """Whether a commit is due now, of so many bytes of records."""
+        due = self.due(quiet) if size < MOST_BYTES else self._soonest
+        return self._hurried or self._clock.seconds() >= due
 
     def hurry(self) -> None:
         """A commit is due that begins from now on."""
@@ -58,5 +64,6 @@ class Pace:
             raise
         ended = self._clock.seconds()
         rest = max(COMMIT_SECONDS, REST * (ended - began))
+        self._soonest = ended + COMMIT_SECONDS
         self._due = ended + min(rest, LONGEST_SECONDS)
         self._due_if_quiet = ended + LONGEST_SECONDS

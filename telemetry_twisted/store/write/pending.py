@@ -57,7 +57,8 @@ class Pending:
     ``taken`` is the number of the last record that was taken, None before the first ``RESUME``;
     ``position`` that of the last one that is in the database, None until it has told. ``lost`` is
     what had to be let go of, by kind; ``collected`` is what came. ``stretch`` numbers the stretches
-    in which the wall clock only went forward, from 0.
+    in which the wall clock only went forward, from 0. ``fresh_bytes`` is how large the records are
+    that came since changes were last taken to be written.
 
     :param errors: where mistakes with single rows stay.
     """
@@ -67,6 +68,7 @@ class Pending:
         self.taken: int | None = None
         self.position: int | None = None
         self.stretch = 0
+        self.fresh_bytes = 0
         self._errors = errors
         self.collected = Collected(self.lost, lines)
         self._raw = RawQueue(policy.queue_events, policy.queue_bytes)
@@ -87,6 +89,7 @@ class Pending:
         """Take the next record, which came at ``now``, in seconds of Unix time."""
         # First, for what cannot be taken is not worth being sent again.
         self.taken = (self.taken or 0) + 1
+        self.fresh_bytes += len(body)
         self.collected.take(kind, body, now)
 
     def take_chunk(self, chunk: records.Chunk, now: float) -> None:
@@ -153,6 +156,7 @@ class Pending:
 
         with self._attempting(position, let_go, restore) as number:
             taken += self.collected.take_changes()
+            self.fresh_bytes = 0
             made = [
                 (section.table, self._rows(section, items, keys))
                 for section, items in taken

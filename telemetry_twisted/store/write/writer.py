@@ -198,7 +198,7 @@ class Writer:
         if now >= self._next_raw:
             self._next_raw = now + RAW_SECONDS
             self._raw_due = True
-        if self._pace.is_due(self._pending.quiet):
+        if self._pace.is_due(self._pending.quiet, self._pending.fresh_bytes):
             with self._pace.commit():
                 await self._commit()
         elif self._pending.raw_events >= (1 if self._raw_due else RAW_EVENTS_AT_ONCE):

@@ -5,7 +5,14 @@ from __future__ import annotations
 import pytest
 from twisted.internet.task import Clock
 
-from telemetry_twisted.store.write.pace import COMMIT_SECONDS, LONGEST_SECONDS, REST, Pace
+from telemetry_twisted.hub.store.pending import DETAILS_PART, PENDING_BYTES
+from telemetry_twisted.store.write.pace import (
+    COMMIT_SECONDS,
+    LONGEST_SECONDS,
+    MOST_BYTES,
+    REST,
+    Pace,
+)
 
 NEWS, QUIET = False, True
 
@@ -40,6 +47,17 @@ def test_the_longer_a_commit_takes_the_longer_none_is_due(takes: float, rest: fl
     assert pace.is_due(QUIET)
 
 
+def test_much_is_written_sooner_but_not_all_the_time() -> None:
+    clock = Clock()
+    pace = Pace(clock)
+    commit(pace, clock, 5)
+    clock.advance(COMMIT_SECONDS - 0.01)
+    assert not pace.is_due(NEWS, MOST_BYTES)
+    clock.advance(0.02)
+    assert pace.is_due(NEWS, MOST_BYTES)
+    assert not pace.is_due(NEWS, MOST_BYTES - 1)
+
+
 def test_who_is_in_a_hurry_has_one_more_commit() -> None:
     clock = Clock()
     pace = Pace(clock)
@@ -70,3 +88,7 @@ def test_a_commit_that_failed_is_still_due(hurries: bool) -> None:
     assert pace.is_due(NEWS)
     commit(pace, clock, 0)
     assert not pace.is_due(NEWS)
+
+
+def test_a_commit_comes_before_the_hub_has_no_more_room() -> None:
+    assert MOST_BYTES < PENDING_BYTES // DETAILS_PART
