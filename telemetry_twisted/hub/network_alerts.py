@@ -76,9 +76,10 @@ def _hold(
 
 def _clocks_off(summary: Told, threshold: float) -> Differing:
     clocks = summary["clocks"]
+    least = max(threshold, clocks["usual_spread_ms"])  # where all are read late, some are later
     for each in clocks["furthest"]:
         distance = abs(each["ahead_ms"] - clocks["all_ahead_ms"])
-        if distance > threshold:
+        if distance > least:
             yield each["node_id"], distance
 
 

@@ -284,12 +284,15 @@ def test_a_threshold_of_nothing_never_alerts() -> None:
     assert server.at(999, node(B, synced=False, finalized=1, best=999), **worst) == []
 
 
+CLOCKS = {"off": 0, "all_ahead_ms": 0, "usual_spread_ms": 0}
+
+
 def summary(**told: Any) -> dict[str, Any]:
     """What is told of a network with which all is well, but for what is ``told``."""
     chains = {"ended": 1000, "failed": 5, "unfinished": 0, "unfinished_percent": 0.0}
     return {
         "assurances": {"heard_of": 100, "late": 0, "who": []},
-        "clocks": {"off": 0, "all_ahead_ms": 0, "furthest": []},
+        "clocks": {**CLOCKS, "furthest": []},
         "chains": {**chains, "by_root": {"Importing": {"unfinished": 0}}},
         "late_nodes": {"count": 0, "worst": []},
         "slow_guarantors": [],
@@ -340,16 +343,17 @@ def test_assurances_that_come_too_late() -> None:
 def test_a_clock_that_is_off() -> None:
     server = Server(clock=3000)
 
-    def clocks(ahead: int, all: int = 0) -> dict[str, Any]:
+    def clocks(ahead: int, spread: int = 0) -> dict[str, Any]:
         furthest = [{"node_id": A, "ahead_ms": ahead}]
-        return networks(clocks={"off": 0, "all_ahead_ms": all, "furthest": furthest})
+        known = {"off": 0, "all_ahead_ms": 0, "usual_spread_ms": spread}
+        return networks(clocks={**known, "furthest": furthest})
 
     assert server.at(0, **clocks(3000)) == []
     assert server.at(1, **clocks(-3001)) == []
     assert server.at(10, **clocks(-3001)) == []
     assert server.at(11, **clocks(-3001)) == [("clock_off", A)]
     assert f"the clock of node {A} is off by 3001 ms" in server.book.current[0]["message"]
-    assert server.at(12, **clocks(0)) == []
+    assert server.at(12, **clocks(-3001, spread=3001)) == []
     assert server.at(13, **clocks(-3001)) == []
     assert server.at(22, **clocks(-3001)) == []
 
@@ -357,7 +361,7 @@ def test_a_clock_that_is_off() -> None:
 def test_a_clock_of_the_server_that_is_off_is_no_node_s_fault() -> None:
     server = Server(clock=3000)
     off = [{"node_id": A, "ahead_ms": 3_600_000}, {"node_id": B, "ahead_ms": 3_596_999}]
-    clocks = {"off": 2, "all_ahead_ms": 3_600_000, "furthest": off}
+    clocks = {"off": 2, "all_ahead_ms": 3_600_000, "usual_spread_ms": 9, "furthest": off}
     assert server.at(0, **networks(clocks=clocks)) == []
     assert server.at(60, **networks(clocks=clocks)) == [("clock_off", B)]
 
@@ -428,7 +432,12 @@ def test_nobody_is_told_what_nobody_asked_for() -> None:
         fork={"slots": 100, "since_slot": 5},
         stuck=stuck,
         assurances={"heard_of": 100, "late": 100, "who": [{"node_id": A, "late": 100}]},
-        clocks={"off": 1, "all_ahead_ms": 0, "furthest": [{"node_id": A, "ahead_ms": 10**9}]},
+        clocks={
+            "off": 1,
+            "all_ahead_ms": 0,
+            "usual_spread_ms": 0,
+            "furthest": [{"node_id": A, "ahead_ms": 10**9}],
+        },
         chains={"ended": 1000, "unfinished_percent": 100.0, "by_root": {"a": {"unfinished": 1}}},
         **{**LATE, **SLOW, **FAILING, **BROKEN},
     )

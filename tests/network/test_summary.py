@@ -179,6 +179,7 @@ def test_the_clocks_that_are_furthest_off() -> None:
     clocks = told.of()["clocks"]
     assert clocks["off"] == 99 - 60 + 1
     assert clocks["all_ahead_ms"] == -5000
+    assert clocks["usual_spread_ms"] == 0  # half a millisecond
     furthest = {each["node_id"]: each["ahead_ms"] for each in clocks["furthest"]}
     assert len(furthest) == MOST_CLOCKS
     assert furthest[told.scene.nodes[99].origin.node_id] == -9900

@@ -71,15 +71,21 @@ class Summaries:
 def told_clocks(
     clocks: Clocks, nodes: Mapping[str, str], made: Mapping[str, dict[str, Any]]
 ) -> Iterator[None]:
-    """Add to what is ``made`` of each network the clocks of its nodes that are off, in steps."""
+    """Add to what is ``made`` of each network the clocks of its nodes that are off, in steps.
+
+    ``usual_spread_ms`` is by how much it varies how long what the node in the middle says takes to
+    arrive: where that is much, clocks are known no better.
+    """
     found: dict[str, list[tuple[int, int, str]]] = {network: [] for network in made}
     offsets: dict[str, list[int]] = {network: [] for network in made}
+    spreads: dict[str, list[int]] = {network: [] for network in made}
     for piece in pieces(nodes.items()):
         for node, network in piece:
             known = clocks.offset(node)
             if known is None or network not in found:
                 continue
             offsets[network].append(known.offset)
+            spreads[network].append(known.spread)
             if abs(known.offset) >= LEAST_OFF:
                 found[network].append((abs(known.offset), known.offset, node))
         yield
@@ -88,6 +94,7 @@ def told_clocks(
             "off": sum(distance > MOST_OFF for distance, *_ in found[network]),
             # Where all are off alike, it is the server's clock that is.
             "all_ahead_ms": -_middle(offsets[network]) // 1000,
+            "usual_spread_ms": _middle(spreads[network]) // 1000,
             "furthest": [
                 # How far it is ahead of the server's, which is what its operator would see.
                 {"node_id": node, "ahead_ms": -offset // 1000}
@@ -96,9 +103,9 @@ def told_clocks(
         }
 
 
-def _middle(offsets: list[int]) -> int:
-    """The offset of the node in the middle; 0 where there are too few to be told apart by it."""
-    return sorted(offsets)[len(offsets) // 2] if len(offsets) > 2 else 0
+def _middle(figures: list[int]) -> int:
+    """The figure of the node in the middle; 0 where there are too few to be told apart by it."""
+    return sorted(figures)[len(figures) // 2] if len(figures) > 2 else 0
 
 
 def told_chains(ended: Mapping[tuple[int, int], int]) -> dict[str, Any]:
