@@ -1,4 +1,9 @@
 # What followers find is entered into the gatherer's rows: see gathering.py. Part of _kernel.pyx.
+#
+# The most frequent of it is noted first, and entered when there is some of it or the read has been
+# decoded, one section after the other: a processor then looks for several rows at once, and knows
+# what comes next. The rows are the same, since each section has its own. Only where rows may run
+# out, all is entered as it is found, so that those get none for which there is none in turn.
 
 cdef uint32_t MOST_ROWS_OF_NODE = gathering.MOST_ROWS_OF_NODE
 cdef size_t MOST_RECEIPTS = gathering.MOST_RECEIPTS
@@ -35,26 +40,100 @@ cdef char* row_made_for(Follower f, Rows* rows, const void* key, uint32_t hash) 
     return row
 
 
-cdef void count_outcome(Follower f, uint8_t root, Outcome outcome, uint16_t core) noexcept:
-    cdef uint64_t key = outcome_key(f.handle, root, outcome, core)
-    cdef OutcomeRow* row = <OutcomeRow*> row_for(f, &f.gatherer._outcomes, key)
-    if row != NULL:
-        row.times = counted(row.times)
+cdef void begin_noting(Follower f) noexcept:
+    """What is found is of this node from now on. Nothing is noted: find out how much may be."""
+    cdef Gatherer g = f.gatherer
+    cdef uint32_t most = MOST_NOTED + MORE_NOTED
+    cdef bint enough = (
+        f.rows + 2 * most <= MOST_ROWS_OF_NODE      # a receipt may need two
+        and has_rows_for(&g._outcomes, most)
+        and has_rows_for(&g._latencies, most)
+        and has_rows_for(&g._cores, most)
+        and has_rows_for(&g._fetches, most)
+        and has_rows_for(&g._assurances, most)
+    )
+    g._noted.most = MOST_NOTED if enough else 0
 
 
-cdef void count_core(Follower f, uint8_t kind, uint16_t core) noexcept:
-    cdef uint64_t key = core_key(f.handle, kind, core)
-    cdef CoreRow* row = <CoreRow*> row_for(f, &f.gatherer._cores, key)
-    if row != NULL:
-        row.times = counted(row.times)
+cdef inline bint has_rows_for(const Rows* rows, uint32_t more) noexcept nogil:
+    return rows.count + more <= rows.most
 
 
-cdef void add_latency(Follower f, uint8_t latency, uint16_t core, uint64_t took) noexcept:
+cdef inline void enter_if_many(Follower f) noexcept:
+    """An event was followed: enter what was noted, if it is time to."""
+    if f.gatherer._noted.count > f.gatherer._noted.most:
+        enter_noted(f)
+
+
+cdef void enter_noted(Follower f) noexcept:
+    """Enter all that was noted."""
+    cdef Noted* noted = &f.gatherer._noted
+    if noted.count == 0:
+        return
+    enter_times(f, noted)
+    enter_cores(f, noted)
+    enter_receipts(f, noted)
+    enter_outcomes(f, noted)
+    enter_fetches(f, noted)
+    noted.count = noted.times_count = noted.cores_count = noted.receipts_count = 0
+    noted.outcomes_count = noted.fetches_count = 0
+    begin_noting(f)
+
+
+cdef inline void count_outcome(Follower f, uint8_t root, Outcome outcome, uint16_t core) noexcept:
+    cdef Noted* noted = &f.gatherer._noted
+    noted.outcomes[noted.outcomes_count] = outcome_key(f.handle, root, outcome, core)
+    noted.outcomes_count += 1
+    noted.count += 1
+
+
+cdef void enter_outcomes(Follower f, const Noted* noted) noexcept:
+    cdef OutcomeRow* row
+    cdef size_t each
+    for each in range(noted.outcomes_count):
+        row = <OutcomeRow*> row_for(f, &f.gatherer._outcomes, noted.outcomes[each])
+        if row != NULL:
+            row.times = counted(row.times)
+
+
+cdef inline void count_core(Follower f, uint8_t kind, uint16_t core) noexcept:
+    cdef Noted* noted = &f.gatherer._noted
+    noted.cores[noted.cores_count] = core_key(f.handle, kind, core)
+    noted.cores_count += 1
+    noted.count += 1
+
+
+cdef void enter_cores(Follower f, const Noted* noted) noexcept:
+    cdef CoreRow* row
+    cdef size_t each
+    for each in range(noted.cores_count):
+        row = <CoreRow*> row_for(f, &f.gatherer._cores, noted.cores[each])
+        if row != NULL:
+            row.times = counted(row.times)
+
+
+cdef inline void add_latency(Follower f, uint8_t latency, uint16_t core, uint64_t took) noexcept:
+    cdef Noted* noted = &f.gatherer._noted
     cdef uint64_t key = latency_key(f.handle, latency, core, bin_of(took))
-    cdef LatencyRow* row = <LatencyRow*> row_for(f, &f.gatherer._latencies, key)
-    if row != NULL:
-        row.times = counted(row.times)
-        row.sum = summed(row.sum, took)
+    noted.times[noted.times_count] = NotedTime(key, took)
+    noted.times_count += 1
+    noted.count += 1
+
+
+cdef void enter_times(Follower f, const Noted* noted) noexcept:
+    cdef Rows* rows = &f.gatherer._latencies
+    cdef LatencyRow* row
+    cdef uint32_t[MOST_NOTED + MORE_NOTED] hashes
+    cdef size_t each
+    for each in range(noted.times_count):
+        hashes[each] = hash_of_number(rows, noted.times[each].key)
+    fetch_places(rows, hashes, noted.times_count)
+    fetch_rows(rows, hashes, noted.times_count)
+    for each in range(noted.times_count):
+        row = <LatencyRow*> row_for(f, rows, noted.times[each].key)
+        if row != NULL:
+            row.times = counted(row.times)
+            row.sum = summed(row.sum, noted.times[each].took)
 
 
 cdef void add_cost(
@@ -66,10 +145,12 @@ cdef void add_cost(
     cdef CostRow* row
     cdef uint64_t value
     cdef size_t each
+    enter_noted(f)
     if f.network == NO_NETWORK:
         withhold(f, NO_ROW)
         return
     row = <CostRow*> row_for(f, &f.gatherer._costs, key)
+    begin_noting(f)
     if row == NULL:
         return
     row.times = counted(row.times)
@@ -78,114 +159,6 @@ cdef void add_cost(
         memcpy(&value, cost, leaves.sizes[each])
         row.sums[each] = summed(row.sums[each], value)
         cost += leaves.sizes[each]
-
-
-cdef FetchRow* fetch_row_for(Follower f, uint8_t root, const void* erasure_root) noexcept:
-    cdef Rows* rows = &f.gatherer._fetches
-    cdef const Place* places = <const Place*> rows.places.start
-    cdef uint64_t sum = f.network << 8 | root
-    cdef uint32_t hash = hash_of_number(rows, sum + mixed_hash(rows.seeds + 1, erasure_root))
-    cdef FetchRow* row
-    cdef FetchKey key
-    cdef size_t at
-    if rows.places_bits > 0:
-        at = hash >> (HASH_BITS - rows.places_bits)
-        while places[at].row != 0:
-            if places[at].hash == hash:
-                row = <FetchRow*> row_at(rows, places[at].row)
-                if (
-                    row.key.root == root
-                    and row.key.network == f.network
-                    and same_hash(row.key.erasure_root, erasure_root)
-                ):
-                    return row
-            at = (at + 1) & rows.last_place
-    key.network = f.network
-    key.root = root
-    memcpy(key.erasure_root, erasure_root, HASH_BYTES)
-    return <FetchRow*> row_made_for(f, rows, &key, hash)
-
-
-cdef void count_fetch(
-    Follower f, uint8_t root, const void* erasure_root, bint well, int64_t took
-) noexcept:
-    """A request has ended, ``well`` or not; it ``took`` so long, which is negative if unknown."""
-    cdef FetchRow* row
-    if f.network == NO_NETWORK:
-        withhold(f, NO_ROW)
-        return
-    row = fetch_row_for(f, root, erasure_root)
-    if row == NULL:
-        return
-    if row.succeeded == 0 and row.failed == 0:
-        row.first = row.last = f.arrived
-    row.succeeded += well
-    row.failed += not well
-    row.first = min(row.first, f.arrived)
-    row.last = max(row.last, f.arrived)
-    if took >= 0:
-        row.sum = summed(row.sum, took)
-        row.greatest = max(row.greatest, <uint64_t> took)
-
-
-cdef AssuranceRow* assurance_row_for(
-    Follower f, const uint8_t* anchor, const uint8_t* sender
-) noexcept:
-    cdef Rows* rows = &f.gatherer._assurances
-    cdef const Place* places = <const Place*> rows.places.start
-    cdef uint64_t sum = (
-        f.network + mixed_hash(rows.seeds + 1, anchor) + mixed_hash(rows.seeds + 5, sender)
-    )
-    cdef uint32_t hash = hash_of_number(rows, sum)
-    cdef AssuranceRow* row
-    cdef AssuranceKey key
-    cdef size_t at
-    if rows.places_bits > 0:
-        at = hash >> (HASH_BITS - rows.places_bits)
-        while places[at].row != 0:
-            if places[at].hash == hash:
-                row = <AssuranceRow*> row_at(rows, places[at].row)
-                if (
-                    row.key.network == f.network
-                    and same_hash(row.key.sender, sender)
-                    and same_hash(row.key.anchor, anchor)
-                ):
-                    return row
-            at = (at + 1) & rows.last_place
-    if f.rows + 1 >= MOST_ROWS_OF_NODE:     # the receipt needs one as well
-        withhold(f, NO_ROW)
-        return NULL
-    key.network = f.network
-    memcpy(key.anchor, anchor, HASH_BYTES)
-    memcpy(key.sender, sender, HASH_BYTES)
-    return <AssuranceRow*> row_made_for(f, rows, &key, hash)
-
-
-cdef void add_receipt(Follower f, const Event* event) noexcept:
-    """The node received an assurance."""
-    cdef Gatherer g = f.gatherer
-    cdef AssuranceRow* row
-    cdef NumberedReceipt receipt
-    if (
-        f.network == NO_NETWORK
-        or f.rows >= MOST_ROWS_OF_NODE
-        or g._receipts.size >= MOST_RECEIPTS * sizeof(NumberedReceipt)
-    ):
-        withhold(f, NO_ROW)
-        return
-    row = assurance_row_for(f, event.content + ANCHOR_AT, event.content + SENDER_AT)
-    if row == NULL:
-        return
-    receipt.row = (<const char*> row - g._assurances.rows.start) // sizeof(AssuranceRow)
-    receipt.receipt = Receipt(f.handle, COMMON_ERA + event.time)
-    if (
-        row.receipts >= MOST_RECEIPTS_OF_ONE
-        or not append(&g._receipts, &receipt, sizeof(receipt))
-    ):
-        withhold(f, NO_ROW)
-        return
-    f.rows += 1
-    row.receipts += 1
 
 
 cdef void add_sighting(Follower f, const SightingHead* head, Content content) noexcept:

@@ -37,6 +37,9 @@ cdef class Follower:
         self.cores = MAX_CORES if cores is None else min(cores, <int> NO_CORE)
         self.open.seed = gatherer._seeds[0] | 1
         self.sights_left = SIGHTS_AT_ONCE
+        self.due = INT64_MAX
+        if not begin_kinds(&self.past):
+            raise MemoryError
         gatherer._followers[self] = None
 
     def __dealloc__(self):
@@ -46,7 +49,8 @@ cdef class Follower:
 
     def __sizeof__(self):
         return (
-            object.__sizeof__(self) + self.open.chains.capacity + self.open.places.capacity
+            object.__sizeof__(self) + self.open.chains.capacity + self.open.near.capacity
+            + self.open.far.capacity + self.open.ages.capacity
             + self.past.ring.capacity + self.services.capacity
         )
 
@@ -116,7 +120,7 @@ cdef inline bint is_target(const Role* role, uint8_t kind) noexcept nogil:
     return kind == role.targets[0] or kind == role.targets[1]
 
 
-cdef void follow_wholly(Follower f, Machine* m, Event* event, uint64_t ids) noexcept:
+cdef void follow(Follower f, Machine* m, Event* event, uint64_t ids) noexcept:
     """The event was decoded and judged; it uses up so many ``ids``."""
     cdef const Role* role = event.role
     cdef bint nameable = event.kind != DROPPED
@@ -139,6 +143,7 @@ cdef void follow_wholly(Follower f, Machine* m, Event* event, uint64_t ids) noex
         note_kind(&f.past, event.id, event.kind if nameable else UNTOLD)
     else:
         note_kinds(&f.past, event.id, ids, UNTOLD)
+    enter_if_many(f)
 
 
 cdef inline bint is_quiet(const Chain* chain) noexcept nogil:
@@ -151,9 +156,6 @@ cdef inline void touch(Follower f, Chain* chain) noexcept:
     f.touches += 1
     chain.touched = f.touches
     chain.second = f.second
-    if chain.newer != NOWHERE:
-        take_out(&f.open, chain)
-        append_newest(&f.open, chain)
 
 
 cdef void begin_chain(Follower f, Event* event) noexcept:
@@ -175,26 +177,27 @@ cdef void begin_chain(Follower f, Event* event) noexcept:
     chain = event.chain = new_chain(&f.open, event.id)
     if chain == NULL:
         count_outcome(f, begun.root, FORGOTTEN, begun.core)
+        enter_noted(f)
         return
     chain.root = begun.root
     chain.top = begun.top
     chain.top_id = begun.top_id
     chain.core = begun.core
     chain.order = begun.order
-    append_newest(&f.open, chain)
     touch(f, chain)
+    f.due = min(f.due, f.second + PATIENCE)
 
 
 cdef Chain* longest_untouched(Follower f) noexcept:
-    cdef Chain* found = NULL
-    cdef Chain* chain
-    cdef int order
-    for order in range(ORDERS):
-        if f.open.orders[order].oldest != NOWHERE:
-            chain = chain_at(&f.open, f.open.orders[order].oldest)
-            if found == NULL or chain.touched < found.touched:
-                found = chain
-    return found
+    """There is one. What is listed of them is good for as many, or until they are touched."""
+    cdef Chain* chain = next_by_age(&f.open)
+    if chain == NULL and list_ages(&f.open, NULL, NULL):
+        chain = next_by_age(&f.open)
+    if chain == NULL:   # there is no memory to find out
+        chain = chain_at(&f.open, 1)
+        while chain.touched == 0:
+            chain += 1
+    return chain
 
 
 cdef bint add_link(Follower f, Event* event) noexcept:
@@ -242,16 +245,16 @@ cdef void let_go(Follower f, Chain* chain, Outcome outcome) noexcept:
     while chain.links[0] != NOWHERE:
         drop_link(f, chain_at(&f.open, chain.links[0]))
     close_chain(f, chain, outcome)
+    enter_noted(f)
 
 
-cdef void close_chain(Follower f, Chain* chain, Outcome outcome) noexcept:
+cdef inline void close_chain(Follower f, Chain* chain, Outcome outcome) noexcept:
     """It is open no more. It still says what it was, until another is opened."""
     cdef int each
     for each in range(MOST_LINKS):
         if chain.links[each] != NOWHERE:
             f.links -= 1
             free_chain(&f.open, chain_at(&f.open, chain.links[each]))
-    take_out(&f.open, chain)
     count_outcome(f, chain.root, outcome, chain.core)
     free_services(f, chain)
     free_chain(&f.open, chain)
@@ -259,24 +262,36 @@ cdef void close_chain(Follower f, Chain* chain, Outcome outcome) noexcept:
 
 cdef void expire(Follower f, int64_t second) noexcept:
     """It is ``second``: chains that have been untouched for too long are unfinished."""
-    cdef Chain* chain
-    cdef int order
-    for order in range(ORDERS):
-        while f.open.orders[order].oldest != NOWHERE:
-            chain = chain_at(&f.open, f.open.orders[order].oldest)
-            if second - chain.second < (LONG_PATIENCE if order == LONG else PATIENCE):
-                break
-            let_go(f, chain, UNFINISHED)
+    cdef int64_t[2] latest = [second - PATIENCE, second - LONG_PATIENCE]
+    cdef int64_t ahead = INT64_MAX - second
+    release(&f.open.ages)
+    if second < f.due:
+        return
+    f.due = second + 1
+    if let_go_until(f, latest, &ahead):
+        f.due = second + ahead
     if f.open.count == 0 and f.open.chains.capacity > FEW_CHAINS * sizeof(Chain):
         release_chains(&f.open)
         release_services(f)
 
 
+cdef bint let_go_until(Follower f, const int64_t* latest, int64_t* ahead) noexcept:
+    """Let go of what was untouched since the second of its order; see ``list_ages``."""
+    cdef Chain* chain
+    if not list_ages(&f.open, latest, ahead):
+        return False
+    while True:
+        chain = next_by_age(&f.open)
+        if chain == NULL:
+            break
+        let_go(f, chain, UNFINISHED)
+    release(&f.open.ages)
+    return True
+
+
 cdef void end_following(Follower f):
     """The connection is over: what is open is unfinished."""
-    cdef int order
-    for order in range(ORDERS):
-        while f.open.orders[order].oldest != NOWHERE:
-            let_go(f, chain_at(&f.open, f.open.orders[order].oldest), UNFINISHED)
+    cdef int64_t[2] latest = [INT64_MAX, INT64_MAX]
+    let_go_until(f, latest, NULL)
     tell_clock(f)
     del f.gatherer._followers[f]

@@ -2,6 +2,11 @@
 
 cdef uint32_t MOST_ROWS = gathering.MOST_ROWS
 
+cdef enum:
+    SECTION_HEAD = 5            # bytes: kind and size
+    SECTIONS = 10
+
+
 cdef packed struct NumberedReceipt:
     uint32_t row                # of the assurance, from 0 on
     Receipt receipt
@@ -48,28 +53,47 @@ cdef class Gatherer:
     def take(self, uint64_t began, uint64_t ended, int64_t second, networks):
         cdef uint64_t[2] head = [began, ended]
         cdef bytes packed = b"".join(networks)
-        cdef list parts = [PyBytes_FromStringAndSize(<const char*> head, sizeof(head))]
         cdef list followers = list(self._followers)
+        cdef Buffer body = Buffer(NULL, 0, 0, NULL)
+        cdef size_t rows
         cdef Follower f
         for f in followers:
             expire(f, second)
         for f in followers:
             tell_clock(f)
             f.rows = 0
-        put_section(parts, NETWORKS, packed)
-        without = len(parts)
-        put_section(parts, OUTCOMES, bytes_of(&self._outcomes.rows))
-        put_section(parts, LATENCIES, bytes_of(&self._latencies.rows))
-        put_section(parts, CORES, bytes_of(&self._cores.rows))
-        put_section(parts, COSTS, self._packed_costs())
-        put_section(parts, CLOCKS, bytes_of(&self._clocks))
-        put_section(parts, SIGHTINGS, bytes_of(&self._sightings))
-        put_section(parts, FETCHES, bytes_of(&self._fetches.rows))
-        put_section(parts, ASSURANCES, self._packed_assurances())
-        put_section(parts, WITHHELD, bytes_of(&self._withheld.rows))
-        body = b"".join(parts) if len(parts) > without else b""
+        rows = self._size_of_rows()
+        if rows == 0:
+            return b""
+        # One object, which is written to once: there may be megabytes of it.
+        if not begin_bytes(&body, sizeof(head) + len(packed) + rows + SECTIONS * SECTION_HEAD):
+            raise MemoryError
+        append(&body, head, sizeof(head))
+        put_section(&body, NETWORKS, PyBytes_AS_STRING(packed), len(packed))
+        put_rows(&body, OUTCOMES, &self._outcomes.rows)
+        put_rows(&body, LATENCIES, &self._latencies.rows)
+        put_rows(&body, CORES, &self._cores.rows)
+        self._put_costs(&body)
+        put_rows(&body, CLOCKS, &self._clocks)
+        put_rows(&body, SIGHTINGS, &self._sightings)
+        put_rows(&body, FETCHES, &self._fetches.rows)
+        if not self._put_assurances(&body):
+            release(&body)
+            raise MemoryError
+        if self._withheld.count > 0:
+            qsort(self._withheld.rows.start, self._withheld.count, sizeof(WithheldRow), by_node)
+        put_rows(&body, WITHHELD, &self._withheld.rows)
         self._forget()
-        return body
+        return end_bytes(&body)
+
+    cdef size_t _size_of_rows(self) noexcept:
+        """The most that all of them take."""
+        return (
+            self._outcomes.rows.size + self._latencies.rows.size + self._cores.rows.size
+            + self._costs.rows.size + self._clocks.size + self._sightings.size
+            + self._fetches.rows.size + self._assurances.rows.size + self._receipts.size
+            + self._withheld.rows.size
+        )
 
     cdef void _forget(self) noexcept:
         forget_rows(&self._outcomes)
@@ -83,51 +107,40 @@ cdef class Gatherer:
         forget(&self._sightings)
         forget(&self._receipts)
 
-    cdef bytes _packed_costs(self):
+    cdef void _put_costs(self, Buffer* body) noexcept:
         """The rows of costs, each with as many sums as there are in its phase."""
-        cdef Buffer packed = Buffer(NULL, 0, 0, NULL)
         cdef const CostRow* row = <const CostRow*> self._costs.rows.start
+        cdef size_t begin = begin_section(body, COSTS)
         cdef size_t number, unused
-        if not make_room(&packed, self._costs.rows.size):
-            raise MemoryError
         for number in range(self._costs.count):
             unused = MOST_LEAVES - LEAVES[row[number].phase].count
-            append(&packed, row + number, sizeof(CostRow) - sizeof(uint64_t) * unused)
-        try:
-            return bytes_of(&packed)
-        finally:
-            release(&packed)
+            append(body, row + number, sizeof(CostRow) - sizeof(uint64_t) * unused)
+        end_section(body, begin)
 
-    cdef bytes _packed_assurances(self):
-        """The rows of assurances, each with its receipts in the order in which they came."""
-        cdef Buffer packed = Buffer(NULL, 0, 0, NULL)
-        cdef Buffer ends = Buffer(NULL, 0, 0, NULL)
+    cdef bint _put_assurances(self, Buffer* body) noexcept:
+        """The rows of assurances, each with its receipts in the order in which they came.
+
+        False if there is no memory to put them in order.
+        """
         cdef AssuranceRow* row = <AssuranceRow*> self._assurances.rows.start
         cdef const NumberedReceipt* receipt = <const NumberedReceipt*> self._receipts.start
-        cdef size_t* end
-        cdef size_t number, at = 0, count = self._receipts.size // sizeof(NumberedReceipt)
-        if self._assurances.count == 0:
-            return b""
-        if not make_room(&ends, sizeof(size_t) * self._assurances.count) or not make_room(
-            &packed, self._assurances.rows.size + sizeof(Receipt) * count
-        ):
-            release(&ends)
-            raise MemoryError
-        end = <size_t*> ends.start
+        cdef size_t begin = begin_section(body, ASSURANCES)
+        cdef Buffer ends = Buffer(NULL, 0, 0, NULL)
+        cdef char** end
+        cdef size_t number
+        if not make_room(&ends, sizeof(char*) * self._assurances.count):
+            return False
+        end = <char**> ends.start
         for number in range(self._assurances.count):
-            memcpy(packed.start + at, row + number, sizeof(AssuranceRow))
-            end[number] = at + sizeof(AssuranceRow)
-            at = end[number] + sizeof(Receipt) * row[number].receipts
-        packed.size = at
-        for number in range(count):
-            at = receipt[number].row
-            memcpy(packed.start + end[at], &receipt[number].receipt, sizeof(Receipt))
-            end[at] += sizeof(Receipt)
-        try:
-            return bytes_of(&packed)
-        finally:
-            release(&packed)
-            release(&ends)
+            append(body, row + number, sizeof(AssuranceRow))
+            end[number] = body.start + body.size
+            body.size += sizeof(Receipt) * row[number].receipts
+        for number in range(self._receipts.size // sizeof(NumberedReceipt)):
+            memcpy(end[receipt[number].row], &receipt[number].receipt, sizeof(Receipt))
+            end[receipt[number].row] += sizeof(Receipt)
+        release(&ends)
+        end_section(body, begin)
+        return True
 
     def __sizeof__(self):
         return (
@@ -138,18 +151,44 @@ cdef class Gatherer:
         )
 
 
-cdef void put_section(list parts, Section kind, bytes packed) except *:
-    cdef char[5] head
-    cdef uint32_t size = len(packed)
+cdef int by_node(const void* left, const void* right) noexcept nogil:
+    """Compare what is withheld: by handle, then by what it is."""
+    cdef uint32_t first = withheld_order(<const WithheldRow*> left)
+    cdef uint32_t second = withheld_order(<const WithheldRow*> right)
+    return (first > second) - (first < second)
+
+
+cdef inline uint32_t withheld_order(const WithheldRow* row) noexcept nogil:
+    return row.key[1] << 16 | row.key[0] << 8 | row.key[2]
+
+
+cdef size_t begin_section(Buffer* body, Section kind) noexcept:
+    """Put the head of a section, for which there is room; where its content begins."""
+    cdef uint8_t number = kind
+    append(body, &number, sizeof(number))
+    body.size += sizeof(uint32_t)
+    return body.size
+
+
+cdef void end_section(Buffer* body, size_t begin) noexcept:
+    """The section that began there has all its content. One without any is left out."""
+    cdef uint32_t size = body.size - begin
+    if size == 0:
+        body.size = begin - SECTION_HEAD
+    else:
+        memcpy(body.start + begin - sizeof(size), &size, sizeof(size))
+
+
+cdef void put_section(Buffer* body, Section kind, const void* content, size_t size) noexcept:
+    cdef size_t begin
     if size > 0:
-        head[0] = kind
-        memcpy(head + 1, &size, sizeof(size))
-        parts.append(PyBytes_FromStringAndSize(head, sizeof(head)))
-        parts.append(packed)
+        begin = begin_section(body, kind)
+        append(body, content, size)
+        end_section(body, begin)
 
 
-cdef bytes bytes_of(const Buffer* buffer):
-    return PyBytes_FromStringAndSize(buffer.start, buffer.size)
+cdef void put_rows(Buffer* body, Section kind, const Buffer* rows) noexcept:
+    put_section(body, kind, rows.start, rows.size)
 
 
 cdef void forget(Buffer* buffer) noexcept:

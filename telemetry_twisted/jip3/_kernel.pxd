@@ -121,8 +121,41 @@ cdef struct Rows:                   # that are added up by their keys
     const uint64_t* seeds           # so that nobody can choose keys that hash alike
 
 
+cdef enum:
+    MOST_NOTED = 64                 # before it is entered into rows
+    MORE_NOTED = 16                 # that may be found in one event
+
+
+cdef struct NotedTime:
+    uint64_t key                    # of a latency's row
+    uint64_t took
+
+
+cdef struct NotedFetch:
+    uint8_t[32] erasure_root
+    int64_t took                    # negative if that is unknown
+    uint8_t root
+    bint well
+
+
+cdef struct Noted:                  # what was found of one node, and is yet to be entered into rows
+    uint32_t count                  # of all
+    uint32_t most                   # that may wait until there is more
+    uint32_t times_count
+    uint32_t cores_count
+    uint32_t receipts_count
+    uint32_t outcomes_count
+    uint32_t fetches_count
+    NotedTime[MOST_NOTED + MORE_NOTED] times
+    uint64_t[MOST_NOTED + MORE_NOTED] cores         # keys of rows
+    Content[MOST_NOTED + MORE_NOTED] receipts       # while frames are decoded
+    uint64_t[MOST_NOTED + MORE_NOTED] outcomes      # keys of rows
+    NotedFetch[MOST_NOTED + MORE_NOTED] fetches
+
+
 cdef class Gatherer:
     cdef uint64_t[SEEDS] _seeds
+    cdef Noted _noted
     cdef dict _followers            # as keys
     cdef Rows _outcomes
     cdef Rows _latencies
@@ -137,31 +170,30 @@ cdef class Gatherer:
 
     cdef void _begin(self, Rows* rows, uint32_t key_size, uint32_t row_size) noexcept
     cdef void _forget(self) noexcept
-    cdef bytes _packed_costs(self)
-    cdef bytes _packed_assurances(self)
+    cdef size_t _size_of_rows(self) noexcept
+    cdef void _put_costs(self, Buffer* body) noexcept
+    cdef bint _put_assurances(self, Buffer* body) noexcept
 
 
 cdef enum:
     STAGES = 5                      # as _roles.MOST_STAGES
     MOST_LINKS = 2                  # as open_chains.MOST_LINKS
     NEW_HASHES = 16                 # as sights.NEW_HASHES
-    ORDERS = 2
 
 
-cdef enum:                          # the orders of chains
+cdef enum:                          # the orders in which chains are let go of
     SHORT, LONG                     # by the patience that is had with them
 
 
 cdef struct Chain:                  # that is open, or what can be referred to in its stead
     uint64_t id
-    uint64_t top_id
+    uint64_t touched                # when, in order; 0 if it is no chain that is open
+    int64_t second                  # in which it was
     uint64_t[STAGES] times          # from the second on, an erasure root if it fetches
-    uint64_t touched
-    int64_t second
+    uint64_t top_id
     uint16_t of                     # the number of the chain in whose stead it is, or NOWHERE
     uint16_t[MOST_LINKS] links      # what is in its stead
-    uint16_t older                  # in its order
-    uint16_t newer                  # in its order; what is free after it if it is
+    uint16_t next                   # what is free after it if it is
     uint16_t core
     uint16_t services               # their number in the follower, or NOWHERE
     uint8_t root                    # types
@@ -172,26 +204,27 @@ cdef struct Chain:                  # that is open, or what can be referred to i
     uint8_t fetches                 # whether it has an erasure root
 
 
-cdef struct Order:                  # of chains, by when they were touched
-    uint16_t oldest
-    uint16_t newest
-
-
 cdef struct Chains:
     Buffer chains                   # found by their numbers, from 1 on
-    Buffer places                   # by hash of their IDs, uint16_t: a number, or NOWHERE
-    uint8_t places_shift            # how far a hash is moved to tell a place
+    Buffer near                     # by ID, uint16_t: a number, or NOWHERE
+    size_t last_near                # place
+    Buffer far                      # of those whose place near is taken, the same by hash
+    uint8_t far_shift               # how far a hash is moved to tell a place
     uint64_t seed                   # of hashes
     uint64_t highest                # ID that there ever was
-    uint32_t count
+    uint32_t count                  # of all
+    uint32_t far_count
     uint16_t free                   # the first one that is, or NOWHERE
-    Order[ORDERS] orders
+    Buffer ages                     # uint64_t, ages of some, the oldest first
+    size_t oldest                   # of these that may be open
 
 
 cdef struct Kinds:
-    Buffer ring
+    Buffer ring                     # of bytes, a power of two of them
+    uint64_t last_place
+    uint64_t first                  # ID that is known, if it is still remembered
     uint64_t next                   # ID
-    uint32_t count
+    uint64_t full                   # the ID for which there is to be more room
 
 
 cdef class Follower:
@@ -209,6 +242,7 @@ cdef class Follower:
     cdef Kinds past
     cdef Buffer services
     cdef uint64_t touches
+    cdef int64_t due                # no chain has expired before this second
     cdef int64_t least              # arrival after an event's time, if that is known
     cdef int64_t greatest
     cdef int64_t sights_left

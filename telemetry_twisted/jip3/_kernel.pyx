@@ -20,9 +20,9 @@ import sys
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize
 from cpython.object cimport PyObject
 from cython cimport final, no_gc_clear
-from libc.stdint cimport SIZE_MAX, UINT32_MAX, UINT64_MAX
+from libc.stdint cimport INT64_MAX, SIZE_MAX, UINT32_MAX, UINT64_MAX
 from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
-from libc.stdlib cimport free, realloc
+from libc.stdlib cimport free, qsort, realloc
 from libc.string cimport memcmp, memcpy, memset
 
 from telemetry_twisted.jip3 import _roles, costs, following, gathering, moment, observed
@@ -51,6 +51,7 @@ include "_open_chains.pxi"
 include "_services.pxi"
 include "_gathering.pxi"
 include "_entering.pxi"
+include "_entering_by_hash.pxi"
 include "_observing.pxi"
 include "_following.pxi"
 include "_ways.pxi"
@@ -187,29 +188,13 @@ cdef class Stream:
         cdef uint64_t ids
         cdef Reason reason
         cdef Follower follower = self._follower
+        cdef bint quick
         cdef Event event
         cdef Machine m
-        m.ops = <const Op*> PyBytes_AS_STRING(self._ops)
-        m.texts = PyBytes_AS_STRING(self._texts)
-        m.traits = <const Trait*> PyBytes_AS_STRING(self._traits)
-        m.core_bytes = self._core_bytes
-        m.bitfield_bytes = self._bitfield_bytes
-        m.known_layout = self._known_layout
-        m.earliest = into.earliest
-        m.latest = into.latest
-        m.newest_slot = into.newest_slot
-        if self._minute_of_time == into.minute:
-            m.earliest = 0
-            m.latest = UINT64_MAX
-        if self._minute_of_slot == into.minute:
-            m.newest_slot = UINT32_MAX
-        m.node = PyBytes_AS_STRING(self._node)
-        m.node_size = len(self._node) - SLACK
-        m.closing = PyBytes_AS_STRING(into.closing)
-        m.closing_size = len(into.closing)
-        m.events = &into.events
-        m.findings = &into.findings
+        set_up(&m, self, into)
         memset(&event, 0, sizeof(event))
+        if follower is not None:
+            go_on_following(follower, self.next_event_id)
         into.findings.size = 0
         reason = FINE
         while into.types.size < full:
@@ -229,7 +214,11 @@ cdef class Stream:
                 into.events.size = written
                 into.findings.size = 0
                 reason = find(&m, m.at, reason)
-            if follower is not None and reason == FINE and into.types.size > noted:
+            quick = (
+                follower is not None and reason == FINE and into.findings.size == 0
+                and follow_quickly(follower, m.content, self.next_event_id)
+            )
+            if not quick and follower is not None and reason == FINE and into.types.size > noted:
                 reason = judge(follower, &m, self.next_event_id, &event)
             if reason == FINE and into.findings.size > 0:
                 reason = into.add_up(m.content, size)
@@ -239,7 +228,7 @@ cdef class Stream:
                 into.lengths.size = sizeof(uint32_t) * noted
                 break
             ids = ids_used(m.content, size)
-            if follower is not None:
+            if not quick and follower is not None:
                 if into.types.size > noted:
                     follow(follower, &m, &event, ids)
                 else:
@@ -247,6 +236,8 @@ cdef class Stream:
             frames.next_id += frames.id_step * (into.types.size - noted)
             self.next_event_id += ids
             frames.at = m.end
+        if follower is not None:
+            enter_noted(follower)
         if m.earliest != into.earliest or m.latest != into.latest:
             self._minute_of_time = into.minute
         if m.newest_slot != into.newest_slot:
@@ -279,6 +270,7 @@ cdef class Stream:
                 break
             ids = ids_used(frames.at + LENGTH_BYTES, size)
             if self._follower is not None:
+                go_on_with_kinds(&self._follower.past, self.next_event_id)
                 note_kinds(&self._follower.past, self.next_event_id, ids, UNTOLD)
             self.next_event_id += ids
             skipped += 1

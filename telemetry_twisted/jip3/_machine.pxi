@@ -52,6 +52,30 @@ cdef struct Machine:
     Buffer* findings
 
 
+cdef inline void set_up(Machine* m, Stream stream, Buffers into) noexcept:
+    """Let it read messages of the stream, and write to the buffers."""
+    m.ops = <const Op*> PyBytes_AS_STRING(stream._ops)
+    m.texts = PyBytes_AS_STRING(stream._texts)
+    m.traits = <const Trait*> PyBytes_AS_STRING(stream._traits)
+    m.core_bytes = stream._core_bytes
+    m.bitfield_bytes = stream._bitfield_bytes
+    m.known_layout = stream._known_layout
+    m.earliest = into.earliest
+    m.latest = into.latest
+    m.newest_slot = into.newest_slot
+    if stream._minute_of_time == into.minute:
+        m.earliest = 0
+        m.latest = UINT64_MAX
+    if stream._minute_of_slot == into.minute:
+        m.newest_slot = UINT32_MAX
+    m.node = PyBytes_AS_STRING(stream._node)
+    m.node_size = len(stream._node) - SLACK
+    m.closing = PyBytes_AS_STRING(into.closing)
+    m.closing_size = len(into.closing)
+    m.events = &into.events
+    m.findings = &into.findings
+
+
 cdef inline char* with_room(Machine* m, char* out, uint64_t more) noexcept nogil:
     """``out``, wherever it is then, with room for ``more`` bytes; NULL if there is no memory."""
     m.events.size = out - m.events.start

@@ -43,8 +43,7 @@ cdef void observe(Follower f, Machine* m, Event* event) noexcept:
         if event.kind == PACKAGE_RECEIVED:
             keep_services(f, m, chain)
         if role.erasure_root_at != 0 and ROLES[chain.root].fetches:
-            memcpy(&chain.times[1], event.content + role.erasure_root_at, HASH_BYTES)
-            chain.fetches = True
+            keep_erasure_root(chain, event.content + role.erasure_root_at)
         part = part_of(event)
         keep_time(f, event, part)
     if core != NO_CORE:
@@ -53,16 +52,26 @@ cdef void observe(Follower f, Machine* m, Event* event) noexcept:
         count_costs(f, m, event)
     if event.dated:
         if event.kind == ASSURANCE_RECEIVED:
-            add_receipt(f, event)
+            add_receipt(f, event.content)
         if role.sight != OF_PACKAGES or (chain != NULL and chain.order == LONG):
             see(f, m, event)
     if part != NULL and part.end != NOTHING:
-        finish(f, event, part.end == WELL)
+        finish(f, event.chain, event.time, event.dated, part.end == WELL)
 
 
 cdef inline void keep_time(Follower f, const Event* event, const Part* part) noexcept:
     """Observe what latencies end, and keep the time if others begin."""
-    cdef Chain* chain = event.chain
+    if event.dated:
+        end_latencies(f, event.chain, part, event.time)
+        keep_own_time(event.chain, part, event.time)
+    elif part.kept != 0:
+        event.chain.seen &= ~(1 << part.kept)
+
+
+cdef inline void end_latencies(
+    Follower f, const Chain* chain, const Part* part, uint64_t time
+) noexcept:
+    """Observe what latencies end at ``time``."""
     cdef uint64_t began
     cdef uint8_t begin
     cdef int each
@@ -70,18 +79,24 @@ cdef inline void keep_time(Follower f, const Event* event, const Part* part) noe
         begin = part.latencies[each].begin
         if begin == 0:
             break
-        if event.dated and chain.seen >> begin & 1:
+        if chain.seen >> begin & 1:
             began = chain.times[begin - 1]
-            if event.time < began:
+            if time < began:
                 withhold(f, TIME_BACKWARDS)
             else:
-                add_latency(f, part.latencies[each].latency, chain.core, event.time - began)
+                add_latency(f, part.latencies[each].latency, chain.core, time - began)
+
+
+cdef inline void keep_own_time(Chain* chain, const Part* part, uint64_t time) noexcept:
+    """Keep ``time`` if latencies begin at it."""
     if part.kept != 0:
-        if event.dated:
-            chain.seen |= 1 << part.kept
-            chain.times[part.kept - 1] = event.time
-        else:
-            chain.seen &= ~(1 << part.kept)
+        chain.seen |= 1 << part.kept
+        chain.times[part.kept - 1] = time
+
+
+cdef inline void keep_erasure_root(Chain* chain, const uint8_t* erasure_root) noexcept:
+    memcpy(&chain.times[1], erasure_root, HASH_BYTES)
+    chain.fetches = True
 
 
 cdef void count_costs(Follower f, Machine* m, const Event* event) noexcept:
@@ -157,12 +172,13 @@ cdef bint is_new(Follower f, const uint8_t* hash) noexcept:
     return True
 
 
-cdef void finish(Follower f, const Event* event, bint well) noexcept:
-    """The event ends its chain."""
-    cdef const Chain* chain = event.chain
+cdef inline void finish(
+    Follower f, Chain* chain, uint64_t time, bint dated, bint well
+) noexcept:
+    """Its last event ends the chain."""
     cdef int64_t took = -1
-    close_chain(f, event.chain, SUCCESS if well else FAILURE)
+    close_chain(f, chain, SUCCESS if well else FAILURE)
     if chain.fetches:
-        if well and event.dated and chain.seen >> 1 & 1 and event.time >= chain.times[0]:
-            took = event.time - chain.times[0]
+        if well and dated and chain.seen >> 1 & 1 and time >= chain.times[0]:
+            took = time - chain.times[0]
         count_fetch(f, chain.root, &chain.times[1], well, took)

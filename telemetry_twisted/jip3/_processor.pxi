@@ -4,6 +4,7 @@ cdef extern from *:
     """
     #if defined(__GNUC__)
     #define leading_zeros __builtin_clzll
+    #define fetch_ahead(at) __builtin_prefetch(at)
     #else
     static int leading_zeros(unsigned long long number) {
         int zeros = 63;
@@ -11,6 +12,8 @@ cdef extern from *:
             zeros--;
         return zeros;
     }
+    #define fetch_ahead(at) ((void) (at))
     #endif
     """
     int leading_zeros(uint64_t number) noexcept nogil   # of a number that is not zero
+    void fetch_ahead(const void* at) noexcept nogil     # what will be read soon

@@ -81,7 +81,7 @@ class Way(IntEnum):
     - ``WHOLE``: anything.
     - ``RECEIPT``: it is the receipt of an assurance, and nothing else.
     - ``QUIET``: it refers to a chain, of which it then is, and there is nothing else to it.
-    - ``MEMBER``: besides, it may end latencies and the chain.
+    - ``MEMBER``: besides, it may have an erasure root, and end latencies or the chain.
     - ``ROOT``: it begins a chain, inside no other, and may have an erasure root.
     """
 
@@ -130,7 +130,7 @@ def _way(kind: int, quiet: bool) -> Way:
     if kind in CHAINS.roots:
         refers = kind in CHAINS.references
         return Way.WHOLE if refers or kind in WORK_PACKAGES else Way.ROOT
-    if kind in CHAINS.references and kind not in ERASURE_ROOTS:
+    if kind in CHAINS.references:
         return Way.QUIET if quiet else Way.MEMBER
     return Way.WHOLE
 

@@ -49,6 +49,11 @@ cdef inline bint same_hash(const void* left, const void* right) noexcept nogil:
     ) == 0
 
 
+cdef inline const Place* home_of(const Rows* t, uint32_t hash) noexcept nogil:
+    """Where the row is looked for first. There are places."""
+    return <const Place*> t.places.start + (hash >> (HASH_BITS - t.places_bits))
+
+
 cdef inline char* row_at(const Rows* t, uint32_t number) noexcept nogil:
     """The row with this number, from 1 on."""
     return t.rows.start + <size_t> (number - 1) * t.row_size
@@ -71,6 +76,25 @@ cdef inline char* row_with_number(const Rows* t, uint64_t key, uint32_t hash) no
                 return row
         at = (at + 1) & t.last_place
     return NULL
+
+
+cdef inline void fetch_places(const Rows* t, const uint32_t* hashes, size_t count) noexcept nogil:
+    """What has these hashes will be looked for: let it be there by then."""
+    cdef size_t each
+    if t.places_bits > 0:
+        for each in range(count):
+            fetch_ahead(home_of(t, hashes[each]))
+
+
+cdef inline void fetch_rows(const Rows* t, const uint32_t* hashes, size_t count) noexcept nogil:
+    """The same for rows, when the places are there."""
+    cdef const Place* place
+    cdef size_t each
+    if t.places_bits > 0:
+        for each in range(count):
+            place = home_of(t, hashes[each])
+            if place.row != 0:
+                fetch_ahead(row_at(t, place.row))
 
 
 cdef char* new_row(Rows* t, const void* key, uint32_t hash) noexcept nogil:

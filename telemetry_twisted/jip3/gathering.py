@@ -99,7 +99,7 @@ class PythonGatherer:
             tuple(self._sightings),
             tuple(Fetch._make((*key, *row)) for key, row in self._fetches.items()),
             tuple(Assurance(*key, tuple(row)) for key, row in self._assurances.items()),
-            tuple(WithheldCount(*key, times) for key, times in self._withheld.items()),
+            tuple(WithheldCount(*key, times) for key, times in sorted(self._withheld.items())),
         )
         self._clear()
         return observations.encode() if _tells(observations) else b""

@@ -23,7 +23,8 @@ another, all little-endian. Those that would be empty are left out; the others a
                   clock was set meanwhile, forward or back
 ==  ============  ==============================================  =====================
 
-Their rows are those of :mod:`.observed`, and come in the order in which each was first counted.
+Their rows are those of :mod:`.observed`, and come in the order in which each was first counted, but
+for what is withheld, which comes by handle and kind.
 """
 
 from __future__ import annotations
