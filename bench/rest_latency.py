@@ -8,6 +8,7 @@ another, with nodes, slots and ranges drawn at random.
 from __future__ import annotations
 
 import argparse
+import gc
 import json
 import random
 import sys
@@ -146,6 +147,7 @@ def serve(url: str, nodes: int, days: int, now: int, observed_only: bool) -> Non
         history_routes(app, history, Figures(nodes), reactor, at, errors, connections, tuple)
         site = api_site(app, connections, turns, reactor)
         port = cast(Any, reactor).listenTCP(0, site, interface=HOST)
+        gc.freeze()  # as the server does
         print(json.dumps({"port": port.getHost().port}), flush=True)
 
     def failed(failure: Any) -> None:

@@ -123,10 +123,15 @@ def _width(largest: int) -> str:
 def add_packed(tally: Tally, packed: bytes, first: int = 0, end: int | None = None) -> None:
     """Add what :func:`pack_tally` packed, of keys from ``first`` to before ``end`` alone if those
     are given."""
-    if packed:
-        get = tally.get
-        for key, value in zip(*_within(packed, first, end), strict=True):
-            tally[key] = get(key, 0) + value
+    if not packed:
+        return
+    pairs = zip(*_within(packed, first, end), strict=True)
+    if not tally:
+        tally.update(pairs)
+        return
+    get = tally.get
+    for key, value in pairs:
+        tally[key] = get(key, 0) + value
 
 
 def _within(packed: bytes, first: int, end: int | None) -> tuple[Sequence[int], Sequence[int]]:

@@ -24,13 +24,13 @@ from .scope import Scope, scope_of
 MOST_ANCHORS = 600
 """Anchors that are looked at, at most."""
 
-MOST_DETAILED = 3
+MOST_DETAILED = 1
 """Anchors that are told sender by sender where none is asked for: the newest."""
 
-MOST_OF_ONE = 30
+MOST_OF_ONE = 3
 """Anchors that are told of one sender, likewise."""
 
-MOST_SENDERS = 2500
+MOST_SENDERS = 500
 """Rows of an answer sender by sender, at most."""
 
 
@@ -126,9 +126,9 @@ async def senders(sources: Sources, given: SendersGiven) -> Rows:
     if hash is not None:
         hashes = [hash]
     else:
-        anchors = await _anchors(sources, scope, *given.range)
         most = MOST_DETAILED if given.node is None else MOST_OF_ONE
-        hashes = [bytes.fromhex(each.anchor[2:]) for each in anchors[-most:]]
+        newest = await read.assurances(history, scope.network, *given.range, 0, most)
+        hashes = [bytes.fromhex(each.anchor[2:]) for each in newest.anchors]
     rows: Rows = []
     for each in hashes:
         found = await read.senders(history, scope.network, each, 0, MOST_SENDERS)

@@ -22,7 +22,7 @@ from .given import RangeGiven
 from .routes import Row, Rows, grafana
 from .scope import Scope, scope_of
 
-MOST_SLOTS = 600
+MOST_SLOTS = 300
 """Slots of an answer, at most."""
 
 MOST_AUTHORS = 50

@@ -7,16 +7,20 @@ minute, hour or day.
 from __future__ import annotations
 
 from collections import Counter, defaultdict
+from collections.abc import Sequence
+from heapq import nsmallest
 
 from attrs import define
 
 from telemetry_twisted.api.rest.endpoint import Endpoint, Sources
+from telemetry_twisted.store.read.latencies import NUMBERS
 from telemetry_twisted.store.read.packages import packages_in
 from telemetry_twisted.store.read.ranges import whole
 from telemetry_twisted.store.read.services import phases_of
 from telemetry_twisted.store.read.sums import Subject, rows_of
-from telemetry_twisted.store.schema.sum_tables import OF_CORES
-from telemetry_twisted.store.tallies import sum_packed
+from telemetry_twisted.store.schema.policy import HOUR
+from telemetry_twisted.store.schema.sum_tables import OF_CORES, OF_LATENCIES
+from telemetry_twisted.store.tallies import sum_alike, sum_packed, unpack_tally
 from telemetry_twisted.timestamps import rfc3339
 
 from .events import described
@@ -31,6 +35,9 @@ MOST_BUCKETS = 12
 
 RECENT = 100
 """Packages that are shown with a core."""
+
+MOST_GUARANTORS = 200
+"""Nodes of which that is told, at most."""
 
 MOST_CORES = 150
 """Cores that are listed of a guarantor, at most."""
@@ -105,41 +112,63 @@ async def core_metrics(sources: Sources, given: CoreInPath) -> Row:
 
 @define
 class Guarantor:
-    """The guarantees of a node: how many it built for each core, and when it was last."""
+    """The guarantees of a node: how many it built, when the last bucket began in which it did, and
+    how many for each core, of some of them."""
 
+    count: int
     cores: Counter[int]
     last: int = 0
 
-    @property
-    def count(self) -> int:
-        """All of them."""
-        return sum(self.cores.values())
-
 
 async def guarantors(
-    sources: Sources, scope: Scope, begin: float, end: float, core: int | None = None
+    sources: Sources, scope: Scope, begin: float, end: float, core: int
 ) -> dict[int, Guarantor]:
-    """Who guaranteed for which core, those first who built the most, by the numbers of nodes; the
-    last is when the last for any of their cores was built."""
+    """Who guaranteed for a core, those first who built the most, by the numbers of nodes."""
     history = sources.history
     span = whole(begin, end, history.now(), history.policy.sums, MOST_BUCKETS)
+    only = {"network": scope.network.number, "core": core}
+    rows = await rows_of(history, OF_CORES, span, ("guarantors",), only)
+    return await _ranked(sources, scope, rows, len(scope.nodes))
+
+
+async def _ranked(
+    sources: Sources, scope: Scope, rows: Sequence[tuple[int, bytes]], most: int
+) -> dict[int, Guarantor]:
+    """How many guarantees nodes built, in buckets with tallies by node: of those who built most."""
+    counts = sum_alike(packed for _, packed in rows)
+    there = [node for node in counts if node in scope.nodes]
+    ranked = nsmallest(most, there, key=lambda node: (-counts[node], node))
+    found = {node: Guarantor(counts[node], Counter()) for node in ranked}
+    unknown = {*found}
+    async for bucket, packed in sources.history.turns.steps(sorted(rows, reverse=True)):
+        if not unknown:
+            break
+        for node in unknown & unpack_tally(packed).keys():
+            found[node].last = bucket
+            unknown.discard(node)
+    return found
+
+
+async def _of_all_cores(
+    sources: Sources, scope: Scope, begin: float, end: float
+) -> dict[int, Guarantor]:
+    """Who built the most guarantees for any core; for which, of the last hour in which somebody
+    built one alone."""
+    history = sources.history
+    span = whole(begin, end, history.now(), history.policy.sums, MOST_BUCKETS)
+    asked = {"network": scope.network.number, "latency": NUMBERS["guarantee"]}
+    rows = await rows_of(history, OF_LATENCIES, span, ("node_counts",), asked)
+    found = await _ranked(sources, scope, rows, MOST_GUARANTORS)
+    newest = max((each.last for each in found.values()), default=0)
+    until = min(end, newest + span.width)
+    hour = whole(until - 1, until, history.now(), {HOUR: history.policy.sums[HOUR]}, 1)
     only = {"network": scope.network.number}
-    if core is not None:
-        only["core"] = core
-    found: defaultdict[int, Guarantor] = defaultdict(lambda: Guarantor(Counter()))
-    of_cores: defaultdict[int, list[bytes]] = defaultdict(list)
-    last: dict[int, int] = {}
-    for bucket, number, packed in await rows_of(
-        history, OF_CORES, span, ("core", "guarantors"), only
-    ):
-        of_cores[number].append(packed)
-        last[number] = max(last.get(number, 0), bucket)
-    async for number, rows in history.turns.steps(of_cores.items()):
-        for node, count in sum_packed(rows).items():
-            found[node].cores[number] = count
-            found[node].last = max(found[node].last, last[number])
-    ranked = sorted(found.items(), key=lambda each: (-each[1].count, each[0]))
-    return {node: each for node, each in ranked if node in scope.nodes}
+    of_cores = await rows_of(history, OF_CORES, hour, ("core", "guarantors"), only)
+    async for _, number, packed in history.turns.steps(of_cores):
+        counts = unpack_tally(packed)
+        for node in counts.keys() & found.keys():
+            found[node].cores[number] += counts[node]
+    return found
 
 
 @grafana("cores/{core_id}/validators")
@@ -164,14 +193,14 @@ async def core_validators(sources: Sources, given: CoreInPath) -> Row:
 
 @grafana("guarantees/by-guarantor")
 async def by_guarantor(sources: Sources, given: RangeGiven) -> Row:
-    """Who guaranteed, and for which cores."""
+    """Who guaranteed how often, those who did most, and for which cores in the last hour."""
     scope = await scope_of(sources, given.network)
-    found = await guarantors(sources, scope, *given.range)
+    found = await _of_all_cores(sources, scope, *given.range)
     return {
         "guarantors": [
             {
                 "node_id": scope.nodes[node],
-                "primary_core": min(each.cores),
+                "primary_core": min(each.cores, default=None),
                 "guarantee_count": each.count,
                 "last_guarantee": rfc3339(each.last),
                 "cores_active": sorted(each.cores)[:MOST_CORES],
@@ -184,13 +213,16 @@ async def by_guarantor(sources: Sources, given: RangeGiven) -> Row:
 
 @grafana("validators/cores")
 async def validators_cores(sources: Sources, given: RangeGiven) -> Rows:
-    """For which core each guarantor built the fewest guarantees: JamTART names that one."""
+    """For which core those who guaranteed most built the fewest guarantees in the last hour, which
+    is the one that JamTART names."""
     scope = await scope_of(sources, given.network)
-    found = await guarantors(sources, scope, *given.range)
+    found = await _of_all_cores(sources, scope, *given.range)
     return [
         {
             "node_id": scope.nodes[node],
-            "primary_core": min(each.cores, key=lambda core: (each.cores[core], core)),
+            "primary_core": min(
+                each.cores, key=lambda core: (each.cores[core], core), default=None
+            ),
             "guarantee_count": each.count,
         }
         for node, each in found.items()

@@ -29,7 +29,7 @@ from .pooled import Delays, pooled
 from .routes import Row, Rows, grafana
 from .scope import Scope, scope_of
 
-MOST_REPORTS = 1000
+MOST_REPORTS = 500
 """Reports that are looked at, at most."""
 
 MOST_SHOWN = 4000

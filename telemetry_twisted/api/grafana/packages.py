@@ -25,7 +25,7 @@ from .latencies import seen_over
 from .routes import Row, Rows, grafana
 from .scope import scope_of
 
-MOST_LISTED = 200
+MOST_LISTED = 100
 """Packages of a list, at most."""
 
 MOST_REASONS = 50
@@ -70,7 +70,7 @@ async def active(sources: Sources, given: RangeGiven) -> Row:
     names = [name for name in TIMED.values() if name not in ("distribute", "pipeline")]
     seen = await seen_over(history, subject, *given.range, names)
     newest = await newest_in(history, scope.network, *given.range)
-    reasons = await package_counts(history, newest, ("reason",))
+    reasons = await package_counts(history, newest, ("reason",), outcome="failed")
     ordered = [*STAGES.values()][:-1]
     durations: Row = {}
     for name in names:

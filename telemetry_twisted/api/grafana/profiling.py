@@ -14,8 +14,8 @@ from telemetry_twisted.jip3.observed import Outcome
 from telemetry_twisted.store.read.latencies import NUMBERS
 from telemetry_twisted.store.read.ranges import whole
 from telemetry_twisted.store.read.sums import Subject, rows_of
-from telemetry_twisted.store.schema.sum_tables import OF_NODES
-from telemetry_twisted.store.tallies import Tally, add_packed, number_key, outcome_key
+from telemetry_twisted.store.schema.sum_tables import OF_LATENCIES, OF_NODES
+from telemetry_twisted.store.tallies import Tally, add_packed, number_key, outcome_key, sum_alike
 from telemetry_twisted.timestamps import rfc3339
 
 from .cores import guarantors
@@ -28,7 +28,10 @@ SUBMISSION = 90
 MOST_BUCKETS = 10
 """Buckets of all nodes that are read, at most, unless only those of a day are there."""
 
-MOST_OVER_TIME = 20
+MOST_LISTED = 100
+"""Nodes that are told, at most, unless more are asked for."""
+
+MOST_OVER_TIME = 10
 """Nodes that are told over time, at most: the slowest."""
 
 MOST_SHOWN = 2500
@@ -49,6 +52,10 @@ class Profile:
         """Add a row of the node."""
         add_packed(self.totals, totals, FIRST, LAST + 1)
         add_packed(self.totals, totals, number_key(FIRST), number_key(LAST) + 1)
+        self.add_outcomes(outcomes)
+
+    def add_outcomes(self, outcomes: bytes) -> None:
+        """Add how chains of the node ended."""
         first = outcome_key(SUBMISSION, 0)
         add_packed(self.outcomes, outcomes, first, outcome_key(SUBMISSION + 1, 0))
 
@@ -79,22 +86,41 @@ def _nothing() -> Profile:
 async def _profiles(
     sources: Sources, scope: Scope, begin: float, end: float, core: int | None
 ) -> dict[int, Profile]:
-    """Those of nodes that had packages, by number."""
+    """How long packages took nodes, by number; of how they ended nothing."""
     history = sources.history
     span = whole(begin, end, history.now(), history.policy.sums, MOST_BUCKETS)
-    found: defaultdict[int, Profile] = defaultdict(_nothing)
-    only = {"network": scope.network.number}
-    rows = await rows_of(history, OF_NODES, span, ("node", "totals", "outcomes"), only)
-    async for _, node, totals, outcomes in history.turns.steps(rows):
-        found[node].add(totals, outcomes)
+    asked: dict[str, int | list[int]] = {
+        "network": scope.network.number,
+        "latency": [*range(FIRST, LAST + 1)],
+    }
+    packed: defaultdict[int, list[bytes]] = defaultdict(list)
+    columns = ("latency", "node_counts", "node_totals")
+    for _, latency, counts, totals in await rows_of(history, OF_LATENCIES, span, columns, asked):
+        packed[latency].append(totals)
+        packed[number_key(latency)].append(counts)
     there = {*scope.nodes}
     if core is not None:
         there &= (await guarantors(sources, scope, begin, end, core)).keys()
-    return {
-        node: each
-        for node, each in found.items()
-        if node in there and (each.ended or each.mean is not None)
-    }
+    found = {node: _nothing() for node in there}
+    async for key, rows in history.turns.steps(packed.items()):
+        for node, number in sum_alike(rows).items():
+            if node in found:
+                found[node].totals[key] = number
+    return found
+
+
+async def _add_outcomes(
+    sources: Sources, scope: Scope, begin: float, end: float, found: dict[int, Profile]
+) -> None:
+    """Add to ``found`` how packages ended."""
+    if not found:
+        return
+    history = sources.history
+    span = whole(begin, end, history.now(), history.policy.sums, MOST_BUCKETS)
+    only: dict[str, int | list[int]] = {"node": [*found], "network": scope.network.number}
+    rows = await rows_of(history, OF_NODES, span, ("node", "outcomes"), only)
+    async for _, node, outcomes in history.turns.steps(rows):
+        found[node].add_outcomes(outcomes)
 
 
 def _slowest_first(found: dict[int, Profile]) -> list[int]:
@@ -110,7 +136,8 @@ class ProfilingGiven(CoreGiven, frozen=True, kw_only=True):
 
 @grafana("validator-profiling")
 async def profiling(sources: Sources, given: ProfilingGiven) -> Row:
-    """How long packages take each guarantor."""
+    """How long packages take each guarantor; of no more than a hundred, unless more are asked for,
+    those whose means come first."""
     scope = await scope_of(sources, given.network)
     found = await _profiles(sources, scope, *given.range, given.core)
     means = [each.mean for each in found.values() if each.mean is not None]
@@ -118,9 +145,13 @@ async def profiling(sources: Sources, given: ProfilingGiven) -> Row:
     order = _slowest_first(found)
     if given.sort == "asc":
         order.sort(key=lambda node: (found[node].mean is None, found[node].mean or 0))
+    order = order[: MOST_LISTED if given.limit is None else given.limit]
+    await _add_outcomes(sources, scope, *given.range, {node: found[node] for node in order})
     rows = []
-    for node in order if given.limit is None else order[: given.limit]:
+    for node in order:
         each = found[node]
+        if not each.ended and each.mean is None:
+            continue
         rows.append(
             {
                 "node_id": scope.nodes[node],
@@ -155,7 +186,7 @@ async def profiling_over_time(sources: Sources, given: ProfilingChartGiven) -> R
     windows: defaultdict[tuple[int, str], Profile] = defaultdict(_nothing)
     for node in numbers:
         subject = Subject(scope.network, node=node)
-        window = subject.window(history, *given.range, step)
+        window = subject.window(history, *given.range, step, MOST_SHOWN // len(numbers))
         rows = await subject.rows(history, window, ("totals", "outcomes"))
         for bucket, totals, outcomes in rows:
             windows[window.at(bucket), scope.nodes[node]].add(totals, outcomes)

@@ -30,7 +30,7 @@ MOST_EVENTS = 2000
 MOST_PASSED_OVER = 10_000
 """How far an offset reaches."""
 
-MOST_JOURNEYS = 20
+MOST_JOURNEYS = 10
 """Packages of a core whose events are told, the newest."""
 
 

@@ -6,7 +6,7 @@ packages of the range that name the service, each as often as guarantors receive
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
+from collections import Counter
 
 import ujson
 
@@ -14,10 +14,7 @@ from telemetry_twisted.api.rest.endpoint import Endpoint, Sources
 from telemetry_twisted.jip3.observed import Phase
 from telemetry_twisted.store.read.packages import newest_in, package_counts, window_column
 from telemetry_twisted.store.read.ranges import whole, window_of
-from telemetry_twisted.store.read.services import PhaseCost, phases_of
-from telemetry_twisted.store.read.sums import rows_of
-from telemetry_twisted.store.schema.sum_tables import OF_SERVICES
-from telemetry_twisted.store.tallies import sum_alike
+from telemetry_twisted.store.read.services import PhaseCost, costs_in, phases_of
 from telemetry_twisted.timestamps import rfc3339
 
 from .funnels import ALL
@@ -27,7 +24,7 @@ from .routes import Row, Rows, grafana
 from .scope import Scope, scope_of
 
 MOST_BUCKETS = 12
-"""Buckets of each service that are read, at most, unless only those of a day are there."""
+"""Buckets that are read, at most, unless only those of a day are there."""
 
 MOST_SHOWN = 3500
 """Rows of an answer, at most: those of the least numbers, or in windows as wide as it takes."""
@@ -50,14 +47,8 @@ def _signed(service: int) -> int:
 async def _costs(sources: Sources, scope: Scope, begin: float, end: float) -> Costs:
     history = sources.history
     span = whole(begin, end, history.now(), history.policy.sums, MOST_BUCKETS)
-    packed: defaultdict[int, list[bytes]] = defaultdict(list)
-    only = {"network": scope.network.number}
-    for _, service, costs in await rows_of(history, OF_SERVICES, span, ("service", "costs"), only):
-        packed[service].append(costs)
-    return {
-        service: phases_of(sum_alike(rows))
-        async for service, rows in history.turns.steps(packed.items())
-    }
+    found = await costs_in(history, scope.network, span, lambda _: 0)
+    return {service: phases_of(costs) for service, costs in found.get(0, {}).items()}
 
 
 async def _named(
@@ -123,18 +114,15 @@ async def services_over_time(sources: Sources, given: ServiceChartGiven) -> Rows
     step = given.step(all_known, MOST_SHOWN)
     most = max(MOST_SHOWN // max(all_known, 1), 1)
     window = window_of(begin, end, step, history.now(), history.policy.sums, most)
-    packed: defaultdict[tuple[int, int], list[bytes]] = defaultdict(list)
-    only = {"network": scope.network.number}
-    rows = await rows_of(history, OF_SERVICES, window, ("service", "costs"), only)
-    for bucket, service, costs in rows:
-        packed[window.at(bucket), service].append(costs)
+    costs = await costs_in(history, scope.network, window, window.at)
+    there = {(at, service) for at, of_window in costs.items() for service in of_window}
     named = await _named(sources, scope, begin, end, step)
     found: Rows = []
-    keys = sorted({*packed, *named}, key=lambda key: (key[0], _signed(key[1])))
+    keys = sorted({*there, *named}, key=lambda key: (key[0], _signed(key[1])))
     async for at, service in history.turns.steps(keys[: MOST_SHOWN + all_known]):
         if given.service is not None and service not in given.service.numbers:
             continue
-        phases = phases_of(sum_alike(packed.get((at, service), ())))
+        phases = phases_of(costs.get(at, {}).get(service, {}))
         found.append(
             {
                 "ts": rfc3339(at),

@@ -29,15 +29,20 @@ REACHED = (*(kind for kind in STAGES if kind != 97), FAILED)
 
 
 async def package_counts(
-    history: History, counted: Newest, by: Sequence[str], core: int | None = None
+    history: History,
+    counted: Newest,
+    by: Sequence[str],
+    core: int | None = None,
+    outcome: str | None = None,
 ) -> list[tuple[Any, ...]]:
     """How many packages there were, and of how many submissions and shares, ``by`` some columns, of
     those that are ``counted``."""
     where = f"{AMONG} AND coalesce(outcome, '') <> ?"
     values: list[object] = [*counted.bounds, SUPERSEDED]
-    if core is not None:
-        where += " AND core = ?"
-        values.append(core)
+    for column, value in (("core", core), ("outcome", outcome)):
+        if value is not None:
+            where += f" AND {column} = ?"
+            values.append(value)
     places = ", ".join(map(str, range(1, len(by) + 1)))
     return await history.query(
         f"SELECT {', '.join(by)}, count(*), CAST(sum(parts) AS BIGINT) FROM {JOURNEYS.name} "

@@ -10,7 +10,7 @@ from .history import History
 from .networks import Network
 from .sampled import some_of
 
-MOST_PACKAGES = 4000
+MOST_PACKAGES = 2500
 """Packages that are looked at, at most."""
 
 EARLIER_SECONDS = 60

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Callable, Mapping
 
 from telemetry_twisted.jip3.observed import LEAVES, Phase
@@ -12,7 +11,7 @@ from telemetry_twisted.timestamps import rfc3339
 
 from .history import History
 from .networks import Network
-from .ranges import span_of, whole
+from .ranges import Span, span_of, whole
 from .shapes import Answer, Genesis, Next, Range, Steps
 from .sums import MOST_BUCKETS, rows_of
 
@@ -123,17 +122,7 @@ async def services(
     """What each service cost, those first that used the most gas."""
     kept = {width: at for width, at in history.policy.sums.items() if width > 60}
     span = whole(begin, end, history.now(), kept, MOST_LISTED)
-    asked = {"network": network.number}
-    rows = await rows_of(history, OF_PHASES, span, ("phase", *_LISTED), asked)
-    packed: dict[tuple[int, str], list[bytes]] = {}
-    for _, phase, *tallies in rows:
-        for name, tally in zip(_LISTED, tallies, strict=True):
-            packed.setdefault((phase, name), []).append(tally)
-    costs: defaultdict[int, Tally] = defaultdict(dict)
-    async for (phase, name), tallies in history.turns.steps(packed.items()):
-        key = _LISTED[name](phase)
-        for service, number in sum_alike(tallies).items():
-            costs[service][key] = number
+    costs = (await costs_in(history, network, span, lambda _: 0)).get(0, {})
     found = [(gas_in(tally), service, tally) for service, tally in costs.items()]
     found.sort(key=lambda each: (-each[0], each[1]))
     return Services(
@@ -146,6 +135,25 @@ async def services(
         ],
         next=offset + limit if len(found) > offset + limit else None,
     )
+
+
+async def costs_in(
+    history: History, network: Network, span: Span, window: Callable[[int], int]
+) -> dict[int, dict[int, Tally]]:
+    """What all services cost that is listed of them: tallies that :func:`phases_of` reads, by what
+    ``window`` makes of a bucket, and by service."""
+    rows = await rows_of(history, OF_PHASES, span, ("phase", *_LISTED), {"network": network.number})
+    packed: dict[tuple[int, int, str], list[bytes]] = {}
+    for bucket, phase, *tallies in rows:
+        for name, tally in zip(_LISTED, tallies, strict=True):
+            packed.setdefault((window(bucket), phase, name), []).append(tally)
+    found: dict[int, dict[int, Tally]] = {}
+    async for (at, phase, name), tallies in history.turns.steps(packed.items()):
+        costs = found.setdefault(at, {})
+        key = _LISTED[name](phase)
+        for service, number in sum_alike(tallies).items():
+            costs.setdefault(service, {})[key] = number
+    return found
 
 
 async def service(
