@@ -15,8 +15,8 @@ LEAST_CHAINS = 100
 """Of how many chains that ended the share of unfinished ones says something."""
 
 HELD_SECONDS = 10.0
-"""How long nodes have to differ from others. When the server's own clock is set, or it was busy for
-a while, they are heard one after the other."""
+"""How long nodes have to differ from others, and packages to be stuck. When the server's own clock
+is set, or it was busy for a while, they are heard of one after the other."""
 
 Told = Mapping[str, Any]
 """The summary of a network (:class:`~telemetry_twisted.network.summary.summaries.Summaries`)."""
@@ -25,7 +25,7 @@ Differing = Iterator[tuple[str, float]]
 """Nodes of a network that differ from the others, and how far."""
 
 Since = dict[Kind, dict[str, float]]
-"""By kind of alert, since when each node differs, by the clock of durations."""
+"""By kind of alert, since when it holds of each node or network, by the clock of durations."""
 
 
 def look_at_networks(
@@ -39,14 +39,16 @@ def look_at_networks(
     stuck = found[kinds.STUCK] = Found(thresholds.stuck)
     late = found[kinds.ASSURANCES_LATE] = Found(thresholds.assurances_late)
     unfinished = found[kinds.UNFINISHED] = Found(thresholds.unfinished)
+    waiting: dict[str, float] = {}
     for network, summary in situation.networks.items():
         _fork(network, summary, fork)
-        _stuck(network, summary, situation.time, stuck)
+        _stuck(network, summary, situation.time, stuck, waiting)
         if 0 < late.threshold <= summary["assurances"]["late"]:
             for each in summary["assurances"]["who"]:
                 late.values[each["node_id"]] = each["late"]
         _unfinished(network, summary["chains"], unfinished)
         yield
+    _hold(since.setdefault(kinds.STUCK, {}), waiting, situation.now, stuck)
     for kind, threshold, differing in (
         (kinds.CLOCK_OFF, thresholds.clock, _clocks_off),
         (kinds.LATE_NODE, thresholds.late_blocks, _late_nodes),
@@ -66,7 +68,7 @@ def look_at_networks(
 def _hold(
     since: dict[str, float], differing: Mapping[str, float], now: float, found: Found
 ) -> None:
-    """Find those that have been ``differing`` for :data:`HELD_SECONDS`."""
+    """Find what has been ``differing`` for :data:`HELD_SECONDS`."""
     for node_id in since.keys() - differing.keys():
         del since[node_id]
     for node_id, value in differing.items():
@@ -126,12 +128,12 @@ def _fork(network: str, summary: Told, found: Found) -> None:
         found.note = str(fork["since_slot"])
 
 
-def _stuck(network: str, summary: Told, time: str, found: Found) -> None:
+def _stuck(network: str, summary: Told, time: str, found: Found, waiting: dict[str, float]) -> None:
     stuck = summary.get("stuck")
     if stuck is not None:
         seconds = (microseconds(time) - microseconds(stuck["since"])) / 1_000_000
         if 0 < found.threshold <= seconds:
-            found.values[network] = seconds
+            waiting[network] = seconds
             first = stuck["examples"][0]
             named = first["hash"] or "one of unknown hash"
             found.note = f"{stuck['count']} do not move, {named} is {first['stage']}"

@@ -38,7 +38,12 @@ def node(node_id: str, **state: Any) -> Node:
 
 
 class Server:
-    """Shows a book one second after another of a server's life."""
+    """Shows a book one second after another of a server's life.
+
+    ``ahead`` is how many seconds its wall clock is set forward.
+    """
+
+    ahead = 0
 
     def __init__(self, **thresholds: int) -> None:
         never = dict.fromkeys(
@@ -76,7 +81,7 @@ class Server:
             "newest_slot": 10_000,
             **what,
         }
-        situation = Situation(now=now, time=rfc3339(now), nodes=nodes, **whole)
+        situation = Situation(now=now, time=rfc3339(now + self.ahead), nodes=nodes, **whole)
         self.steps = list(self.book.look(situation))
         self.changed = self.book.changed
         return [(alert["kind"], alert["subject"]) for alert in self.book.current]
@@ -320,12 +325,24 @@ def test_work_packages_that_are_stuck() -> None:
     server = Server(stuck=60)
     example = {"hash": "0xab", "stage": "refined"}
     stuck = {"count": 12, "since": rfc3339(100), "examples": [example]}
-    assert server.at(159, **networks(stuck=stuck)) == []
-    assert server.at(160, **networks(stuck=stuck)) == [("work_packages_stuck", "0x7")]
+    for seconds in (159, 160, 169):
+        assert server.at(seconds, **networks(stuck=stuck)) == []
+    assert server.at(170, **networks(stuck=stuck)) == [("work_packages_stuck", "0x7")]
     (alert,) = server.book.current
-    assert alert["value"] == 60
+    assert alert["value"] == 70
     assert "12 do not move, 0xab is refined" in alert["message"]
-    assert server.at(161, **networks()) == []
+    assert server.at(171, **networks()) == []
+
+
+def test_packages_are_not_stuck_where_the_servers_clock_was_set() -> None:
+    """Until it is heard of them again, nothing came for as long as that is."""
+    server = Server(stuck=60)
+    stuck = {"count": 1, "since": rfc3339(0), "examples": [{"hash": "0xab", "stage": "refined"}]}
+    server.ahead = 3600
+    for seconds in (10, 18):
+        assert server.at(seconds, **networks(stuck=stuck)) == []
+    assert server.at(20, **networks()) == []
+    assert server.at(21, **networks(stuck=stuck)) == []
 
 
 def test_assurances_that_come_too_late() -> None:
