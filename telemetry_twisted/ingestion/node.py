@@ -110,7 +110,7 @@ class NodeProtocol(Protocol):
         self._ended = False
         self._heard = clock.seconds()
         self._ending = LEFT
-        self._due = Deadline(clock, self._timed_out)
+        self._due = Deadline(clock, self._look_once_more)
 
     def connectionMade(self) -> None:
         self._transport = cast(Connection, self.transport)
@@ -176,13 +176,16 @@ class NodeProtocol(Protocol):
         self.end(Ending("too_long", str(error)))
 
     def hold(self) -> None:
-        """Stop reading until :meth:`go_on`."""
+        """Stop reading until :meth:`go_on`, for which nothing is due."""
         self._reading = False
+        self._due.set(None)
         self._transport.pauseProducing()
 
     def go_on(self) -> None:
         """Consume what was held and read on, unless that was the node's introduction."""
         was_reading, self._reading = self._reading, True
+        if self._consume == self._node_information:
+            self._due.set(INFORMATION_TIMEOUT)
         if self._held:
             self._take(self._held.take())
         if self._reading and not was_reading and not self._ended:
@@ -268,6 +271,11 @@ class NodeProtocol(Protocol):
         if self._pool is not None:
             self._pool.leave(self)
         self._transport.abortConnection()
+
+    def _look_once_more(self) -> None:
+        # Where this process was given no processor, what came in time is yet to be read.
+        self._due = Deadline(self._clock, self._timed_out)
+        self._due.set(0)
 
     def _timed_out(self) -> None:
         self.end(

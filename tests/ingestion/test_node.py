@@ -308,6 +308,25 @@ class NodeCases:
         bench.hang_up()
         assert [ending.kind for ending in bench.endings] == ["no_information"]
 
+    def test_what_came_in_time_is_read_though_the_process_was_late(self) -> None:
+        bench = self.bench()
+        bench.clock.callLater(10, bench.receive, hello())  # after it is known that time is up
+        bench.clock.advance(15)
+        assert not bench.transport.aborted
+        assert len(bench.introduced) == 1
+
+    def test_while_the_gate_is_closed_nothing_is_due(self) -> None:
+        bench = self.bench()
+        bench.gate.pauseProducing()
+        bench.receive(hello()[:20])
+        bench.clock.advance(100)
+        assert not bench.transport.aborted
+        bench.open_gate()
+        bench.clock.advance(9.9)
+        assert not bench.transport.aborted
+        bench.clock.advance(0.2)
+        assert bench.transport.aborted
+
     def test_a_node_that_introduced_itself_has_all_the_time(self) -> None:
         bench = self.bench()
         bench.receive(hello())
