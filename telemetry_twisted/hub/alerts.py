@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
 from telemetry_twisted.jip3.moment import SLOT, SLOTS_AHEAD
@@ -19,12 +19,16 @@ MARK_SECONDS = 5.0
 """How often it is noted what was counted so far, of which alerts take the last minute."""
 
 
+Newest = dict[str, tuple[int, float]]
+"""By network, the newest slot of most of its nodes, and since when it is."""
+
+
 class AlertBook:
     """Keeps the alerts that hold, one of a kind, and knows since when each subject is among them.
 
-    What it remembers is of nodes that are connected or missed, and of subscribers: of each there is
-    a bound. After each look, ``current`` are the alerts that hold, and ``begun`` and ``ended`` tell
-    of the subjects that were not among them, or are not any more.
+    What it remembers is of nodes that are connected or missed, of their networks, and of
+    subscribers: of each there is a bound. After each look, ``current`` are the alerts that hold,
+    and ``begun`` and ``ended`` tell of the subjects that were not among them, or are not any more.
     """
 
     def __init__(self, thresholds: Thresholds) -> None:
@@ -35,8 +39,8 @@ class AlertBook:
         self._open: dict[Kind, tuple[Found, dict[str | None, str]]] = {}
         self._missed = MissedNodes()
         self._unsynced: dict[str, float] = {}
-        self._best: tuple[int, float] = (-1, 0.0)
-        self._finalized: tuple[int, float] = (-1, 0.0)
+        self._best: Newest = {}
+        self._finalized: Newest = {}
         self._differing: Since = {}
         self._minute: list[tuple[float, int, dict[str, int]]] = []
 
@@ -85,12 +89,12 @@ class AlertBook:
         self._open, self.current, self.begun, self.ended = kept, current, begun, ended
 
     def _nodes(self, situation: Situation, found: dict[Kind, Found]) -> Iterator[None]:
-        """What holds of nodes, and of the network that they make."""
+        """What holds of nodes, and of the networks that they make."""
         now = situation.now
         present: dict[str, None] = {}  # a set that keeps their order
         unsynced: dict[str, float] = {}
         best: dict[str, dict[str, int]] = {}
-        finalized: list[int] = []
+        finalized: dict[str, list[int]] = {}
         ahead = Found(SLOTS_AHEAD)
         for piece in pieces(situation.nodes):
             for node in piece:
@@ -105,10 +109,9 @@ class AlertBook:
                     ahead.values[node_id] = max(slots) - situation.newest_slot + SLOTS_AHEAD
                     continue
                 if node.best is not None:
-                    network = str(node.info.get("genesis", ""))
-                    best.setdefault(network, {})[node_id] = node.best["slot"]
+                    best.setdefault(node.network, {})[node_id] = node.best["slot"]
                 if node.finalized is not None:
-                    finalized.append(node.finalized["slot"])
+                    finalized.setdefault(node.network, []).append(node.finalized["slot"])
             yield
         self._unsynced = unsynced
         if self._thresholds.behind:
@@ -116,8 +119,10 @@ class AlertBook:
             yield from self._behind(best, found)
         yield from self._gone(present, now, found)
         yield from self._not_synced(now, found)
-        self._no_block([slot for of in best.values() for slot in of.values()], now, found)
-        self._finality(finalized, now, found)
+        self._best = _newest({of: each.values() for of, each in best.items()}, now, self._best)
+        self._no_block(now, found)
+        self._finalized = _newest(finalized, now, self._finalized)
+        self._finality(now, found)
 
     def _behind(self, best: dict[str, dict[str, int]], found: dict[Kind, Found]) -> Iterator[None]:
         """Each node is behind the others of its own network."""
@@ -147,20 +152,20 @@ class AlertBook:
                     not_synced.values[node_id] = now - since
             yield
 
-    def _no_block(self, slots: Collection[int], now: float, found: dict[Kind, Found]) -> None:
-        self._best = _newest_since(slots, now, self._best)
-        newest, since = self._best
-        missed = int((now - since) * 1_000_000) // SLOT
-        if newest >= 0 and 0 < self._thresholds.no_block < missed:
-            found[kinds.NO_BLOCK] = Found(self._thresholds.no_block, {None: missed}, str(newest))
+    def _no_block(self, now: float, found: dict[Kind, Found]) -> None:
+        no_block = found[kinds.NO_BLOCK] = Found(self._thresholds.no_block)
+        for network, (newest, since) in self._best.items():
+            missed = int((now - since) * 1_000_000) // SLOT
+            if 0 < no_block.threshold < missed:
+                no_block.values[network] = missed
+                no_block.note = str(newest)
 
-    def _finality(self, slots: Collection[int], now: float, found: dict[Kind, Found]) -> None:
-        self._finalized = _newest_since(slots, now, self._finalized)
-        newest, since = self._finalized
-        if newest >= 0 and 0 < self._thresholds.finality <= now - since:
-            found[kinds.FINALITY_STALLED] = Found(
-                self._thresholds.finality, {None: now - since}, str(newest)
-            )
+    def _finality(self, now: float, found: dict[Kind, Found]) -> None:
+        stalled = found[kinds.FINALITY_STALLED] = Found(self._thresholds.finality)
+        for network, (newest, since) in self._finalized.items():
+            if 0 < stalled.threshold <= now - since:
+                stalled.values[network] = now - since
+                stalled.note = str(newest)
 
     def _rates(self, situation: Situation, found: dict[Kind, Found]) -> Iterator[None]:
         now, minute = situation.now, self._minute
@@ -190,11 +195,12 @@ class AlertBook:
         yield
 
 
-def _newest_since(
-    slots: Collection[int], now: float, before: tuple[int, float]
-) -> tuple[int, float]:
-    """The newest slot of most nodes and since when it is, which were ``before``; -1 for none."""
-    newest = majority_slot(slots)
-    if newest is None:
-        return -1, now
-    return (newest, now) if newest > before[0] else before
+def _newest(slots: Mapping[str, Collection[int]], now: float, before: Newest) -> Newest:
+    """The newest slot of most nodes of each network, and since when, which were ``before``."""
+    found: Newest = {}
+    for network, of_nodes in slots.items():
+        newest = majority_slot(of_nodes)
+        assert newest is not None
+        known = before.get(network, (-1, now))
+        found[network] = (newest, now) if newest > known[0] else known
+    return found

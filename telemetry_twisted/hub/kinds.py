@@ -16,7 +16,7 @@ class Kind:
 
     ``one`` and ``many`` are formats for what holds of one ``{subject}``, or of ``{count}`` of them.
     ``{value}`` is the subject's figure, or the largest of them, ``{note}`` what else there is to
-    say. What holds of the server or of the network has no subject, and is ``one``.
+    say. What holds of the server has no subject, and is ``one``.
     """
 
     name: str
@@ -51,14 +51,14 @@ AHEAD = Kind(
 )
 FINALITY_STALLED = Kind(
     "finality_stalled",
-    "no block after slot {note} has been finalized for {value:.0f} s",
-    "",
+    "no block of network {subject} after slot {note} has been finalized for {value:.0f} s",
+    "no block of {count} networks has been finalized for up to {value:.0f} s",
     "see whether two thirds of the validators are up and in sync",
 )
 NO_BLOCK = Kind(
     "no_block",
-    "no block after slot {note} has been the network's best for {value} slots",
-    "",
+    "no block after slot {note} has been the best of network {subject} for {value} slots",
+    "{count} networks have had no new best block for up to {value} slots",
     "see whether authors are up and in sync",
 )
 DECODE_ERRORS = Kind(

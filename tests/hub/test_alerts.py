@@ -30,7 +30,7 @@ class NoServer:
 
 
 def node(node_id: str, **state: Any) -> Node:
-    made = Node(node_id, 0, NoServer(), 1, "127.0.0.1:1", 0.0, {})
+    made = Node(node_id, 0, NoServer(), 1, "127.0.0.1:1", 0.0, {"genesis": "0x7"})
     for name, value in state.items():
         is_block = name in ("best", "finalized")
         setattr(made, name, {"slot": value, "hash": "0x"} if is_block else value)
@@ -156,7 +156,7 @@ def test_what_a_node_ahead_of_the_clock_says_to_be_finalized_is_not() -> None:
     server = Server(finality=60)
     liar = node(A, finalized=ANY_SLOT)
     server.at(0, liar, node(B, finalized=7))
-    assert server.at(60, liar, node(B, finalized=7)) == [("finality_stalled", None)]
+    assert server.at(60, liar, node(B, finalized=7)) == [("finality_stalled", "0x7")]
     assert "after slot 7 " in server.book.current[0]["message"]
 
 
@@ -233,10 +233,10 @@ def test_slots_that_go_by_without_a_block() -> None:
     assert server.at(1001, node(A, best=93), node(B, best=92), node("c", best=93)) == []
     assert server.at(1036, node(A, best=93), node(B, best=99), node("c", best=93)) == []
     assert server.at(1037, node(A, best=93), node(B, best=99), node("c", best=93)) == [
-        ("no_block", None)
+        ("no_block", "0x7")
     ]
     assert server.book.current[0]["message"] == (
-        "no block after slot 93 has been the network's best for 6 slots"
+        "no block after slot 93 has been the best of network 0x7 for 6 slots"
     )
     assert server.at(1038, node(A, best=93), node(B, best=99), node("c", best=94)) == []
 
@@ -247,8 +247,26 @@ def test_finality_that_stalls() -> None:
     assert server.at(1000) == []
     assert server.at(1001, node(A, finalized=7)) == []
     assert server.at(1060, node(A, finalized=7)) == []
-    assert server.at(1061, node(A, finalized=7)) == [("finality_stalled", None)]
+    assert server.at(1061, node(A, finalized=7)) == [("finality_stalled", "0x7")]
     assert server.at(1062, node(A, finalized=8)) == []
+
+
+def test_each_network_goes_on_or_stalls_by_itself() -> None:
+    server = Server(finality=60, no_block=5)
+    other = {"genesis": "0x8"}
+    goes_on = [node(f"{number}", best=9000, finalized=9000) for number in range(9)]
+    stalls = [node(each, best=7, finalized=5, info=other) for each in (A, B)]
+    assert server.at(0, *goes_on, *stalls) == []
+    further = [node(f"{number}", best=9010, finalized=9010) for number in range(9)]
+    assert server.at(60, *further, *stalls) == [("finality_stalled", "0x8"), ("no_block", "0x8")]
+    stalled, _ = server.book.current
+    assert stalled["message"] == (
+        "no block of network 0x8 after slot 5 has been finalized for 60 s"
+    )
+    assert server.at(120, *further, *stalls) == [("finality_stalled", None), ("no_block", None)]
+    assert server.book.current[0]["examples"] == ["0x7", "0x8"]
+    assert server.at(121, *further) == [("finality_stalled", "0x7"), ("no_block", "0x7")]
+    assert server.at(122) == []
 
 
 @pytest.mark.parametrize(

@@ -42,11 +42,11 @@ def test_a_slot_that_cannot_be_is_told_of_its_node_and_concerns_no_other(lie: in
     assert server.at(0, *nodes) == [("ahead", liar)]
     assert server.at(59, *nodes) == [("ahead", liar)]
     # Nor does it pass for progress of what is finalized.
-    assert ("finality_stalled", None) in server.at(60, *nodes)
+    assert "finality_stalled" in [kind for kind, _ in server.at(60, *nodes)]
 
 
 def test_a_slot_that_can_be_is_not_the_best_of_the_network_for_one_node_says_so() -> None:
     server = Server(behind=5, finality=60)
     nodes = network(100, NEWEST)
     assert server.at(0, *nodes) == []
-    assert server.at(60, *nodes) == [("finality_stalled", None)]
+    assert [kind for kind, _ in server.at(60, *nodes)] == ["finality_stalled"]
