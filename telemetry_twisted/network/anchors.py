@@ -284,7 +284,7 @@ def dump_anchor(anchor: Anchor) -> list[Any]:
             each.off_clock,
             dict(each.reported),
             dict(each.corrected),
-            [*each.waiting],  # it is packed later, when more may wait
+            each.waiting,
         ]
         for sender, each in anchor.senders.items()
     ]

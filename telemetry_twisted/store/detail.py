@@ -23,12 +23,17 @@ _LEVEL = 1
 
 @frozen
 class Detail:
-    """What is known of a thing: ``content`` is anything that MessagePack has, with its ``nodes``,
-    whose IDs are told by the numbers that they have there."""
+    """What is known of a thing: ``content``, as MessagePack, with its ``nodes``, whose IDs are told
+    by the numbers that they have there."""
 
     nodes: Mapping[int, str]
-    content: Any = field(eq=False, repr=False)
+    content: bytes = field(eq=False, repr=False)
     final: bool = False
+
+    @classmethod
+    def of(cls, nodes: Mapping[int, str], content: Any, final: bool = False) -> Detail:
+        """What is known now: ``content``, anything that MessagePack has, may change afterwards."""
+        return cls(nodes, msgspec.msgpack.encode(content), final)
 
     @property
     def node_ids(self) -> Iterable[str]:
@@ -37,9 +42,7 @@ class Detail:
 
     def pack(self, numbers: Mapping[str, int]) -> bytes:
         """The column, the nodes having ``numbers`` in the database."""
-        body = msgspec.msgpack.encode(self.content)
-        if self.final:
-            body = zlib.compress(body, _LEVEL)
+        body = zlib.compress(self.content, _LEVEL) if self.final else self.content
         here = _little(array("H", self.nodes))
         there = _little(array("I", [numbers[node] for node in self.nodes.values()]))
         return _HEAD.pack(self.final, len(self.nodes)) + here + there + body

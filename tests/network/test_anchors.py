@@ -157,17 +157,3 @@ def test_an_anchor_has_together_what_its_senders_have() -> None:
         assert sum((each.reported for each in senders), Counter()) == which.together.reported
         assert sum((each.corrected for each in senders), Counter()) == which.together.corrected
         assert which.together.reported.total() == which.together.corrected.total() == 9
-
-
-def test_what_was_dumped_does_not_change_with_what_comes() -> None:
-    scene = Scene()
-    sender = scene.node(1).key
-    scene.node(2)
-    scene.node(3)
-    begin(scene, 1, 0)
-    scene.pass_on((spread(sender, (2, 1000)),))
-    anchor = anchor_of(scene)
-    dumped = anchors.dump_anchor(anchor)
-    scene.pass_on((spread(sender, (3, 2000)),))
-    again = anchors.load_anchor(dumped, anchor.first, anchor.last).senders[sender]
-    assert (again.receptions, again.reported, again.waiting) == (1, {bin_of(1000): 1}, [])

@@ -36,7 +36,7 @@ class NetworkRows:
 
     def _detail(self, nodes: Iterable[int], content: Any, closed: int | None) -> Detail:
         name = self._networks.numbers.node
-        return Detail({node: name(node) for node in set(nodes)}, content, closed is not None)
+        return Detail.of({node: name(node) for node in set(nodes)}, content, closed is not None)
 
     def slot(self, item: tuple[SlotKey, Slot], keys: Keys) -> Row:
         """A row of ``network_slots``."""
