@@ -118,10 +118,8 @@ class Pool:
 
     def _translated(self, error: BaseException) -> BaseException:
         """What ``error`` is to the store."""
-        if isinstance(error, ConnectionDone) or (
-            self._closed and isinstance(error, psycopg2.Error)
-        ):
-            # Whatever the driver says of what was under way then.
+        if self._closed or isinstance(error, ConnectionDone):
+            # Whatever the driver, or the reactor, says of what was under way then.
             return DatabaseUnavailable(f"{self._server.name} was closed")
         if isinstance(error, psycopg2.Error):
             return self._server.translated(error)
