@@ -8,7 +8,11 @@ from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
 
 class Deadline:
-    """Calls ``missed`` when the time that was set last is up."""
+    """Calls ``missed`` when the time that was set last is up.
+
+    Where this process was given no processor until then, what came in time is yet to be read: that
+    is done before, in one more turn of the reactor.
+    """
 
     def __init__(self, clock: IReactorTime, missed: Callable[[], None]) -> None:
         self._clock = clock
@@ -26,7 +30,10 @@ class Deadline:
             self._call.cancel()
             self._call = None
         if seconds is not None:
-            self._call = self._clock.callLater(seconds, self._miss)
+            self._call = self._clock.callLater(seconds, self._look_once_more)
+
+    def _look_once_more(self) -> None:
+        self._call = self._clock.callLater(0, self._miss)
 
     def _miss(self) -> None:
         self._call = None

@@ -110,7 +110,7 @@ class NodeProtocol(Protocol):
         self._ended = False
         self._heard = clock.seconds()
         self._ending = LEFT
-        self._due = Deadline(clock, self._look_once_more)
+        self._due = Deadline(clock, self._timed_out)
 
     def connectionMade(self) -> None:
         self._transport = cast(Connection, self.transport)
@@ -271,11 +271,6 @@ class NodeProtocol(Protocol):
         if self._pool is not None:
             self._pool.leave(self)
         self._transport.abortConnection()
-
-    def _look_once_more(self) -> None:
-        # Where this process was given no processor, what came in time is yet to be read.
-        self._due = Deadline(self._clock, self._timed_out)
-        self._due.set(0)
 
     def _timed_out(self) -> None:
         self.end(
