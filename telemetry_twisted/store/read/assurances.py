@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from operator import itemgetter
+from operator import attrgetter, itemgetter
 from typing import Annotated, Any
 
 import ujson
@@ -19,9 +19,9 @@ from telemetry_twisted.store.schema.network_tables import ANCHORS
 
 from .history import History
 from .networks import Network
+from .pages import page_of
 from .shapes import Answer, Hash, Next, NodeId, Range, Time, micros
 from .spreads import OffClock
-from .work_packages import whole
 
 LATENESS = 0.95
 """Senders are ranked by after how long such a share of receptions of their assurance had come."""
@@ -115,19 +115,13 @@ async def assurances(
         "ORDER BY first DESC LIMIT ?",
         (network.number, int(begin * 1_000_000), until, limit + 1),
     )
-    page = whole(rows, limit)
-    best: dict[bytes, Anchor] = {}
-    async for row in history.turns.steps(page):
-        found = read_anchor(row)
-        there = best.get(bytes(row[0]))
-        if there is None or there.receptions < found.receptions:
-            best[bytes(row[0])] = found
+    anchors, after = await page_of(history, rows, limit, read_anchor, attrgetter("receptions"))
     return Assurances(
         from_=micros(int(begin * 1_000_000)),
         to=micros(int(end * 1_000_000)),
         genesis=network.genesis,
-        anchors=[*best.values()],
-        next=page[-1][1] if len(rows) > limit else None,
+        anchors=anchors,
+        next=after,
     )
 
 

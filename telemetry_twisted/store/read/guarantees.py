@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from operator import attrgetter
 from typing import Annotated
 
 import ujson
@@ -13,9 +14,9 @@ from telemetry_twisted.store.schema.network_tables import GUARANTEES
 
 from .history import History
 from .networks import Network
+from .pages import page_of
 from .shapes import Answer, Hash, Next, NodeId, Range, Time, micros
 from .spreads import Spread, spread
-from .work_packages import whole
 
 NEAR_MICROS = 1800 * 1_000_000
 """How far from the beginning of its slot a guarantee is looked for, in microseconds."""
@@ -88,19 +89,15 @@ async def guarantees(
         f"{GUARANTEES.select(*GUARANTEE)} WHERE {where} ORDER BY first DESC LIMIT ?",
         (network.number, since, until, *more, limit + 1),
     )
-    page = whole(rows, limit)
-    best: dict[bytes, Guarantee] = {}
-    async for row in history.turns.steps(page):
-        found = read_guarantee(*row)
-        there = best.get(bytes(row[0]))
-        if there is None or there.receptions < found.receptions:
-            best[bytes(row[0])] = found
+    found, after = await page_of(
+        history, rows, limit, lambda row: read_guarantee(*row), attrgetter("receptions")
+    )
     return Guarantees(
         from_=micros(int(begin * 1_000_000)),
         to=micros(int(end * 1_000_000)),
         genesis=network.genesis,
-        guarantees=[*best.values()],
-        next=page[-1][1] if len(rows) > limit else None,
+        guarantees=found,
+        next=after,
     )
 
 

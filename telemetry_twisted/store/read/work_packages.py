@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from operator import attrgetter
 from typing import Annotated, Any, Literal, get_args
 
 import ujson
@@ -14,6 +15,7 @@ from telemetry_twisted.store.schema.network_tables import JOURNEYS
 
 from .history import History
 from .networks import Network
+from .pages import page_of
 from .shapes import Answer, Hash, Next, Range, Time, micros
 
 MOST_COUNTED = 20_000
@@ -150,21 +152,18 @@ async def work_packages(
         f"{JOURNEYS.select(*PACKAGE)} WHERE {' AND '.join(where)} ORDER BY first DESC LIMIT ?",
         (*shown.bounds, *more, limit + 1),
     )
-    page = whole(rows, limit)
-    best: dict[bytes, WorkPackage] = {}
-    async for row in history.turns.steps(page):
-        package = read_package(row, stuck_since)
-        there = best.get(bytes(row[0]))
-        if there is None or there.events < package.events:
-            best[bytes(row[0])] = package
-    after = None if shown.complete else shown.begin
+    packages, after = await page_of(
+        history, rows, limit, lambda row: read_package(row, stuck_since), attrgetter("events")
+    )
+    if after is None and not shown.complete:
+        after = shown.begin
     return WorkPackages(
         from_=micros(int(begin * 1_000_000)),
         to=micros(int(end * 1_000_000)),
         genesis=network.genesis,
         funnel=funnel,
-        work_packages=[*best.values()],
-        next=page[-1][1] if len(rows) > limit else after,
+        work_packages=packages,
+        next=after,
     )
 
 
@@ -198,15 +197,6 @@ async def newest(history: History, network: Network, begin: int, end: int) -> Ne
     )
     oldest = rows[0][0] if rows else begin
     return Newest(network.number, oldest, end, not rows)
-
-
-def whole(rows: Sequence[tuple[Any, ...]], limit: int) -> Sequence[tuple[Any, ...]]:
-    """As many of ``rows`` as fit a page of ``limit`` without parting those of one moment, their
-    second column, unless all are of one."""
-    if len(rows) <= limit:
-        return rows
-    page = [row for row in rows[:limit] if row[1] != rows[limit][1]]
-    return page or rows[:limit]
 
 
 async def _funnel(history: History, counted: Newest, where: str, more: Sequence[object]) -> Funnel:
