@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from telemetry_twisted.jip3.table import TABLE
 from telemetry_twisted.store.read.slots import slot_at as slot_of_network_at
@@ -158,6 +158,12 @@ def observed(month: str, node: Ask) -> dict[str, Ask]:
         "services/{service}": lambda dice: f"services/{dice.randrange(1, SERVICES)}?",
     }
 
+    return over_spans(paths, month)
+
+
+def over_spans(paths: Mapping[str, Ask], month: str) -> dict[str, Ask]:
+    """Ask each of ``paths`` over the last hour, the last day, and all that there is."""
+
     def over(path: Ask, span: str) -> Ask:
         return lambda dice: f"/api/{path(dice)}&{span}"
 
@@ -181,7 +187,6 @@ def understood(days: int, now: int) -> dict[str, Ask]:
     def hash(kind: str, number: int) -> str:
         return f"0x{name_of(kind, number).hex()}"
 
-    spans = {"1 h": "from=-1h", "1 d": "from=-1d", "all": f"from=-{days}d"}
     core, service = range(CORES), range(1, SERVICES + 1)
     paths: dict[str, Ask] = {
         "slots": lambda _: "slots?",
@@ -196,9 +201,6 @@ def understood(days: int, now: int) -> dict[str, Ask]:
         "assurances": lambda _: "assurances?",
     }
 
-    def over(path: Ask, span: str) -> Ask:
-        return lambda dice: f"/api/{path(dice)}&{span}"
-
     return {
         "networks": lambda _: "/api/networks",
         "networks/health": lambda _: "/api/networks/health",
@@ -210,9 +212,5 @@ def understood(days: int, now: int) -> dict[str, Ask]:
         "grafana/wp/{wp_hash}": lambda dice: (
             f"/api/grafana/wp/{hash('package', dice.randrange(packages(days)))[2:]}"
         ),
-        **{
-            f"{title}, {told}": over(path, span)
-            for title, path in paths.items()
-            for told, span in spans.items()
-        },
+        **over_spans(paths, f"from=-{days}d"),
     }

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import sys
-
 from twisted.application.service import IService
 
 from telemetry_twisted import options
-from telemetry_twisted.load_when_used import load_when_used
+from telemetry_twisted.load_when_used import leave_out, load_when_used
 from telemetry_twisted.without_openssl import leave_out_openssl
 
 _WITHOUT_TLS = ("tcp", "tcp6", "unix", "systemd")
@@ -32,7 +30,7 @@ def makeService(options: Options) -> IService:
     # what colours its log, for each connection anew: 10 MiB in all.
     load_when_used("autobahn.wamp.auth")
     load_when_used("cbor2")
-    sys.modules.setdefault("click", None)  # type: ignore[arg-type]
+    leave_out("click")
     # Not before: it imports Twisted's reactor, and with it OpenSSL where that is not left out.
     from telemetry_twisted import tap
 

@@ -28,6 +28,17 @@ def load_when_used(whole: str) -> None:
         setattr(import_module(package), name, module)
 
 
+def leave_out(*modules: str) -> None:
+    """Have ``modules`` not be found by whoever imports them, unless they are there already.
+
+    None stands in Python's module cache for what cannot be found
+    (https://docs.python.org/3/reference/import.html). Only for processes in which all that runs is
+    known, since nothing can import them afterwards.
+    """
+    for module in modules:
+        sys.modules.setdefault(module, None)  # type: ignore[arg-type]
+
+
 def import_deferreds_without_asyncio() -> None:
     """Import Twisted's Deferreds, and not asyncio with them: 1.7 MiB of each process.
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import sys
+from .load_when_used import leave_out
 
 
 def leave_out_openssl() -> None:
@@ -10,9 +10,6 @@ def leave_out_openssl() -> None:
 
     Where pyOpenSSL is installed, ``twisted.internet`` imports it, and ``cryptography`` with it:
     8 MiB of each process, and another 10 of libraries. ``asyncio``, of which Twisted takes two
-    names, imports Python's own ``ssl``: another MiB. Both go without; None stands in Python's
-    module cache for what cannot be found (https://docs.python.org/3/reference/import.html). Only
-    for processes in which all that runs is known, since nothing can import them afterwards.
+    names, imports Python's own ``ssl``: another MiB. Both go without.
     """
-    for module in ("OpenSSL", "ssl"):
-        sys.modules.setdefault(module, None)  # type: ignore[arg-type]
+    leave_out("OpenSSL", "ssl")

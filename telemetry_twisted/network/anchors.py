@@ -282,8 +282,8 @@ def dump_anchor(anchor: Anchor) -> list[Any]:
             each.cores,
             each.receptions,
             each.off_clock,
-            dict(each.reported),
-            dict(each.corrected),
+            each.reported,
+            each.corrected,
             each.waiting,
         ]
         for sender, each in anchor.senders.items()

@@ -17,6 +17,8 @@ from typing import Any
 import msgspec
 from attrs import field, frozen
 
+from .packed import little
+
 _HEAD = struct.Struct("<BI")
 _LEVEL = 1
 
@@ -43,8 +45,8 @@ class Detail:
     def pack(self, numbers: Mapping[str, int]) -> bytes:
         """The column, the nodes having ``numbers`` in the database."""
         body = zlib.compress(self.content, _LEVEL) if self.final else self.content
-        here = _little(array("H", self.nodes))
-        there = _little(array("I", [numbers[node] for node in self.nodes.values()]))
+        here = little("H", self.nodes)
+        there = little("I", [numbers[node] for node in self.nodes.values()])
         return _HEAD.pack(self.final, len(self.nodes)) + here + there + body
 
 
@@ -65,7 +67,3 @@ def _native(values: array[int]) -> array[int]:
     if sys.byteorder == "big":
         values.byteswap()
     return values
-
-
-def _little(values: array[int]) -> bytes:
-    return _native(values).tobytes()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from heapq import nlargest
+from statistics import median_high
 from typing import Any
 
 from telemetry_twisted.jip3.chains import CHAINS
@@ -105,7 +106,7 @@ def told_clocks(
 
 def _middle(figures: list[int]) -> int:
     """The figure of the node in the middle; 0 where there are too few to be told apart by it."""
-    return sorted(figures)[len(figures) // 2] if len(figures) > 2 else 0
+    return median_high(figures) if len(figures) > 2 else 0
 
 
 def told_chains(ended: Mapping[tuple[int, int], int]) -> dict[str, Any]:
